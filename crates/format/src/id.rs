@@ -141,7 +141,9 @@ mod tests {
     fn should_accept_only_the_canonical_ulid() {
         let text = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
         assert_eq!(text.parse::<BlockId>().unwrap().to_string(), text);
-        for wrong in ["01arz3ndektsv4rrffq69g5fav", "01ARZ3NDEKTSV4RRFFQ69G5FA", "81ARZ3NDEKTSV4RRFFQ69G5FAV", ""] {
+        for wrong in
+            ["01arz3ndektsv4rrffq69g5fav", "01ARZ3NDEKTSV4RRFFQ69G5FA", "81ARZ3NDEKTSV4RRFFQ69G5FAV", ""]
+        {
             assert!(wrong.parse::<BlockId>().is_err(), "{wrong}");
         }
     }

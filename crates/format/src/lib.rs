@@ -4,8 +4,11 @@
 //! this crate says which ranges it needs and what they say. `docs/format.md` is the
 //! same in prose.
 
+pub mod block;
+pub mod columns;
 pub mod content;
 pub mod day;
+pub mod filter;
 pub mod id;
 pub mod origin;
 pub mod path;

@@ -70,11 +70,9 @@ fn parse(key: &str) -> Option<ObjectKey> {
             ObjectKey::LogEntry { writer, number }
         }
         ["cat", "root", number] => ObjectKey::Root { number: twenty_digits(number)? },
-        ["man", tenant, day, id] => ObjectKey::Manifest {
-            tenant: tenant.parse().ok()?,
-            day: day.parse().ok()?,
-            id: id.parse().ok()?,
-        },
+        ["man", tenant, day, id] => {
+            ObjectKey::Manifest { tenant: tenant.parse().ok()?, day: day.parse().ok()?, id: id.parse().ok()? }
+        }
         ["flt", id] => ObjectKey::FilterGroup(id.parse().ok()?),
         ["wal", name] => {
             let (writer, number) = writer_and_number(name)?;

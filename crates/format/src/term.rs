@@ -7,10 +7,12 @@
 //! size are *uncovered*: the block then holds the key's uncovered term, and no block
 //! that holds it may be skipped for a value of that key.
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Where a key stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TermScope {
     Span,
     Resource,

@@ -76,18 +76,10 @@ pub enum ValueError {
 }
 
 impl ValueType {
-    pub const ALL: [Self; 8] = [
-        Self::Empty,
-        Self::Str,
-        Self::Int,
-        Self::Double,
-        Self::Bool,
-        Self::Bytes,
-        Self::Array,
-        Self::Map,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Empty, Self::Str, Self::Int, Self::Double, Self::Bool, Self::Bytes, Self::Array, Self::Map];
 
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",
             Self::Str => "str",
@@ -177,9 +169,7 @@ impl Value {
             ValueType::Double => parse_double(text).map(Self::Double),
             ValueType::Bool => text.parse().ok().map(Self::Bool),
             ValueType::Bytes => BASE64.decode(text).ok().map(Self::Bytes),
-            ValueType::Array | ValueType::Map => {
-                parse_json(text).filter(|value| value.value_type() == kind)
-            }
+            ValueType::Array | ValueType::Map => parse_json(text).filter(|value| value.value_type() == kind),
         };
         value.ok_or_else(|| ValueError::Text { kind, text: text.to_owned() })
     }
@@ -329,7 +319,9 @@ impl<'de> Visitor<'de> for JsonVisitor {
         if let [Attribute { key, value: Value::Str(text) }] = map.as_slice() {
             let special = match key.as_str() {
                 "$bytes" => Some(BASE64.decode(text).ok().map(Value::Bytes)),
-                "$double" => Some(u64::from_str_radix(text, 16).ok().map(|b| Value::Double(f64::from_bits(b)))),
+                "$double" => {
+                    Some(u64::from_str_radix(text, 16).ok().map(|b| Value::Double(f64::from_bits(b))))
+                }
                 _ => None,
             };
             if let Some(special) = special {
@@ -369,7 +361,9 @@ mod tests {
         for int in [0, -1, i64::MIN, i64::MAX] {
             round_trips(Value::Int(int));
         }
-        for bits in [0, 1 << 63, USUAL_NAN, USUAL_NAN | 1, 0xfff8_0000_0000_0000, 1, u64::MAX, 0x7ff0_0000_0000_0000] {
+        for bits in
+            [0, 1 << 63, USUAL_NAN, USUAL_NAN | 1, 0xfff8_0000_0000_0000, 1, u64::MAX, 0x7ff0_0000_0000_0000]
+        {
             round_trips(Value::Double(f64::from_bits(bits)));
         }
         for double in [1.0, -0.0, 0.1 + 0.2, 1e300, 5e-324, f64::MAX, f64::NEG_INFINITY] {

@@ -1,0 +1,291 @@
+//! One column of one row group: values into pages, pages into a column chunk.
+//!
+//! Parquet's stock writer numbers every value of a chunk again and packs indices into
+//! as few bits as possible. Ours takes the numbers that the columns have already, and
+//! lets an index take whole bytes where that compresses better: a compressor sees
+//! repeated traces only if they repeat byte by byte (`docs/format.md` has the gain).
+
+use std::ops::Range;
+
+use parquet::basic::{Compression, Encoding, Type as Physical, ZstdLevel};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
+use parquet::schema::types::ColumnDescPtr;
+
+use super::leaf::MAX_PAGE_BYTES;
+use super::levels::{LevelForm, Levels};
+use super::page::{PageHeader, PageKind};
+use super::values::{ChunkDictionary, Values};
+use super::write::EncodeError;
+
+/// How one column is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChunkSettings {
+    pub(crate) page_rows: usize,
+    pub(crate) dictionary: bool,
+    pub(crate) index: PageStatistics,
+    /// Level of zstd; none for bytes that do not compress.
+    pub(crate) zstd: Option<i32>,
+}
+
+/// Whether pages get bounds of their own: only where they can exclude a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PageStatistics {
+    Never,
+    Always,
+    /// Where few rows have a value, most pages have none.
+    IfRare,
+}
+
+/// One in this many rows at most is rare.
+const RARE: usize = 64;
+
+/// A finished chunk; offsets count from its first byte.
+#[derive(Debug)]
+pub(crate) struct EncodedChunk {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) close: ColumnCloseResult,
+}
+
+/// Compressor and buffers that one chunk after the other uses.
+pub(crate) struct ChunkEncoder {
+    compressors: Vec<(i32, zstd::bulk::Compressor<'static>)>,
+    body: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+struct Chunk<'a> {
+    levels: Levels<'a>,
+    values: &'a Values<'a>,
+    dictionary: Option<ChunkDictionary>,
+    zstd: Option<i32>,
+    form: LevelForm,
+    width: u8,
+}
+
+impl ChunkEncoder {
+    pub(crate) fn new() -> Self {
+        Self { compressors: Vec::new(), body: Vec::new(), packed: Vec::new() }
+    }
+
+    pub(crate) fn encode(
+        &mut self,
+        column: &ColumnDescPtr,
+        settings: ChunkSettings,
+        levels: Levels<'_>,
+        values: &Values<'_>,
+    ) -> Result<EncodedChunk, EncodeError> {
+        let dictionary = if settings.dictionary { values.dictionary() } else { None };
+        let mut chunk =
+            Chunk { levels, values, dictionary, zstd: settings.zstd, form: LevelForm::Packed, width: 8 };
+        let pages = page_ranges(levels.rows(), settings.page_rows);
+        self.choose_forms(&mut chunk, &pages[0])?;
+
+        let mut out = ChunkOutput::new(column);
+        if let Some(dictionary) = &chunk.dictionary {
+            self.body.clear();
+            self.body.extend_from_slice(&dictionary.plain);
+            let distinct = dictionary.distinct;
+            self.page(&mut out, &chunk, PageKind::Dictionary, Encoding::PLAIN, distinct)?;
+        }
+        let dictionary_len = out.bytes.len();
+        let bounded = match settings.index {
+            PageStatistics::Never => false,
+            PageStatistics::Always => true,
+            PageStatistics::IfRare => values.len() * RARE <= levels.rows(),
+        };
+        for rows in &pages {
+            let at = out.bytes.len();
+            self.write_body(&chunk, rows);
+            let encoding = chunk.encoding();
+            self.page(&mut out, &chunk, PageKind::Data, encoding, levels.count(rows))?;
+            out.offsets.append_row_count(rows.len() as i64);
+            out.offsets.append_offset_and_size(at as i64, (out.bytes.len() - at) as i32);
+            if bounded {
+                out.bound(values, levels.values(rows), levels.count(rows));
+            }
+        }
+        out.finish(column, &chunk, bounded, dictionary_len)
+    }
+
+    /// Tries the forms of levels and indices on one page and keeps the smaller ones.
+    fn choose_forms(&mut self, chunk: &mut Chunk<'_>, rows: &Range<usize>) -> Result<(), EncodeError> {
+        if let Levels::Optional { present, rows } = chunk.levels
+            && !present.is_empty()
+            && present.len() < rows
+        {
+            let first = 0..rows.min(8192);
+            let mut size_of = |form| {
+                self.body.clear();
+                chunk.levels.write(&first, form, &mut self.body);
+                compress(&mut self.compressors, chunk.zstd, &self.body, &mut self.packed)
+            };
+            let (packed, runs) = (size_of(LevelForm::Packed)?, size_of(LevelForm::Runs)?);
+            chunk.form = if runs < packed { LevelForm::Runs } else { LevelForm::Packed };
+        }
+        if let Some(dictionary) = &chunk.dictionary {
+            let (narrow, whole) = dictionary.widths();
+            chunk.width = whole;
+            if narrow != whole {
+                let range = chunk.levels.values(rows);
+                let mut size_of = |width| {
+                    self.body.clear();
+                    dictionary.write_indices(range.clone(), width, &mut self.body);
+                    compress(&mut self.compressors, chunk.zstd, &self.body, &mut self.packed)
+                };
+                if size_of(narrow)? < size_of(whole)? {
+                    chunk.width = narrow;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_body(&mut self, chunk: &Chunk<'_>, rows: &Range<usize>) {
+        self.body.clear();
+        chunk.levels.write(rows, chunk.form, &mut self.body);
+        let range = chunk.levels.values(rows);
+        match (&chunk.dictionary, chunk.values.plain_encoding()) {
+            (Some(dictionary), _) => dictionary.write_indices(range, chunk.width, &mut self.body),
+            (None, Encoding::BYTE_STREAM_SPLIT) => chunk.values.write_split(range, &mut self.body),
+            (None, _) => chunk.values.write_plain(range, &mut self.body),
+        }
+    }
+
+    /// Appends the body as a page.
+    fn page(
+        &mut self,
+        out: &mut ChunkOutput,
+        chunk: &Chunk<'_>,
+        kind: PageKind,
+        encoding: Encoding,
+        values: usize,
+    ) -> Result<(), EncodeError> {
+        compress(&mut self.compressors, chunk.zstd, &self.body, &mut self.packed)?;
+        let header = PageHeader {
+            kind,
+            uncompressed_len: self.body.len(),
+            compressed_len: self.packed.len(),
+            crc: crc32fast::hash(&self.packed),
+            values,
+            encoding,
+        };
+        if self.body.len().max(self.packed.len()) > MAX_PAGE_BYTES {
+            return Err(EncodeError::PageTooLarge { bytes: self.body.len() });
+        }
+        let at = out.bytes.len();
+        header.write(&mut out.bytes);
+        out.uncompressed += out.bytes.len() - at + self.body.len();
+        out.bytes.extend_from_slice(&self.packed);
+        Ok(())
+    }
+}
+
+impl Chunk<'_> {
+    fn encoding(&self) -> Encoding {
+        if self.dictionary.is_some() { Encoding::RLE_DICTIONARY } else { self.values.plain_encoding() }
+    }
+}
+
+/// Compresses into `out`, and says how many bytes that takes.
+fn compress(
+    compressors: &mut Vec<(i32, zstd::bulk::Compressor<'static>)>,
+    level: Option<i32>,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<usize, EncodeError> {
+    out.clear();
+    let Some(level) = level else {
+        out.extend_from_slice(body);
+        return Ok(out.len());
+    };
+    let index = match compressors.iter().position(|(known, _)| *known == level) {
+        Some(index) => index,
+        None => {
+            compressors.push((level, zstd::bulk::Compressor::new(level).map_err(EncodeError::Compress)?));
+            compressors.len() - 1
+        }
+    };
+    out.reserve(zstd::zstd_safe::compress_bound(body.len()));
+    compressors[index].1.compress_to_buffer(body, out).map_err(EncodeError::Compress)
+}
+
+fn page_ranges(rows: usize, page_rows: usize) -> Vec<Range<usize>> {
+    (0..rows.max(1)).step_by(page_rows).map(|start| start..(start + page_rows).min(rows)).collect()
+}
+
+struct ChunkOutput {
+    bytes: Vec<u8>,
+    uncompressed: usize,
+    offsets: OffsetIndexBuilder,
+    bounds: ColumnIndexBuilder,
+}
+
+impl ChunkOutput {
+    fn new(column: &ColumnDescPtr) -> Self {
+        Self {
+            bytes: Vec::new(),
+            uncompressed: 0,
+            offsets: OffsetIndexBuilder::new(),
+            bounds: ColumnIndexBuilder::new(column.physical_type()),
+        }
+    }
+
+    fn bound(&mut self, values: &Values<'_>, range: Range<usize>, levels: usize) {
+        let nulls = levels - range.len();
+        let empty = range.is_empty();
+        let statistics = values.statistics(range, nulls as u64);
+        let bytes = |bound: Option<&[u8]>| bound.map(<[u8]>::to_vec);
+        match (bytes(statistics.min_bytes_opt()), bytes(statistics.max_bytes_opt())) {
+            (Some(min), Some(max)) => self.bounds.append(false, min, max, nulls as i64),
+            _ if empty => self.bounds.append(true, Vec::new(), Vec::new(), nulls as i64),
+            // A page without bounds leaves the whole chunk without them.
+            _ => self.bounds.to_invalid(),
+        }
+    }
+
+    fn finish(
+        mut self,
+        column: &ColumnDescPtr,
+        chunk: &Chunk<'_>,
+        bounded: bool,
+        dictionary_len: usize,
+    ) -> Result<EncodedChunk, EncodeError> {
+        let rows = chunk.levels.rows();
+        let levels = chunk.levels.count(&(0..rows));
+        let nulls = (levels - chunk.values.len()) as u64;
+        let mut encodings = vec![Encoding::RLE, chunk.encoding()];
+        encodings.extend(chunk.dictionary.as_ref().map(|_| Encoding::PLAIN));
+        let compression = match chunk.zstd {
+            Some(level) => Compression::ZSTD(ZstdLevel::try_new(level)?),
+            None => Compression::UNCOMPRESSED,
+        };
+        let metadata = ColumnChunkMetaData::builder(column.clone())
+            .set_encodings(encodings)
+            .set_compression(compression)
+            .set_num_values(levels as i64)
+            .set_total_compressed_size(self.bytes.len() as i64)
+            .set_total_uncompressed_size(self.uncompressed as i64)
+            .set_dictionary_page_offset(chunk.dictionary.as_ref().map(|_| 0))
+            .set_data_page_offset(dictionary_len as i64)
+            .set_statistics(chunk.values.chunk_statistics(chunk.dictionary.as_ref(), nulls))
+            .build()?;
+        let column_index = if bounded && self.bounds.valid() {
+            if column.physical_type() == Physical::FIXED_LEN_BYTE_ARRAY {
+                self.bounds.set_boundary_order(parquet::basic::BoundaryOrder::ASCENDING);
+            }
+            Some(self.bounds.build()?)
+        } else {
+            None
+        };
+        let close = ColumnCloseResult {
+            bytes_written: self.bytes.len() as u64,
+            rows_written: rows as u64,
+            metadata,
+            bloom_filter: None,
+            column_index,
+            offset_index: Some(self.offsets.build()),
+        };
+        Ok(EncodedChunk { bytes: self.bytes, close })
+    }
+}

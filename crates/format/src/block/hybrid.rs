@@ -1,0 +1,259 @@
+//! Parquet's run-length / bit-packed hybrid, for levels and dictionary indices.
+//!
+//! ```text
+//! run         := varint(len << 1)          value in ceil(width/8) bytes, little endian
+//! packed run  := varint(groups << 1 | 1)   groups * 8 values of width bits, lowest bit first
+//! ```
+//!
+//! The writer uses one packed run for a page wherever that is no larger: then any
+//! value is found by its position, and nothing before it need be read.
+
+/// Bits that hold every number up to `max`.
+pub(crate) fn bits_for(max: u32) -> u8 {
+    (u32::BITS - max.leading_zeros()) as u8
+}
+
+/// Appends all values as one packed run.
+pub(crate) fn write_packed(values: &[u32], width: u8, out: &mut Vec<u8>) {
+    if values.is_empty() {
+        return;
+    }
+    write_varint((values.len().div_ceil(8) as u64) << 1 | 1, out);
+    match width {
+        8 => {
+            out.extend(values.iter().map(|value| *value as u8));
+            out.resize(out.len() + values.len().next_multiple_of(8) - values.len(), 0);
+        }
+        16 => {
+            values.iter().for_each(|value| out.extend_from_slice(&(*value as u16).to_le_bytes()));
+            out.resize(out.len() + 2 * (values.len().next_multiple_of(8) - values.len()), 0);
+        }
+        _ => pack_bits(values, width, out),
+    }
+}
+
+fn pack_bits(values: &[u32], width: u8, out: &mut Vec<u8>) {
+    let padding = values.len().next_multiple_of(8) - values.len();
+    let (mut held, mut bits) = (0u64, 0u32);
+    for value in values.iter().copied().chain(std::iter::repeat_n(0, padding)) {
+        held |= u64::from(value) << bits;
+        bits += u32::from(width);
+        while bits >= 8 {
+            out.push(held as u8);
+            held >>= 8;
+            bits -= 8;
+        }
+    }
+}
+
+/// Appends all values as runs of equal ones.
+pub(crate) fn write_runs(values: &[u32], width: u8, out: &mut Vec<u8>) {
+    let value_bytes = usize::from(width.div_ceil(8));
+    for run in values.chunk_by(|a, b| a == b) {
+        write_varint((run.len() as u64) << 1, out);
+        out.extend_from_slice(&run[0].to_le_bytes()[..value_bytes]);
+    }
+}
+
+pub(crate) fn write_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+pub(crate) fn read_varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Where each run of an encoded sequence lies; values are read by position.
+#[derive(Debug)]
+pub(crate) struct Hybrid<'a> {
+    runs: Vec<Run<'a>>,
+    width: u8,
+}
+
+#[derive(Debug)]
+struct Run<'a> {
+    start: usize,
+    len: usize,
+    content: Content<'a>,
+}
+
+#[derive(Debug)]
+enum Content<'a> {
+    Same(u32),
+    Packed(&'a [u8]),
+}
+
+impl<'a> Hybrid<'a> {
+    /// Finds the runs of `count` values. Nothing if the bytes hold fewer.
+    pub(crate) fn parse(bytes: &'a [u8], width: u8, count: usize) -> Option<Self> {
+        if width > 32 {
+            return None;
+        }
+        let mut runs = Vec::with_capacity(1);
+        let (mut at, mut start) = (0, 0);
+        while start < count {
+            let header = usize::try_from(read_varint(bytes, &mut at)?).ok()?;
+            let wanted = count - start;
+            let (len, content) = if header & 1 == 1 {
+                let groups = header >> 1;
+                let size = groups.checked_mul(usize::from(width))?;
+                let packed = bytes.get(at..at.checked_add(size)?)?;
+                at += size;
+                (groups.saturating_mul(8).min(wanted), Content::Packed(packed))
+            } else {
+                let size = usize::from(width.div_ceil(8));
+                let stored = bytes.get(at..at + size)?;
+                at += size;
+                let mut value = [0; 4];
+                value[..size].copy_from_slice(stored);
+                ((header >> 1).min(wanted), Content::Same(u32::from_le_bytes(value)))
+            };
+            if len == 0 {
+                return None;
+            }
+            runs.push(Run { start, len, content });
+            start += len;
+        }
+        Some(Self { runs, width })
+    }
+
+    /// Calls the function with each value of a range. The range must lie within the
+    /// count that was parsed.
+    pub(crate) fn for_each(&self, range: std::ops::Range<usize>, mut each: impl FnMut(u32)) {
+        for run in self.overlapping(&range) {
+            let from = range.start.max(run.start) - run.start;
+            let to = range.end.min(run.start + run.len) - run.start;
+            match run.content {
+                Content::Same(value) => (from..to).for_each(|_| each(value)),
+                Content::Packed(bytes) => (from..to).for_each(|index| each(unpack(bytes, self.width, index))),
+            }
+        }
+    }
+
+    /// How many of the values of a range equal `wanted`.
+    pub(crate) fn count(&self, range: std::ops::Range<usize>, wanted: u32) -> usize {
+        let mut count = 0;
+        for run in self.overlapping(&range) {
+            let from = range.start.max(run.start) - run.start;
+            let to = range.end.min(run.start + run.len) - run.start;
+            count += match run.content {
+                Content::Same(value) => {
+                    if value == wanted {
+                        to - from
+                    } else {
+                        0
+                    }
+                }
+                Content::Packed(bytes) if self.width == 1 && wanted == 1 => count_ones(bytes, from, to),
+                Content::Packed(bytes) => {
+                    (from..to).filter(|index| unpack(bytes, self.width, *index) == wanted).count()
+                }
+            };
+        }
+        count
+    }
+
+    fn overlapping<'b>(&'b self, range: &std::ops::Range<usize>) -> impl Iterator<Item = &'b Run<'a>> {
+        let first = self.runs.partition_point(|run| run.start + run.len <= range.start);
+        let end = range.end;
+        self.runs[first..].iter().take_while(move |run| run.start < end)
+    }
+}
+
+/// The value at a position of packed values. The packed bytes are known to hold it.
+fn unpack(bytes: &[u8], width: u8, index: usize) -> u32 {
+    match width {
+        8 => u32::from(bytes[index]),
+        16 => u32::from(u16::from_le_bytes([bytes[2 * index], bytes[2 * index + 1]])),
+        _ => {
+            let bit = index * usize::from(width);
+            let byte = bit / 8;
+            let mut window = [0; 8];
+            let held = &bytes[byte..bytes.len().min(byte + 8)];
+            window[..held.len()].copy_from_slice(held);
+            let mask = (1u64 << width) - 1;
+            ((u64::from_le_bytes(window) >> (bit % 8)) & mask) as u32
+        }
+    }
+}
+
+fn count_ones(bytes: &[u8], from: usize, to: usize) -> usize {
+    if from >= to {
+        return 0;
+    }
+    let (first, last) = (from / 8, (to - 1) / 8);
+    let head = 0xffu8 << (from % 8);
+    let tail = 0xffu8 >> (7 - (to - 1) % 8);
+    if first == last {
+        return (bytes[first] & head & tail).count_ones() as usize;
+    }
+    let (words, rest) = bytes[first + 1..last].as_chunks::<8>();
+    let middle: u32 = words.iter().map(|word| u64::from_le_bytes(*word).count_ones()).sum::<u32>()
+        + rest.iter().map(|byte| byte.count_ones()).sum::<u32>();
+    ((bytes[first] & head).count_ones() + middle + (bytes[last] & tail).count_ones()) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all(bytes: &[u8], width: u8, count: usize) -> Option<Vec<u32>> {
+        let mut values = Vec::new();
+        Hybrid::parse(bytes, width, count)?.for_each(0..count, |value| values.push(value));
+        Some(values)
+    }
+
+    proptest! {
+        #[test]
+        fn should_give_back_any_values(width in 0u8..=32, raw in prop::collection::vec(any::<u32>(), 0..300),
+                                       cut in any::<(prop::sample::Index, prop::sample::Index)>()) {
+            let mask = ((1u64 << width) - 1) as u32;
+            // Few distinct values make runs.
+            let values: Vec<u32> = raw.iter().map(|value| (value % 3).wrapping_mul(*value >> 8) & mask).collect();
+            for write in [write_packed, write_runs] {
+                let mut bytes = Vec::new();
+                write(&values, width, &mut bytes);
+                prop_assert_eq!(all(&bytes, width, values.len()).unwrap(), values.clone());
+                if !values.is_empty() {
+                    let (a, b) = (cut.0.index(values.len()), cut.1.index(values.len()));
+                    let range = a.min(b)..a.max(b);
+                    let parsed = Hybrid::parse(&bytes, width, values.len()).unwrap();
+                    let mut part = Vec::new();
+                    parsed.for_each(range.clone(), |value| part.push(value));
+                    prop_assert_eq!(&part, &values[range.clone()]);
+                    for wanted in [0, 1] {
+                        let expected = values[range.clone()].iter().filter(|value| **value == wanted).count();
+                        prop_assert_eq!(parsed.count(range.clone(), wanted), expected);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn should_never_panic_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..60), width in 0u8..=40,
+                                           count in 0usize..200) {
+            if let Some(values) = all(&bytes, width, count) {
+                prop_assert_eq!(values.len(), count);
+            }
+        }
+    }
+
+    #[test]
+    fn should_count_the_bits_that_a_number_needs() {
+        assert_eq!([0, 1, 2, 3, 255, 256].map(bits_for), [0, 1, 2, 2, 8, 9]);
+    }
+}

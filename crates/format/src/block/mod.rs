@@ -1,0 +1,26 @@
+//! Blocks: spans and origins as Parquet files.
+//!
+//! Down: [`order`] → [`choose`] → [`gather`] → [`values`], [`levels`] → [`chunk`] →
+//! [`write`]. Up: [`read`] → [`leaf`] → [`rows`]. [`origins`] holds the second file.
+
+mod choose;
+mod chunk;
+pub mod error;
+mod gather;
+mod hybrid;
+pub mod identity;
+mod leaf;
+mod levels;
+mod order;
+pub mod origins;
+mod page;
+pub mod ranges;
+pub mod read;
+mod rows;
+mod schema;
+pub mod summary;
+mod values;
+pub mod write;
+
+pub use choose::{MAX_ATTRIBUTE_COLUMNS, MAX_METADATA_BYTES};
+pub use order::ROW_GROUP_ROWS;

@@ -1,0 +1,186 @@
+//! The order of a block's rows: by trace, start, span id, content.
+//!
+//! Whole traces lie together, so the page index over trace ids finds a trace, and a
+//! trace is one run of rows. `seq` numbers the rows of a trace; a parent that is
+//! there is named by its number.
+
+use std::ops::Range;
+
+use hashbrown::HashMap;
+
+use crate::columns::SpanColumns;
+use crate::content::canonical_span;
+use crate::id::SpanId;
+use crate::value::ValueError;
+
+/// Rows of one row group, unless a trace is larger.
+pub const ROW_GROUP_ROWS: usize = 128 * 1024;
+
+/// How rows that came in any order stand in a block.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// For each place, the row that stands there.
+    pub(crate) rows: Vec<u32>,
+    /// For each row, its place.
+    pub(crate) places: Vec<u32>,
+    /// For each place, the place within its trace.
+    pub(crate) seq: Vec<u32>,
+    /// For each place, the parent's place within the trace, if the parent is there.
+    pub(crate) parent_seq: Vec<Option<u32>>,
+    /// Places of each row group.
+    pub(crate) groups: Vec<Range<usize>>,
+    pub(crate) traces: usize,
+}
+
+impl Order {
+    pub(crate) fn of(columns: &SpanColumns) -> Result<Self, ValueError> {
+        let rows = sorted_rows(columns)?;
+        let mut places = vec![0; rows.len()];
+        for (place, row) in rows.iter().enumerate() {
+            places[*row as usize] = place as u32;
+        }
+        let traces = trace_runs(columns, &rows);
+        let mut seq = Vec::with_capacity(rows.len());
+        let mut parent_seq = Vec::with_capacity(rows.len());
+        let mut numbers = ParentFinder::default();
+        for trace in &traces {
+            seq.extend(0..trace.len() as u32);
+            numbers.resolve(columns, &rows[trace.clone()], &mut parent_seq);
+        }
+        let groups = cut_groups(&traces);
+        Ok(Self { rows, places, seq, parent_seq, groups, traces: traces.len() })
+    }
+}
+
+fn sorted_rows(columns: &SpanColumns) -> Result<Vec<u32>, ValueError> {
+    let mut keys: Vec<(u128, i64, u32)> = columns
+        .trace_ids
+        .iter()
+        .zip(&columns.starts)
+        .enumerate()
+        .map(|(row, (trace, start))| (u128::from_be_bytes(trace.0), *start, row as u32))
+        .collect();
+    keys.sort_unstable();
+    let mut rows: Vec<u32> = keys.iter().map(|key| key.2).collect();
+    for ties in runs(&keys, |a, b| (a.0, a.1) == (b.0, b.1)) {
+        if ties.len() > 1 {
+            sort_ties(columns, &mut rows[ties])?;
+        }
+    }
+    Ok(rows)
+}
+
+/// Orders rows that share trace and start. Contents are compared only where the span
+/// id is shared too, which is rare.
+fn sort_ties(columns: &SpanColumns, rows: &mut [u32]) -> Result<(), ValueError> {
+    rows.sort_unstable_by_key(|row| columns.span_ids[*row as usize]);
+    let same_id = |a: &u32, b: &u32| columns.span_ids[*a as usize] == columns.span_ids[*b as usize];
+    for twins in rows.chunk_by_mut(same_id) {
+        if twins.len() > 1 {
+            let mut contents = Vec::with_capacity(twins.len());
+            for row in twins.iter() {
+                contents.push((canonical_span(&columns.get(*row as usize)?), *row));
+            }
+            contents.sort_unstable();
+            twins.iter_mut().zip(contents).for_each(|(row, content)| *row = content.1);
+        }
+    }
+    Ok(())
+}
+
+fn trace_runs(columns: &SpanColumns, rows: &[u32]) -> Vec<Range<usize>> {
+    runs(rows, |a, b| columns.trace_ids[*a as usize] == columns.trace_ids[*b as usize]).collect()
+}
+
+/// Ranges of neighbours that belong together.
+fn runs<T>(items: &[T], same: impl Fn(&T, &T) -> bool) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    items.chunk_by(same).map(move |run| {
+        let range = start..start + run.len();
+        start = range.end;
+        range
+    })
+}
+
+/// Row groups end between traces, unless one trace fills more than half of one.
+fn cut_groups(traces: &[Range<usize>]) -> Vec<Range<usize>> {
+    let rows = traces.last().map_or(0, |trace| trace.end);
+    let mut groups = Vec::new();
+    let mut start = 0;
+    while start < rows {
+        let full = (start + ROW_GROUP_ROWS).min(rows);
+        let end = if full == rows {
+            rows
+        } else {
+            let cut = traces[traces.partition_point(|trace| trace.end <= full)].start;
+            if cut > start + ROW_GROUP_ROWS / 2 { cut } else { full }
+        };
+        groups.push(start..end);
+        start = end;
+    }
+    groups
+}
+
+/// Traces up to this length are searched; longer ones get a table.
+const SEARCHED_SPANS: usize = 48;
+
+#[derive(Default)]
+struct ParentFinder {
+    ids: Vec<SpanId>,
+    table: HashMap<SpanId, u32, foldhash::fast::RandomState>,
+}
+
+impl ParentFinder {
+    /// Appends the parent's number for each row of a trace. Of spans that share an
+    /// id, the first stands for it: the id is what must come back.
+    fn resolve(&mut self, columns: &SpanColumns, rows: &[u32], out: &mut Vec<Option<u32>>) {
+        self.ids.clear();
+        self.ids.extend(rows.iter().map(|row| columns.span_ids[*row as usize]));
+        let parents = rows.iter().map(|row| columns.parents[*row as usize]);
+        if rows.len() <= SEARCHED_SPANS {
+            out.extend(parents.map(|parent| {
+                let parent = parent?;
+                self.ids.iter().position(|id| *id == parent).map(|number| number as u32)
+            }));
+            return;
+        }
+        self.table.clear();
+        for (number, id) in self.ids.iter().enumerate() {
+            self.table.entry(*id).or_insert(number as u32);
+        }
+        out.extend(parents.map(|parent| self.table.get(&parent?).copied()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traces(lengths: &[usize]) -> Vec<Range<usize>> {
+        let mut start = 0;
+        lengths
+            .iter()
+            .map(|length| {
+                start += length;
+                start - length..start
+            })
+            .collect()
+    }
+
+    #[test]
+    fn should_cut_row_groups_between_traces() {
+        let groups = cut_groups(&traces(&[100_000, 40_000, 100_000, 10]));
+        let full = 100_000 + ROW_GROUP_ROWS;
+        assert_eq!(groups, [0..100_000, 100_000..full, full..240_010]);
+    }
+
+    #[test]
+    fn should_cut_within_a_trace_that_is_too_large() {
+        let groups = cut_groups(&traces(&[10, 300_000, 5]));
+        assert_eq!(groups.first().map(|group| group.len()), Some(ROW_GROUP_ROWS));
+        assert_eq!(groups.last().map(|group| group.end), Some(300_015));
+        assert!(groups.windows(2).all(|pair| pair[0].end == pair[1].start));
+        assert!(groups.iter().all(|group| group.len() <= ROW_GROUP_ROWS));
+        assert!(cut_groups(&[]).is_empty());
+    }
+}

@@ -1,0 +1,519 @@
+//! The origins file: a block's origins, its filters, and its summary.
+//!
+//! ```text
+//! "PAR1"
+//! xxh3 of the filters     8 bytes, little endian
+//! trace filter            whole buckets of 32 bytes
+//! term filter             whole buckets of 32 bytes
+//! one row group           a row an origin, ascending by id
+//! page indexes, footer    key-values: identity, summary of the spans file, filters
+//! "PAR1"
+//! ```
+//!
+//! To other programs the filters are bytes that the footer does not mention. They
+//! stand first, so that one request for the end of the file brings all origins.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use parquet::file::metadata::KeyValue;
+
+use super::chunk::{ChunkEncoder, ChunkSettings, EncodedChunk, PageStatistics};
+use super::error::{ReadError, Wrong};
+use super::gather::entry_values;
+use super::identity::{BlockIdentity, text_of};
+use super::leaf::{Entry, Leaf, Raw, pages_of};
+use super::levels::{Levels, ListLevels};
+use super::ranges::Fetched;
+use super::read::{Origins, key_values, leaves_of, page_range, parse_metadata};
+use super::rows::{long, number, push_type, text};
+use super::schema::origins_schema;
+use super::summary::{BlockSummary, FilterPlace, FiltersSummary, OriginsSummary, SpansSummary};
+use super::values::{TextSource, Values};
+use super::write::{EncodeError, PAGE_ROWS, assemble_after};
+use crate::columns::SpanColumns;
+use crate::columns::dictionary::Dictionary;
+use crate::columns::lists::{Entries, ListTexts};
+use crate::filter::collect::Terms;
+use crate::filter::size::{Rate, SizeClass};
+use crate::filter::split_block::{FilterKey, SplitBlockFilter};
+use crate::origin::{Entity, Origin};
+use crate::value::{Attribute, Value};
+
+const SPANS_SUMMARY: &str = "siltstone.spans";
+const FILTERS_SUMMARY: &str = "siltstone.filters";
+
+/// Where the filters begin: behind the magic and the hash.
+const FILTERS_OFFSET: u64 = 12;
+
+/// The id of each origin within a block: the hash of its content, or the next free
+/// number where two contents have one hash.
+#[derive(Debug)]
+pub(crate) struct OriginIds {
+    ids: Vec<u64>,
+    /// Numbers of the origins, ascending by id.
+    sorted: Vec<u32>,
+}
+
+impl OriginIds {
+    pub(crate) fn of(columns: &SpanColumns) -> Self {
+        Self::with_hash(&columns.origins, Origin::preferred_id)
+    }
+
+    fn with_hash(origins: &[Arc<Origin>], hash: impl Fn(&Origin) -> u64) -> Self {
+        let mut wanted: Vec<(u64, Vec<u8>, u32)> = origins
+            .iter()
+            .enumerate()
+            .map(|(number, one)| (hash(one), one.canonical(), number as u32))
+            .collect();
+        // The content decides who gets the hash, so that ids do not depend on order.
+        wanted.sort_unstable();
+        let mut ids = vec![0; origins.len()];
+        let mut taken = hashbrown::HashSet::<u64, foldhash::fast::RandomState>::default();
+        // Each hash goes to its first content before anybody takes a free number.
+        let (first, others): (Vec<_>, Vec<_>) = wanted.iter().partition(|(id, _, _)| taken.insert(*id));
+        first.iter().for_each(|(id, _, number)| ids[*number as usize] = *id);
+        for (id, _, number) in others {
+            let mut free = *id;
+            while !taken.insert(free) {
+                free = free.wrapping_add(1);
+            }
+            ids[*number as usize] = free;
+        }
+        let mut sorted: Vec<u32> = (0..origins.len() as u32).collect();
+        sorted.sort_unstable_by_key(|number| ids[*number as usize]);
+        Self { ids, sorted }
+    }
+
+    pub(crate) fn of_origin(&self, number: u32) -> u64 {
+        self.ids[number as usize]
+    }
+}
+
+/// Builds the filters and writes the file.
+pub(crate) fn write_origins(
+    columns: &SpanColumns,
+    ids: &OriginIds,
+    spans: SpansSummary,
+    identity: &BlockIdentity,
+) -> Result<(Vec<u8>, BlockSummary), EncodeError> {
+    let traces = trace_filter(columns, spans.traces);
+    let (terms, left_out) = Terms::of(columns)?.into_filter(spans.bytes);
+    let traces_place = FilterPlace { offset: FILTERS_OFFSET, class: traces.class() };
+    let terms_place = FilterPlace { offset: traces_place.range().end, class: terms.class() };
+    let filters = FiltersSummary { traces: traces_place, terms: terms_place, left_out };
+
+    let mut prefix = vec![0; 8];
+    prefix.extend_from_slice(traces.as_bytes());
+    prefix.extend_from_slice(terms.as_bytes());
+    let hash = xxhash_rust::xxh3::xxh3_64(&prefix[8..]);
+    prefix[..8].copy_from_slice(&hash.to_le_bytes());
+
+    let schema = origins_schema()?;
+    let chunks =
+        OriginsEncoder { columns, ids, schema: &schema, chunks: ChunkEncoder::new(), done: Vec::new() }
+            .encode()?;
+    let mut stored = identity.key_values("origins");
+    stored.push(KeyValue::new(SPANS_SUMMARY.to_owned(), to_json(&spans)?));
+    stored.push(KeyValue::new(FILTERS_SUMMARY.to_owned(), to_json(&filters)?));
+    let origins_offset = filters.terms.range().end;
+    let file = assemble_after(prefix, &schema, chunks, stored, 1)?;
+    let origins = OriginsSummary {
+        origins: columns.origins.len() as u64,
+        bytes: file.bytes.len() as u64,
+        origins_offset,
+        origins_hash: xxhash_rust::xxh3::xxh3_64(&file.bytes[origins_offset as usize..]),
+    };
+    Ok((file.bytes, BlockSummary { identity: identity.clone(), spans, origins, filters }))
+}
+
+fn trace_filter(columns: &SpanColumns, traces: u64) -> SplitBlockFilter {
+    let mut filter = SplitBlockFilter::new(SizeClass::for_keys(traces, Rate::OneInThousand));
+    let mut last = None;
+    for trace in &columns.trace_ids {
+        // Spans of one trace often come together.
+        if last != Some(trace) {
+            filter.insert(FilterKey::of_trace(trace));
+            last = Some(trace);
+        }
+    }
+    filter
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String, EncodeError> {
+    serde_json::to_string(value).map_err(|error| EncodeError::Compress(error.into()))
+}
+
+struct OriginsEncoder<'a> {
+    columns: &'a SpanColumns,
+    ids: &'a OriginIds,
+    schema: &'a parquet::schema::types::SchemaDescriptor,
+    chunks: ChunkEncoder,
+    done: Vec<Vec<EncodedChunk>>,
+}
+
+impl OriginsEncoder<'_> {
+    fn encode(mut self) -> Result<Vec<Vec<EncodedChunk>>, EncodeError> {
+        let origins: Vec<&Origin> =
+            self.ids.sorted.iter().map(|number| &*self.columns.origins[*number as usize]).collect();
+        let rows = origins.len();
+        let required = Levels::Required { rows };
+        let ids = self.ids.sorted.iter().map(|number| self.ids.of_origin(*number)).collect();
+        self.column(required, &Values::Unsigned64(ids))?;
+        self.texts(origins.iter().map(|origin| origin.service_name()))?;
+        self.texts(origins.iter().map(|origin| origin.resource_schema_url.clone()))?;
+        self.counts(origins.iter().map(|origin| origin.resource_dropped_attributes_count))?;
+        self.texts(origins.iter().map(|origin| entities_text(&origin.entities)))?;
+        self.texts(origins.iter().map(|origin| origin.scope_name.clone()))?;
+        self.texts(origins.iter().map(|origin| origin.scope_version.clone()))?;
+        self.texts(origins.iter().map(|origin| origin.scope_schema_url.clone()))?;
+        self.counts(origins.iter().map(|origin| origin.scope_dropped_attributes_count))?;
+        self.attributes(origins.iter().map(|origin| &origin.resource_attributes))?;
+        self.attributes(origins.iter().map(|origin| &origin.scope_attributes))?;
+        Ok(self.done)
+    }
+
+    fn column(&mut self, levels: Levels<'_>, values: &Values<'_>) -> Result<(), EncodeError> {
+        let settings = ChunkSettings {
+            page_rows: PAGE_ROWS,
+            dictionary: true,
+            index: PageStatistics::Never,
+            zstd: Some(1),
+        };
+        let column = self.schema.column(self.done.len());
+        self.done.push(vec![self.chunks.encode(&column, settings, levels, values)?]);
+        Ok(())
+    }
+
+    fn texts(&mut self, texts: impl ExactSizeIterator<Item = String>) -> Result<(), EncodeError> {
+        let rows = texts.len();
+        let mut dictionary = Dictionary::default();
+        let numbers = texts.map(|text| dictionary.intern(text.as_bytes())).collect::<Result<_, _>>()?;
+        let values = Values::Texts { texts: TextSource::Dictionary(&dictionary), numbers };
+        self.column(Levels::Required { rows }, &values)
+    }
+
+    fn counts(&mut self, counts: impl ExactSizeIterator<Item = u32>) -> Result<(), EncodeError> {
+        let rows = counts.len();
+        self.column(Levels::Required { rows }, &Values::Unsigned32(counts.collect()))
+    }
+
+    fn attributes<'o>(
+        &mut self,
+        lists: impl Iterator<Item = &'o Vec<Attribute>> + Clone,
+    ) -> Result<(), EncodeError> {
+        let (mut entries, mut texts) = (Entries::default(), ListTexts::default());
+        for attribute in lists.clone().flatten() {
+            entries.push_value(&mut texts, attribute.key.as_bytes(), &attribute.value)?;
+        }
+        let levels = ListLevels::of_list(lists.map(Vec::len));
+        let all: Vec<u32> = (0..entries.len() as u32).collect();
+        for values in entry_values(&entries, &texts, &all) {
+            self.column(Levels::List(&levels), &values)?;
+        }
+        Ok(())
+    }
+}
+
+/// Entities are rare and still changing in OTLP, so they are one text: a JSON array
+/// of [schema url, type, [id keys], [description keys]], or nothing.
+fn entities_text(entities: &[Entity]) -> String {
+    if entities.is_empty() {
+        return String::new();
+    }
+    let text = |text: &String| Value::Str(text.clone());
+    let array = entities.iter().map(|entity| {
+        let keys = |keys: &[String]| Value::Array(keys.iter().map(text).collect());
+        Value::Array(vec![
+            text(&entity.schema_url),
+            text(&entity.kind),
+            keys(&entity.id_keys),
+            keys(&entity.description_keys),
+        ])
+    });
+    Value::Array(array.collect()).text()
+}
+
+fn entities_of(stored: &str) -> Option<Vec<Entity>> {
+    if stored.is_empty() {
+        return Some(Vec::new());
+    }
+    let text = |value: &Value| if let Value::Str(text) = value { Some(text.clone()) } else { None };
+    let keys = |value: &Value| match value {
+        Value::Array(keys) => keys.iter().map(text).collect(),
+        _ => None,
+    };
+    let Ok(Value::Array(entities)) = Value::from_text(crate::value::ValueType::Array, stored) else {
+        return None;
+    };
+    let entity = |value: &Value| match value {
+        Value::Array(parts) => match parts.as_slice() {
+            [url, kind, ids, descriptions] => Some(Entity {
+                schema_url: text(url)?,
+                kind: text(kind)?,
+                id_keys: keys(ids)?,
+                description_keys: keys(descriptions)?,
+            }),
+            _ => None,
+        },
+        _ => None,
+    };
+    entities.iter().map(entity).collect()
+}
+
+/// The origins of a block, read.
+#[derive(Clone, Debug)]
+pub struct OriginsFile {
+    identity: BlockIdentity,
+    origins: HashMap<u64, Arc<Origin>, foldhash::fast::RandomState>,
+    stored: Vec<KeyValue>,
+}
+
+impl Origins for OriginsFile {
+    fn origin(&self, id: u64) -> Option<Arc<Origin>> {
+        self.origins.get(&id).cloned()
+    }
+}
+
+impl OriginsFile {
+    /// Opens a file by the bytes from `summary.origins_offset` to its end.
+    pub fn open(object: &str, summary: &OriginsSummary, tail: &Bytes) -> Result<Self, ReadError> {
+        let wrong = |what| ReadError::new(object, Wrong::Damaged(what));
+        if summary.bytes.checked_sub(summary.origins_offset) != Some(tail.len() as u64) {
+            return Err(wrong("it has another size than its catalog entry says"));
+        }
+        if xxhash_rust::xxh3::xxh3_64(tail) != summary.origins_hash {
+            return Err(wrong("its origins have another hash than its catalog entry says"));
+        }
+        Self::parse(object, summary.origins_offset, tail, summary.bytes)
+    }
+
+    /// Opens a whole file without an entry that vouches for it, and gives the summary
+    /// that its entry would have: so a catalog is made from blocks alone.
+    pub fn open_unverified(object: &str, whole: &Bytes) -> Result<(Self, BlockSummary), ReadError> {
+        let wrong = |what| ReadError::new(object, Wrong::Damaged(what));
+        let file = Self::parse(object, 0, whole, whole.len() as u64)?;
+        let spans = stored_json(object, &file.stored, SPANS_SUMMARY)?;
+        let filters: FiltersSummary = stored_json(object, &file.stored, FILTERS_SUMMARY)?;
+        let (traces, terms) = (filters.traces.range(), filters.terms.range());
+        let filter_bytes =
+            traces.end.checked_sub(traces.start).and_then(|_| whole.get(12..terms.end as usize));
+        let filter_bytes = filter_bytes.ok_or_else(|| wrong("its filters lie outside of it"))?;
+        if traces.start != FILTERS_OFFSET || traces.end != terms.start {
+            return Err(wrong("its filters do not lie where they should"));
+        }
+        let stored_hash = whole.get(4..12).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+        if stored_hash != Some(xxhash_rust::xxh3::xxh3_64(filter_bytes)) {
+            return Err(wrong("its filters have another hash than it says"));
+        }
+        let origins = OriginsSummary {
+            origins: file.origins.len() as u64,
+            bytes: whole.len() as u64,
+            origins_offset: terms.end,
+            origins_hash: xxhash_rust::xxh3::xxh3_64(&whole[terms.end as usize..]),
+        };
+        let summary = BlockSummary { identity: file.identity.clone(), spans, origins, filters };
+        Ok((file, summary))
+    }
+
+    pub fn identity(&self) -> &BlockIdentity {
+        &self.identity
+    }
+
+    /// All origins with their ids, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Arc<Origin>)> {
+        self.origins.iter().map(|(id, origin)| (*id, origin))
+    }
+
+    pub fn len(&self) -> usize {
+        self.origins.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.origins.is_empty()
+    }
+
+    fn parse(object: &str, offset: u64, tail: &Bytes, file_size: u64) -> Result<Self, ReadError> {
+        let wrong = |wrong| ReadError::new(object, wrong);
+        let metadata = parse_metadata(tail, file_size).map_err(wrong)?;
+        let stored = key_values(&metadata).to_vec();
+        let identity = BlockIdentity::read(object, "origins", &stored)?;
+        let expected = origins_schema().map_err(|error| wrong(error.into()))?;
+        if metadata.file_metadata().schema_descr().root_schema() != expected.root_schema() {
+            return Err(wrong(Wrong::Damaged("its columns are not those of its version")));
+        }
+        let leaves = leaves_of(&metadata).map_err(wrong)?;
+        let [leaves] = leaves.as_slice() else {
+            return Err(wrong(Wrong::Damaged("it has not one row group")));
+        };
+        let mut fetched = Fetched::default();
+        fetched.add(offset, tail.clone());
+        let reader = OriginsReader { object, metadata: &metadata, leaves, fetched };
+        Ok(Self { identity, origins: reader.read()?, stored })
+    }
+}
+
+fn stored_json<T: serde::de::DeserializeOwned>(
+    object: &str,
+    stored: &[KeyValue],
+    key: &'static str,
+) -> Result<T, ReadError> {
+    let text = text_of(stored, key).ok_or_else(|| ReadError::new(object, Wrong::NotOurs { missing: key }))?;
+    serde_json::from_str(text)
+        .map_err(|_| ReadError::new(object, Wrong::Damaged("its summary cannot be read")))
+}
+
+struct OriginsReader<'a> {
+    object: &'a str,
+    metadata: &'a parquet::file::metadata::ParquetMetaData,
+    leaves: &'a [Leaf],
+    fetched: Fetched,
+}
+
+impl OriginsReader<'_> {
+    fn read(&self) -> Result<HashMap<u64, Arc<Origin>, foldhash::fast::RandomState>, ReadError> {
+        let ids = self.column(0, |value| long(value).map(i64::cast_unsigned))?;
+        // Column 1 is the service name, which the attributes tell.
+        let urls = self.column(2, owned)?;
+        let dropped = self.column(3, number)?;
+        let entities = self.column(4, owned)?;
+        let names = self.column(5, owned)?;
+        let versions = self.column(6, owned)?;
+        let scope_urls = self.column(7, owned)?;
+        let scope_dropped = self.column(8, number)?;
+        let mut resource_attributes = self.attributes(9, ids.len())?.into_iter();
+        let mut scope_attributes = self.attributes(12, ids.len())?.into_iter();
+        let mut origins = HashMap::default();
+        for (row, id) in ids.iter().enumerate() {
+            let origin = Origin {
+                resource_attributes: resource_attributes.next().unwrap_or_default(),
+                resource_dropped_attributes_count: dropped[row],
+                resource_schema_url: urls[row].clone(),
+                entities: entities_of(&entities[row])
+                    .ok_or_else(|| self.damage(4, "entities that cannot be read"))?,
+                scope_name: names[row].clone(),
+                scope_version: versions[row].clone(),
+                scope_attributes: scope_attributes.next().unwrap_or_default(),
+                scope_dropped_attributes_count: scope_dropped[row],
+                scope_schema_url: scope_urls[row].clone(),
+            };
+            if origins.insert(*id, Arc::new(origin)).is_some() {
+                return Err(self.damage(0, "an origin id that stands twice"));
+            }
+        }
+        Ok(origins)
+    }
+
+    fn column<T>(
+        &self,
+        column: usize,
+        read: impl Fn(Option<Raw<'_>>) -> Result<T, &'static str>,
+    ) -> Result<Vec<T>, ReadError> {
+        let mut values = Vec::new();
+        self.entries(column, |entry| {
+            values.push(read(entry.value)?);
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
+    /// The attributes of each row, from three leaves.
+    fn attributes(&self, column: usize, rows: usize) -> Result<Vec<Vec<Attribute>>, ReadError> {
+        let (mut entries, mut texts) = (Entries::default(), ListTexts::default());
+        let mut row_of_entry = Vec::new();
+        let mut next_row = 0;
+        self.entries(column, |entry| {
+            next_row += usize::from(entry.repetition == 0);
+            if entry.value.is_some() {
+                row_of_entry.push(next_row - 1);
+                entries
+                    .keys
+                    .push(texts.keys.intern(text(entry.value)?).map_err(|_| "a text that is not UTF-8")?);
+            }
+            Ok(())
+        })?;
+        self.entries(column + 1, |entry| entry.value.map_or(Ok(()), |value| push_type(&mut entries, value)))?;
+        self.entries(column + 2, |entry| {
+            if entry.value.is_some() {
+                entries
+                    .texts
+                    .push(texts.texts.intern(text(entry.value)?).map_err(|_| "a text that is not UTF-8")?);
+            }
+            Ok(())
+        })?;
+        if entries.types.len() != entries.keys.len() || entries.texts.len() != entries.keys.len() {
+            return Err(self.damage(column, "a list whose parts have different lengths"));
+        }
+        let all = entries
+            .attributes(&texts, 0..entries.len())
+            .map_err(|_| self.damage(column, "a text that is no value"))?;
+        let mut lists = vec![Vec::new(); rows];
+        for (attribute, row) in all.into_iter().zip(row_of_entry) {
+            lists.get_mut(row).ok_or_else(|| self.damage(column, "more lists than rows"))?.push(attribute);
+        }
+        Ok(lists)
+    }
+
+    fn entries(
+        &self,
+        column: usize,
+        mut each: impl FnMut(Entry<'_>) -> Result<(), &'static str>,
+    ) -> Result<(), ReadError> {
+        let leaf = &self.leaves[column];
+        let rows = self.metadata.row_group(0).num_rows().unsigned_abs() as usize;
+        let get = |range| self.fetched.get(&range).map_err(|wrong| ReadError::new(self.object, wrong));
+        let damage = |what| self.damage(column, what);
+        let dictionary = match &leaf.dictionary_range {
+            Some(range) => Some(Arc::new(leaf.dictionary(&get(range.clone())?).map_err(damage)?)),
+            None => None,
+        };
+        let index = self.metadata.offset_index().and_then(|index| index.first()?.get(column));
+        let locations = index.map_or(&[][..], |index| index.page_locations().as_slice());
+        for (page, _, page_rows) in pages_of(locations, rows, &(0..rows)) {
+            let bytes = get(page_range(page))?;
+            leaf.read_page(&bytes, page_rows, 0..page_rows, dictionary.as_ref(), &mut each)
+                .map_err(damage)?;
+        }
+        Ok(())
+    }
+
+    fn damage(&self, column: usize, what: &'static str) -> ReadError {
+        let column = self.metadata.file_metadata().schema_descr().column(column).path().string();
+        ReadError::new(self.object, Wrong::Page { column, group: 0, what })
+    }
+}
+
+fn owned(value: Option<Raw<'_>>) -> Result<String, &'static str> {
+    let text = std::str::from_utf8(text(value)?).map_err(|_| "a text that is not UTF-8")?;
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn should_give_origins_that_share_a_hash_ids_of_their_own() {
+        let origin = |name: &str| Arc::new(Origin { scope_name: name.to_owned(), ..Origin::default() });
+        let origins = [origin("b"), origin("a"), origin("c")];
+        let hash = |origin: &Origin| if origin.scope_name == "c" { 6 } else { 5 };
+        let ids = OriginIds::with_hash(&origins, hash);
+        assert_eq!(ids.ids, [7, 5, 6]);
+        let reversed: Vec<_> = origins.iter().rev().cloned().collect();
+        assert_eq!(OriginIds::with_hash(&reversed, hash).ids, [6, 5, 7]);
+    }
+
+    #[test]
+    fn should_keep_entities() {
+        let entities = vec![Entity {
+            schema_url: "u".to_owned(),
+            kind: "host".to_owned(),
+            id_keys: vec!["host.id".to_owned()],
+            description_keys: vec![],
+        }];
+        assert_eq!(entities_of(&entities_text(&entities)), Some(entities));
+        assert_eq!(entities_of(""), Some(vec![]));
+        assert_eq!(entities_of("[1]"), None);
+    }
+}

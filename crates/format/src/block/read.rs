@@ -1,0 +1,342 @@
+//! A spans file, read: which bytes a trace needs, and the spans that they hold.
+//!
+//! The caller does the I/O: it opens a file with the bytes of its metadata, asks
+//! which rows may hold a trace and which ranges these rows need, fetches them in one
+//! round, and gets the spans.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::page_index::offset_index::PageLocation;
+
+use super::error::{ReadError, Wrong};
+use super::identity::BlockIdentity;
+use super::leaf::{Entry, Leaf, PageDictionary, Raw, pages_of};
+use super::ranges::Fetched;
+use super::rows::RowsReader;
+use super::schema::{Fixed, LIST_LEAVES, parse_attribute_column, spans_schema};
+use super::summary::SpansSummary;
+use crate::columns::SpanColumns;
+use crate::id::TraceId;
+use crate::origin::Origin;
+use crate::value::ValueType;
+
+/// Where the rows of a trace lie, or may lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupRows {
+    pub group: usize,
+    /// Counted from the group's first row.
+    pub rows: Range<usize>,
+}
+
+/// Origins of a block by their ids.
+pub trait Origins {
+    fn origin(&self, id: u64) -> Option<Arc<Origin>>;
+}
+
+/// A spans file whose metadata is known.
+#[derive(Debug)]
+pub struct SpansFile {
+    pub(crate) object: String,
+    identity: BlockIdentity,
+    metadata: ParquetMetaData,
+    pub(crate) attributes: Vec<(ValueType, String)>,
+    /// By group, then by column.
+    leaves: Vec<Vec<Leaf>>,
+    dictionaries: Vec<Vec<OnceLock<Arc<PageDictionary>>>>,
+}
+
+impl SpansFile {
+    /// Opens a file by the bytes from `summary.metadata_offset` to its end.
+    pub fn open(object: &str, summary: &SpansSummary, metadata: &Bytes) -> Result<Self, ReadError> {
+        let wrong = |wrong| ReadError::new(object, wrong);
+        let expected = summary.bytes.checked_sub(summary.metadata_offset);
+        if expected != Some(metadata.len() as u64) {
+            return Err(wrong(Wrong::Damaged("it has another size than its catalog entry says")));
+        }
+        if xxhash_rust::xxh3::xxh3_64(metadata) != summary.metadata_hash {
+            return Err(wrong(Wrong::Damaged("its metadata has another hash than its catalog entry says")));
+        }
+        let file = Self::parse(object, metadata, summary.bytes)?;
+        if file.rows() != summary.rows {
+            return Err(wrong(Wrong::Damaged("it has another number of rows than its catalog entry says")));
+        }
+        Ok(file)
+    }
+
+    /// Opens a file without an entry that vouches for it, as a repair must. Damage to
+    /// the metadata may go unseen.
+    pub fn open_unverified(object: &str, whole: &Bytes) -> Result<Self, ReadError> {
+        Self::parse(object, whole, whole.len() as u64)
+    }
+
+    fn parse(object: &str, tail: &Bytes, file_size: u64) -> Result<Self, ReadError> {
+        let wrong = |wrong| ReadError::new(object, wrong);
+        let metadata = parse_metadata(tail, file_size).map_err(&wrong)?;
+        let identity = BlockIdentity::read(object, "spans", key_values(&metadata))?;
+        let schema = metadata.file_metadata().schema_descr();
+        let attributes = attribute_columns(&metadata).map_err(|what| wrong(Wrong::Damaged(what)))?;
+        let expected = spans_schema(attributes.iter().map(|(kind, key)| (*kind, key.as_str())));
+        if expected.map_err(|error| wrong(error.into()))?.root_schema() != schema.root_schema() {
+            return Err(wrong(Wrong::Damaged("its columns are not those of its version")));
+        }
+        let leaves = leaves_of(&metadata).map_err(&wrong)?;
+        let dictionaries =
+            leaves.iter().map(|group| group.iter().map(|_| OnceLock::new()).collect()).collect();
+        Ok(Self { object: object.to_owned(), identity, metadata, attributes, leaves, dictionaries })
+    }
+
+    pub fn identity(&self) -> &BlockIdentity {
+        &self.identity
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.metadata.row_groups().iter().map(|group| group.num_rows().unsigned_abs()).sum()
+    }
+
+    /// The row groups and all rows of each.
+    pub fn groups(&self) -> impl Iterator<Item = GroupRows> {
+        (0..self.leaves.len()).map(|group| GroupRows { group, rows: 0..self.group_rows(group) })
+    }
+
+    /// The attributes that have a column of their own.
+    pub fn attributes(&self) -> &[(ValueType, String)] {
+        &self.attributes
+    }
+
+    /// The file's Parquet metadata, for engines that scan it.
+    pub fn metadata(&self) -> &ParquetMetaData {
+        &self.metadata
+    }
+
+    /// Rows whose pages may hold a trace: from the page index alone. Empty if the
+    /// trace is certainly not there.
+    pub fn find(&self, trace: &TraceId) -> Vec<GroupRows> {
+        (0..self.leaves.len()).filter_map(|group| self.find_in(group, trace)).collect()
+    }
+
+    fn find_in(&self, group: usize, trace: &TraceId) -> Option<GroupRows> {
+        let column = Fixed::TraceId as usize;
+        let index = self.metadata.column_index().and_then(|index| index.get(group)?.get(column));
+        let Some(ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(index)) = index else {
+            // Without bounds every row may be it.
+            return Some(GroupRows { group, rows: 0..self.group_rows(group) });
+        };
+        let pages = index.num_pages() as usize;
+        let first = (0..pages)
+            .collect::<Vec<_>>()
+            .partition_point(|page| index.max_value(*page) < Some(&trace.0[..]));
+        let mut end = first;
+        while end < pages && index.min_value(end) <= Some(&trace.0[..]) {
+            end += 1;
+        }
+        if first == end {
+            return None;
+        }
+        let locations = self.locations(group, column);
+        let row = |page: usize| {
+            locations.get(page).map_or(self.group_rows(group), |page| page.first_row_index as usize)
+        };
+        Some(GroupRows { group, rows: row(first)..row(end) })
+    }
+
+    /// The ranges that reading some rows needs, unsorted; the dictionaries that were
+    /// read before are not among them.
+    pub fn ranges(&self, rows: &GroupRows) -> Vec<Range<u64>> {
+        let mut ranges = Vec::new();
+        for (column, leaf) in self.leaves[rows.group].iter().enumerate() {
+            if let Some(dictionary) = &leaf.dictionary_range
+                && self.dictionaries[rows.group][column].get().is_none()
+            {
+                ranges.push(dictionary.clone());
+            }
+            let pages = pages_of(self.locations(rows.group, column), self.group_rows(rows.group), &rows.rows);
+            ranges.extend(pages.map(|(page, ..)| page_range(page)));
+        }
+        ranges
+    }
+
+    /// The spans of a trace, given the ranges of the rows that may hold it.
+    pub fn read_trace(
+        &self,
+        trace: &TraceId,
+        found: &[GroupRows],
+        fetched: &Fetched,
+        origins: &dyn Origins,
+    ) -> Result<SpanColumns, ReadError> {
+        let mut exact = Vec::new();
+        for candidates in found {
+            let rows = self.trace_rows(trace, candidates, fetched)?;
+            if !rows.is_empty() {
+                exact.push(GroupRows { group: candidates.group, rows });
+            }
+        }
+        self.read_rows(&exact, fetched, origins)
+    }
+
+    /// The spans of some rows in their order. The rows must begin with a trace's first:
+    /// a parent is named by its place.
+    pub fn read_rows(
+        &self,
+        rows: &[GroupRows],
+        fetched: &Fetched,
+        origins: &dyn Origins,
+    ) -> Result<SpanColumns, ReadError> {
+        let mut reader = RowsReader::new(self, fetched);
+        for part in rows {
+            reader.read(part, origins)?;
+        }
+        reader.finish()
+    }
+
+    /// Bytes of the decompressed dictionaries that are held.
+    pub fn held_bytes(&self) -> usize {
+        self.dictionaries
+            .iter()
+            .flatten()
+            .filter_map(OnceLock::get)
+            .map(|dictionary| dictionary.bytes())
+            .sum()
+    }
+
+    /// Exact rows of a trace among those that may hold it.
+    fn trace_rows(
+        &self,
+        trace: &TraceId,
+        rows: &GroupRows,
+        fetched: &Fetched,
+    ) -> Result<Range<usize>, ReadError> {
+        let (mut first, mut count, mut row) = (rows.rows.end, 0, rows.rows.start);
+        self.read_column(rows, Fixed::TraceId as usize, fetched, |entry| {
+            if entry.value == Some(Raw::Bytes(&trace.0)) {
+                first = first.min(row);
+                count += 1;
+            }
+            row += 1;
+            Ok(())
+        })?;
+        if count == 0 { Ok(0..0) } else { Ok(first..first + count) }
+    }
+
+    /// Calls `each` for all that stands in a column in some rows.
+    pub(crate) fn read_column(
+        &self,
+        rows: &GroupRows,
+        column: usize,
+        fetched: &Fetched,
+        mut each: impl FnMut(Entry<'_>) -> Result<(), &'static str>,
+    ) -> Result<(), ReadError> {
+        let group_rows = self.group_rows(rows.group);
+        let leaf = &self.leaves[rows.group][column];
+        let dictionary = self.dictionary(rows.group, column, fetched)?;
+        for (page, start, page_rows) in pages_of(self.locations(rows.group, column), group_rows, &rows.rows) {
+            let bytes =
+                fetched.get(&page_range(page)).map_err(|wrong| ReadError::new(&self.object, wrong))?;
+            let wanted =
+                rows.rows.start.max(start) - start..rows.rows.end.min(start + page_rows).max(start) - start;
+            leaf.read_page(&bytes, page_rows, wanted, dictionary.as_ref(), &mut each)
+                .map_err(|what| self.damage(rows.group, column, what))?;
+        }
+        Ok(())
+    }
+
+    fn dictionary(
+        &self,
+        group: usize,
+        column: usize,
+        fetched: &Fetched,
+    ) -> Result<Option<Arc<PageDictionary>>, ReadError> {
+        let leaf = &self.leaves[group][column];
+        let Some(range) = &leaf.dictionary_range else { return Ok(None) };
+        let slot = &self.dictionaries[group][column];
+        if let Some(held) = slot.get() {
+            return Ok(Some(held.clone()));
+        }
+        let page = fetched.get(range).map_err(|wrong| ReadError::new(&self.object, wrong))?;
+        let read = leaf.dictionary(&page).map_err(|what| self.damage(group, column, what))?;
+        Ok(Some(slot.get_or_init(|| Arc::new(read)).clone()))
+    }
+
+    pub(crate) fn damage(&self, group: usize, column: usize, what: &'static str) -> ReadError {
+        let column = self.metadata.file_metadata().schema_descr().column(column).path().string();
+        ReadError::new(&self.object, Wrong::Page { column, group, what })
+    }
+
+    fn group_rows(&self, group: usize) -> usize {
+        // Checked to be a row count when the file was opened.
+        self.metadata.row_group(group).num_rows() as usize
+    }
+
+    fn locations(&self, group: usize, column: usize) -> &[PageLocation] {
+        let index = self.metadata.offset_index().and_then(|index| index.get(group)?.get(column));
+        index.map_or(&[], |index| index.page_locations().as_slice())
+    }
+}
+
+/// Parses metadata from the end of a file, whose last bytes these are.
+pub(crate) fn parse_metadata(tail: &Bytes, file_size: u64) -> Result<ParquetMetaData, Wrong> {
+    let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
+    reader.try_parse_sized(tail, file_size)?;
+    Ok(reader.finish()?)
+}
+
+pub(crate) fn key_values(metadata: &ParquetMetaData) -> &[parquet::file::metadata::KeyValue] {
+    metadata.file_metadata().key_value_metadata().map_or(&[], Vec::as_slice)
+}
+
+fn attribute_columns(metadata: &ParquetMetaData) -> Result<Vec<(ValueType, String)>, &'static str> {
+    let schema = metadata.file_metadata().schema_descr();
+    let attributes = Fixed::ALL.len()..schema.num_columns().saturating_sub(LIST_LEAVES);
+    attributes
+        .map(|index| {
+            let column = schema.column(index);
+            let (kind, key) = parse_attribute_column(column.name())?;
+            Some((kind, key.to_owned()))
+        })
+        .collect::<Option<_>>()
+        .ok_or("its columns are not those of a spans file")
+}
+
+/// Prepares every chunk for reading, and checks what later reading relies on.
+pub(crate) fn leaves_of(metadata: &ParquetMetaData) -> Result<Vec<Vec<Leaf>>, Wrong> {
+    let offsets = metadata.offset_index().ok_or(Wrong::Damaged("it has no page index"))?;
+    let mut groups = Vec::with_capacity(metadata.num_row_groups());
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        let rows = group.num_rows();
+        let mut leaves = Vec::with_capacity(group.num_columns());
+        for (column, chunk) in group.columns().iter().enumerate() {
+            let damage = |what| Wrong::Page { column: chunk.column_path().string(), group: number, what };
+            let index = offsets.get(number).and_then(|index| index.get(column));
+            let pages = index.ok_or_else(|| damage("it has no page index"))?.page_locations();
+            check_pages(pages, rows, chunk).map_err(damage)?;
+            leaves.push(Leaf::of(chunk).map_err(damage)?);
+        }
+        groups.push(leaves);
+    }
+    Ok(groups)
+}
+
+fn check_pages(pages: &[PageLocation], rows: i64, chunk: &ColumnChunkMetaData) -> Result<(), &'static str> {
+    let first = pages.first().ok_or("it has no pages")?;
+    let ascending = pages.windows(2).all(|pair| {
+        pair[0].first_row_index < pair[1].first_row_index
+            && pair[0].offset.checked_add(i64::from(pair[0].compressed_page_size)) == Some(pair[1].offset)
+    });
+    let last = pages.last().unwrap_or(first);
+    let sound = first.first_row_index == 0
+        && last.first_row_index < rows.max(1)
+        && first.offset == chunk.data_page_offset()
+        && first.offset >= 0
+        && pages.iter().all(|page| page.compressed_page_size > 0)
+        && last.offset.checked_add(i64::from(last.compressed_page_size)).is_some();
+    if ascending && sound { Ok(()) } else { Err("its page index contradicts itself") }
+}
+
+pub(crate) fn page_range(page: &PageLocation) -> Range<u64> {
+    // Checked to be ascending and not negative when the file was opened.
+    let start = page.offset.unsigned_abs();
+    start..start + u64::from(page.compressed_page_size.unsigned_abs())
+}

@@ -1,0 +1,110 @@
+//! What a block's catalog entry says of it: enough to decide whether to read it, and
+//! to read it without asking the store anything first.
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::BlockIdentity;
+use super::order::Order;
+use super::write::ParquetFile;
+use crate::columns::SpanColumns;
+use crate::filter::collect::LeftOut;
+use crate::filter::size::SizeClass;
+use crate::id::TraceId;
+
+/// A block in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockSummary {
+    pub identity: BlockIdentity,
+    pub spans: SpansSummary,
+    pub origins: OriginsSummary,
+    pub filters: FiltersSummary,
+}
+
+/// The spans file in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpansSummary {
+    pub rows: u64,
+    pub traces: u64,
+    #[serde(with = "hex")]
+    pub first_trace: TraceId,
+    #[serde(with = "hex")]
+    pub last_trace: TraceId,
+    pub min_start_unix_nano: u64,
+    pub max_start_unix_nano: u64,
+    pub max_end_unix_nano: u64,
+    pub bytes: u64,
+    /// Where page indexes and footer begin.
+    pub metadata_offset: u64,
+    /// xxh3 of all bytes from there on.
+    pub metadata_hash: u64,
+}
+
+/// The origins file in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OriginsSummary {
+    pub origins: u64,
+    pub bytes: u64,
+    /// Where the origins begin; the filters lie before.
+    pub origins_offset: u64,
+    /// xxh3 of all bytes from there on.
+    pub origins_hash: u64,
+}
+
+/// The filters, which lie in the origins file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FiltersSummary {
+    pub traces: FilterPlace,
+    pub terms: FilterPlace,
+    /// Keys whose values the term filter leaves out.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Where a filter lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilterPlace {
+    pub offset: u64,
+    pub class: SizeClass,
+}
+
+impl FilterPlace {
+    pub fn range(&self) -> std::ops::Range<u64> {
+        self.offset..self.offset + self.class.bytes() as u64
+    }
+}
+
+impl SpansSummary {
+    pub(crate) fn of(columns: &SpanColumns, order: &Order, file: &ParquetFile) -> Self {
+        let trace =
+            |row: Option<&u32>| row.map_or(TraceId::default(), |row| columns.trace_ids[*row as usize]);
+        let starts = || columns.starts.iter().map(|start| start.cast_unsigned());
+        let ends = starts()
+            .zip(&columns.durations)
+            .map(|(start, length)| start.wrapping_add(length.cast_unsigned()));
+        Self {
+            rows: columns.len() as u64,
+            traces: order.traces as u64,
+            first_trace: trace(order.rows.first()),
+            last_trace: trace(order.rows.last()),
+            min_start_unix_nano: starts().min().unwrap_or(0),
+            max_start_unix_nano: starts().max().unwrap_or(0),
+            max_end_unix_nano: ends.max().unwrap_or(0),
+            bytes: file.bytes.len() as u64,
+            metadata_offset: file.metadata_offset as u64,
+            metadata_hash: xxhash_rust::xxh3::xxh3_64(&file.bytes[file.metadata_offset..]),
+        }
+    }
+}
+
+/// Trace ids as hex text in JSON.
+mod hex {
+    use super::TraceId;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(id: &TraceId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TraceId, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}

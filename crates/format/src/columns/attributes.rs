@@ -1,0 +1,151 @@
+//! Attribute values of spans: one sparse column for each key and type.
+
+use super::Rejected;
+use super::dictionary::Dictionary;
+use crate::value::ValueType;
+
+/// Values of one key and one type, with the rows that have one.
+#[derive(Clone, Debug)]
+pub struct AttributeColumn {
+    /// Number of the key in [`super::SpanColumns::keys`].
+    pub key: u32,
+    /// Ascending; a row has at most one value here.
+    pub rows: Vec<u32>,
+    pub values: ColumnValues,
+}
+
+/// The values of an [`AttributeColumn`], as long as its rows.
+#[derive(Clone, Debug)]
+pub enum ColumnValues {
+    Str { texts: Dictionary, numbers: Vec<u32> },
+    Int(Vec<i64>),
+    Double(Vec<f64>),
+    Bool(Vec<bool>),
+}
+
+/// A value on its way into the columns.
+#[derive(Clone, Copy, Debug)]
+pub enum Scalar<'a> {
+    Str(&'a [u8]),
+    Int(i64),
+    Double(f64),
+    Bool(bool),
+}
+
+impl Scalar<'_> {
+    pub(crate) fn slot(&self) -> usize {
+        match self {
+            Self::Str(_) => 0,
+            Self::Int(_) => 1,
+            Self::Double(_) => 2,
+            Self::Bool(_) => 3,
+        }
+    }
+}
+
+impl ColumnValues {
+    pub fn value_type(&self) -> ValueType {
+        match self {
+            Self::Str { .. } => ValueType::Str,
+            Self::Int(_) => ValueType::Int,
+            Self::Double(_) => ValueType::Double,
+            Self::Bool(_) => ValueType::Bool,
+        }
+    }
+
+    pub(crate) fn of_slot(slot: usize) -> Self {
+        match slot {
+            0 => Self::Str { texts: Dictionary::default(), numbers: Vec::new() },
+            1 => Self::Int(Vec::new()),
+            2 => Self::Double(Vec::new()),
+            _ => Self::Bool(Vec::new()),
+        }
+    }
+
+    pub(crate) fn push(&mut self, value: Scalar<'_>) -> Result<(), Rejected> {
+        match (self, value) {
+            (Self::Str { texts, numbers }, Scalar::Str(text)) => numbers.push(texts.intern(text)?),
+            (Self::Int(values), Scalar::Int(value)) => values.push(value),
+            (Self::Double(values), Scalar::Double(value)) => values.push(value),
+            (Self::Bool(values), Scalar::Bool(value)) => values.push(value),
+            // Callers pick the column by the value's slot.
+            _ => debug_assert!(false, "a value in a column of another type"),
+        }
+        Ok(())
+    }
+
+    fn pop(&mut self) {
+        match self {
+            Self::Str { numbers, .. } => drop(numbers.pop()),
+            Self::Int(values) => drop(values.pop()),
+            Self::Double(values) => drop(values.pop()),
+            Self::Bool(values) => drop(values.pop()),
+        }
+    }
+}
+
+impl AttributeColumn {
+    /// Forgets the value of a row, if the row is the last one with a value.
+    pub(crate) fn take_back(&mut self, row: u32) {
+        if self.rows.last() == Some(&row) {
+            self.rows.pop();
+            self.values.pop();
+        }
+    }
+}
+
+const NO_COLUMN: u32 = u32::MAX;
+
+/// Keys of span attributes, and where the values of each lie.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    names: Dictionary,
+    /// Column of each key for each slot of [`Scalar::slot`].
+    columns: Vec<[u32; 4]>,
+    /// Which key followed each key the last time: senders repeat themselves, so one
+    /// comparison usually replaces the search.
+    followers: Vec<u32>,
+}
+
+impl Keys {
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    pub fn name(&self, key: u32) -> &str {
+        self.names.get(key)
+    }
+
+    /// The number of a key that comes after another.
+    pub(crate) fn intern_after(&mut self, previous: Option<u32>, name: &[u8]) -> Result<u32, Rejected> {
+        if let Some(previous) = previous {
+            let guess = self.followers[previous as usize];
+            if self.names.bytes_of(guess) == name {
+                return Ok(guess);
+            }
+        }
+        let key = self.names.intern(name)?;
+        if key as usize == self.columns.len() {
+            self.columns.push([NO_COLUMN; 4]);
+            self.followers.push(key);
+        }
+        if let Some(previous) = previous {
+            self.followers[previous as usize] = key;
+        }
+        Ok(key)
+    }
+
+    /// The column of a key's values of one type; made if there is none.
+    pub(crate) fn column(&mut self, key: u32, slot: usize, columns: &mut Vec<AttributeColumn>) -> usize {
+        let entry = &mut self.columns[key as usize][slot];
+        if *entry == NO_COLUMN {
+            *entry = columns.len() as u32;
+            columns.push(AttributeColumn { key, rows: Vec::new(), values: ColumnValues::of_slot(slot) });
+        }
+        *entry as usize
+    }
+}

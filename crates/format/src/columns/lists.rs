@@ -1,0 +1,165 @@
+//! What a span may have many of: attributes without a column, events, links.
+
+use super::Rejected;
+use super::dictionary::Dictionary;
+use crate::id::{SpanId, TraceId};
+use crate::value::{Attribute, Value, ValueError, ValueType};
+
+/// Attributes as (key, type, text), for lists of any owner.
+#[derive(Clone, Debug, Default)]
+pub struct Entries {
+    pub keys: Vec<u32>,
+    pub types: Vec<ValueType>,
+    pub texts: Vec<u32>,
+}
+
+/// The texts that all lists of the same columns share.
+#[derive(Clone, Debug, Default)]
+pub struct ListTexts {
+    pub keys: Dictionary,
+    pub texts: Dictionary,
+    scratch: String,
+}
+
+impl Entries {
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        texts: &mut ListTexts,
+        key: &[u8],
+        kind: ValueType,
+        text: &[u8],
+    ) -> Result<(), Rejected> {
+        let key = texts.keys.intern(key)?;
+        let text = texts.texts.intern(text)?;
+        self.keys.push(key);
+        self.types.push(kind);
+        self.texts.push(text);
+        Ok(())
+    }
+
+    pub(crate) fn push_value(
+        &mut self,
+        texts: &mut ListTexts,
+        key: &[u8],
+        value: &Value,
+    ) -> Result<(), Rejected> {
+        if value.nesting() > crate::value::MAX_NESTING {
+            return Err(Rejected::TooDeep);
+        }
+        let mut scratch = std::mem::take(&mut texts.scratch);
+        scratch.clear();
+        value.write_text(&mut scratch);
+        let pushed = self.push(texts, key, value.value_type(), scratch.as_bytes());
+        texts.scratch = scratch;
+        pushed
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.keys.truncate(len);
+        self.types.truncate(len);
+        self.texts.truncate(len);
+    }
+
+    /// The attributes of a run of entries.
+    pub(crate) fn attributes(
+        &self,
+        texts: &ListTexts,
+        run: std::ops::Range<usize>,
+    ) -> Result<Vec<Attribute>, ValueError> {
+        run.map(|index| {
+            Ok(Attribute {
+                key: texts.keys.get(self.keys[index]).to_owned(),
+                value: Value::from_text(self.types[index], texts.texts.get(self.texts[index]))?,
+            })
+        })
+        .collect()
+    }
+}
+
+/// Attributes of spans that have no column of their own.
+#[derive(Clone, Debug, Default)]
+pub struct Overflow {
+    /// Ascending; a row occurs once for each of its entries.
+    pub rows: Vec<u32>,
+    pub entries: Entries,
+}
+
+/// Events of all spans, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Events {
+    /// Ascending; a row occurs once for each of its events.
+    pub rows: Vec<u32>,
+    pub times: Vec<u64>,
+    pub names: Vec<u32>,
+    pub dropped: Vec<u32>,
+    /// Where the attributes of each event end in `entries`.
+    pub ends: Vec<u32>,
+    pub entries: Entries,
+}
+
+/// Links of all spans, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Links {
+    /// Ascending; a row occurs once for each of its links.
+    pub rows: Vec<u32>,
+    pub trace_ids: Vec<TraceId>,
+    pub span_ids: Vec<SpanId>,
+    pub trace_states: Vec<u32>,
+    pub flags: Vec<u32>,
+    pub dropped: Vec<u32>,
+    /// Where the attributes of each link end in `entries`.
+    pub ends: Vec<u32>,
+    pub entries: Entries,
+}
+
+/// The run of entries that belongs to one event or link.
+pub fn run_of(ends: &[u32], index: usize) -> std::ops::Range<usize> {
+    let start = if index == 0 { 0 } else { ends[index - 1] as usize };
+    start..ends[index] as usize
+}
+
+fn keep_before<T: PartialOrd>(rows: &[T], row: &T) -> usize {
+    rows.iter().rposition(|at| at < row).map_or(0, |last| last + 1)
+}
+
+impl Overflow {
+    pub(crate) fn take_back(&mut self, row: u32) {
+        let keep = keep_before(&self.rows, &row);
+        self.rows.truncate(keep);
+        self.entries.truncate(keep);
+    }
+}
+
+impl Events {
+    pub(crate) fn take_back(&mut self, row: u32) {
+        let keep = keep_before(&self.rows, &row);
+        self.rows.truncate(keep);
+        self.times.truncate(keep);
+        self.names.truncate(keep);
+        self.dropped.truncate(keep);
+        self.ends.truncate(keep);
+        self.entries.truncate(self.ends.last().map_or(0, |end| *end as usize));
+    }
+}
+
+impl Links {
+    pub(crate) fn take_back(&mut self, row: u32) {
+        let keep = keep_before(&self.rows, &row);
+        self.rows.truncate(keep);
+        self.trace_ids.truncate(keep);
+        self.span_ids.truncate(keep);
+        self.trace_states.truncate(keep);
+        self.flags.truncate(keep);
+        self.dropped.truncate(keep);
+        self.ends.truncate(keep);
+        self.entries.truncate(self.ends.last().map_or(0, |end| *end as usize));
+    }
+}

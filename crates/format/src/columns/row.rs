@@ -1,0 +1,192 @@
+//! One span on its way into the columns: complete, or as if it had never come.
+
+use super::lists::Entries;
+use super::{OriginNumber, Rejected, SpanColumns};
+use crate::columns::attributes::Scalar;
+use crate::id::{SpanId, TraceId};
+use crate::value::{Value, ValueType};
+
+/// The fields of a span that are there once. Texts are bytes as they came; they are
+/// refused if they are not UTF-8.
+#[derive(Clone, Debug, Default)]
+pub struct SpanFields<'a> {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub parent_span_id: Option<SpanId>,
+    pub trace_state: &'a [u8],
+    pub flags: u32,
+    pub name: &'a [u8],
+    pub kind: i32,
+    pub start_unix_nano: u64,
+    pub end_unix_nano: u64,
+    pub status_code: i32,
+    pub status_message: &'a [u8],
+    pub dropped_attributes_count: u32,
+    pub dropped_events_count: u32,
+    pub dropped_links_count: u32,
+}
+
+/// The fields of a link.
+#[derive(Clone, Debug, Default)]
+pub struct LinkFields<'a> {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub trace_state: &'a [u8],
+    pub flags: u32,
+    pub dropped_attributes_count: u32,
+}
+
+/// A span that is being added. Dropped before [`SpanRow::finish`], or refused by it,
+/// it leaves no trace in the columns (texts that it brought may stay unused).
+pub struct SpanRow<'a> {
+    columns: &'a mut SpanColumns,
+    row: u32,
+    last_key: Option<u32>,
+    finished: bool,
+}
+
+impl<'a> SpanRow<'a> {
+    pub(crate) fn new(columns: &'a mut SpanColumns) -> Self {
+        let row = columns.len() as u32;
+        Self { columns, row, last_key: None, finished: false }
+    }
+
+    /// Adds an attribute of a type that may have a column. A second value of the same
+    /// key and type goes into the overflow.
+    pub fn scalar(&mut self, key: &[u8], value: Scalar<'_>) -> Result<(), Rejected> {
+        let columns = &mut *self.columns;
+        let number = columns.keys.intern_after(self.last_key, key)?;
+        self.last_key = Some(number);
+        let index = columns.keys.column(number, value.slot(), &mut columns.attributes);
+        let column = &mut columns.attributes[index];
+        if column.rows.last() == Some(&self.row) {
+            return self.overflow(key, &owned(value)?);
+        }
+        column.values.push(value)?;
+        column.rows.push(self.row);
+        Ok(())
+    }
+
+    /// Adds an attribute of any type.
+    pub fn attribute(&mut self, key: &[u8], value: &Value) -> Result<(), Rejected> {
+        match value {
+            Value::Str(text) => self.scalar(key, Scalar::Str(text.as_bytes())),
+            Value::Int(int) => self.scalar(key, Scalar::Int(*int)),
+            Value::Double(double) => self.scalar(key, Scalar::Double(*double)),
+            Value::Bool(flag) => self.scalar(key, Scalar::Bool(*flag)),
+            Value::Empty | Value::Bytes(_) | Value::Array(_) | Value::Map(_) => self.overflow(key, value),
+        }
+    }
+
+    fn overflow(&mut self, key: &[u8], value: &Value) -> Result<(), Rejected> {
+        let columns = &mut *self.columns;
+        columns.overflow.entries.push_value(&mut columns.list_texts, key, value)?;
+        columns.overflow.rows.push(self.row);
+        Ok(())
+    }
+
+    /// Adds an event; its attributes are added by the function.
+    pub fn event(
+        &mut self,
+        time_unix_nano: u64,
+        name: &[u8],
+        dropped_attributes_count: u32,
+        attributes: impl FnOnce(&mut ListAttributes<'_>) -> Result<(), Rejected>,
+    ) -> Result<(), Rejected> {
+        let columns = &mut *self.columns;
+        let name = columns.list_texts.texts.intern(name)?;
+        let events = &mut columns.events;
+        attributes(&mut ListAttributes { entries: &mut events.entries, texts: &mut columns.list_texts })?;
+        events.rows.push(self.row);
+        events.times.push(time_unix_nano);
+        events.names.push(name);
+        events.dropped.push(dropped_attributes_count);
+        events.ends.push(events.entries.len() as u32);
+        Ok(())
+    }
+
+    /// Adds a link; its attributes are added by the function.
+    pub fn link(
+        &mut self,
+        link: &LinkFields<'_>,
+        attributes: impl FnOnce(&mut ListAttributes<'_>) -> Result<(), Rejected>,
+    ) -> Result<(), Rejected> {
+        let columns = &mut *self.columns;
+        let trace_state = columns.list_texts.texts.intern(link.trace_state)?;
+        let links = &mut columns.links;
+        attributes(&mut ListAttributes { entries: &mut links.entries, texts: &mut columns.list_texts })?;
+        links.rows.push(self.row);
+        links.trace_ids.push(link.trace_id);
+        links.span_ids.push(link.span_id);
+        links.trace_states.push(trace_state);
+        links.flags.push(link.flags);
+        links.dropped.push(link.dropped_attributes_count);
+        links.ends.push(links.entries.len() as u32);
+        Ok(())
+    }
+
+    /// Ends the span. `origin` is from [`SpanColumns::origin`].
+    pub fn finish(mut self, fields: &SpanFields<'_>, origin: OriginNumber) -> Result<(), Rejected> {
+        let start = i64::try_from(fields.start_unix_nano).map_err(|_| Rejected::StartOutOfRange)?;
+        let columns = &mut *self.columns;
+        if columns.len() >= u32::MAX as usize - 1 {
+            return Err(Rejected::Full);
+        }
+        let name = columns.names.intern(fields.name)?;
+        columns.status_messages.push(self.row, fields.status_message)?;
+        columns.trace_states.push(self.row, fields.trace_state)?;
+        for (counts, count) in [
+            (&mut columns.dropped_attributes, fields.dropped_attributes_count),
+            (&mut columns.dropped_events, fields.dropped_events_count),
+            (&mut columns.dropped_links, fields.dropped_links_count),
+        ] {
+            counts.push(self.row, count);
+        }
+        columns.trace_ids.push(fields.trace_id);
+        columns.span_ids.push(fields.span_id);
+        columns.parents.push(fields.parent_span_id);
+        columns.starts.push(start);
+        columns.durations.push(fields.end_unix_nano.wrapping_sub(fields.start_unix_nano).cast_signed());
+        columns.names_of_rows.push(name);
+        columns.kinds.push(fields.kind);
+        columns.status_codes.push(fields.status_code);
+        columns.flags.push(fields.flags);
+        columns.origins_of_rows.push(origin.0);
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for SpanRow<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.columns.take_back(self.row);
+        }
+    }
+}
+
+/// Where the attributes of an event or a link go.
+pub struct ListAttributes<'a> {
+    entries: &'a mut Entries,
+    texts: &'a mut super::lists::ListTexts,
+}
+
+impl ListAttributes<'_> {
+    pub fn attribute(&mut self, key: &[u8], value: &Value) -> Result<(), Rejected> {
+        self.entries.push_value(self.texts, key, value)
+    }
+
+    /// A text needs no copy on its way.
+    pub fn text(&mut self, key: &[u8], text: &[u8]) -> Result<(), Rejected> {
+        self.entries.push(self.texts, key, ValueType::Str, text)
+    }
+}
+
+fn owned(value: Scalar<'_>) -> Result<Value, Rejected> {
+    Ok(match value {
+        Scalar::Str(text) => Value::Str(std::str::from_utf8(text).map_err(|_| Rejected::NotUtf8)?.to_owned()),
+        Scalar::Int(int) => Value::Int(int),
+        Scalar::Double(double) => Value::Double(double),
+        Scalar::Bool(flag) => Value::Bool(flag),
+    })
+}

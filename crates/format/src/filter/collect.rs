@@ -1,0 +1,188 @@
+//! The terms of a block: what its spans say, without what would cost too much.
+//!
+//! Nearly unique keys (a message id on every span) would make the filter as large as
+//! the data. If the filter would take more than [`MAX_SHARE_PERCENT`] of the block,
+//! the keys with the most distinct values are left out, one after the other; each
+//! leaves its *uncovered* term, and is named in the block's summary.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::size::{Rate, SizeClass};
+use super::split_block::{FilterKey, SplitBlockFilter};
+use crate::columns::SpanColumns;
+use crate::columns::attributes::{AttributeColumn, ColumnValues};
+use crate::columns::dictionary::Dictionary;
+use crate::columns::lists::Entries;
+use crate::term::{NAME_FIELD, SERVICE_FIELD, STATUS_MESSAGE_FIELD, TermKey, TermScope, TermValue};
+use crate::value::{Attribute, Value, ValueError};
+
+/// How much of a block its term filter may take.
+pub const MAX_SHARE_PERCENT: u64 = 8;
+
+/// A key whose values are not in the term filter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    pub scope: TermScope,
+    pub key: String,
+    /// Distinct values that it has in the block.
+    pub distinct: u64,
+}
+
+/// The distinct terms of a block, by scope and key.
+#[derive(Debug, Default)]
+pub struct Terms {
+    keys: BTreeMap<(TermScope, String), KeyTerms>,
+}
+
+#[derive(Debug, Default)]
+struct KeyTerms {
+    terms: Vec<u64>,
+    uncovered: bool,
+}
+
+impl Terms {
+    /// All terms of all spans.
+    pub fn of(columns: &SpanColumns) -> Result<Self, ValueError> {
+        let mut terms = Self::default();
+        for column in &columns.attributes {
+            let name = columns.keys.name(column.key);
+            terms.add(TermScope::Span, name, |key, out| column_terms(column, key, out));
+        }
+        terms.add_list(TermScope::Span, columns, &columns.overflow.entries)?;
+        terms.add_list(TermScope::Event, columns, &columns.events.entries)?;
+        terms.add_list(TermScope::Link, columns, &columns.links.entries)?;
+        for origin in &columns.origins {
+            terms.add_attributes(TermScope::Resource, &origin.resource_attributes);
+            terms.add_attributes(TermScope::Scope, &origin.scope_attributes);
+            let service = origin.service_name();
+            terms.add(TermScope::Field, SERVICE_FIELD, |key, out| {
+                out.push(key.term(TermValue::Str(&service)))
+            });
+        }
+        terms.add(TermScope::Field, NAME_FIELD, |key, out| {
+            text_terms(&columns.names, &columns.names_of_rows, key, out);
+        });
+        let messages = &columns.status_messages;
+        terms.add(TermScope::Field, STATUS_MESSAGE_FIELD, |key, out| {
+            text_terms(&messages.texts, &messages.numbers, key, out);
+            if messages.rows.len() < columns.len() {
+                out.push(key.term(TermValue::Str("")));
+            }
+        });
+        for key in terms.keys.values_mut() {
+            key.terms.sort_unstable();
+            key.terms.dedup();
+        }
+        Ok(terms)
+    }
+
+    /// The filter for a block of so many bytes, and the keys that it leaves out.
+    pub fn into_filter(self, block_bytes: u64) -> (SplitBlockFilter, Vec<LeftOut>) {
+        let budget = block_bytes * MAX_SHARE_PERCENT / 100;
+        let mut keys: Vec<_> = self.keys.into_iter().collect();
+        keys.sort_by_key(|(_, terms)| terms.terms.len());
+        let mut distinct: u64 =
+            keys.iter().map(|(_, terms)| terms.terms.len() as u64 + u64::from(terms.uncovered)).sum();
+        let mut left_out = Vec::new();
+        let class = loop {
+            let class = SizeClass::for_keys(distinct, Rate::OneInHundred);
+            if class.bytes() as u64 <= budget || class == SizeClass::SMALLEST {
+                break class;
+            }
+            // A key with one value or none costs no more than its uncovered term.
+            let Some(((scope, key), terms)) = keys.pop_if(|(_, terms)| terms.terms.len() > 1) else {
+                break class;
+            };
+            let removed = terms.terms.len() as u64;
+            distinct = distinct - removed + u64::from(!terms.uncovered);
+            left_out.push(LeftOut { scope, key, distinct: removed });
+        };
+        let mut filter = SplitBlockFilter::new(class);
+        for ((scope, key), terms) in &keys {
+            terms.terms.iter().for_each(|term| filter.insert(FilterKey::of_term(*term)));
+            if terms.uncovered {
+                filter.insert(FilterKey::of_term(TermKey::new(*scope, key).uncovered()));
+            }
+        }
+        for left in &left_out {
+            filter.insert(FilterKey::of_term(TermKey::new(left.scope, &left.key).uncovered()));
+        }
+        (filter, left_out)
+    }
+
+    fn add(&mut self, scope: TermScope, key: &str, terms: impl FnOnce(TermKey, &mut Vec<u64>)) {
+        let entry = self.keys.entry((scope, key.to_owned())).or_default();
+        terms(TermKey::new(scope, key), &mut entry.terms);
+    }
+
+    fn add_value(&mut self, scope: TermScope, key: &str, value: &Value) {
+        let entry = self.keys.entry((scope, key.to_owned())).or_default();
+        match plain(value) {
+            Some(value) => entry.terms.push(TermKey::new(scope, key).term(value)),
+            None => entry.uncovered = true,
+        }
+    }
+
+    fn add_attributes(&mut self, scope: TermScope, attributes: &[Attribute]) {
+        attributes.iter().for_each(|attribute| self.add_value(scope, &attribute.key, &attribute.value));
+    }
+
+    fn add_list(
+        &mut self,
+        scope: TermScope,
+        columns: &SpanColumns,
+        entries: &Entries,
+    ) -> Result<(), ValueError> {
+        let texts = &columns.list_texts;
+        let mut distinct: Vec<_> =
+            (0..entries.len()).map(|i| (entries.keys[i], entries.types[i], entries.texts[i])).collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        for (key, kind, text) in distinct {
+            let value = Value::from_text(kind, texts.texts.get(text))?;
+            self.add_value(scope, texts.keys.get(key), &value);
+        }
+        Ok(())
+    }
+}
+
+/// The value as one that has a term. Arrays have none: a search for an element must
+/// look into the block.
+fn plain(value: &Value) -> Option<TermValue<'_>> {
+    match value {
+        Value::Str(text) => Some(TermValue::Str(text)),
+        Value::Int(int) => Some(TermValue::Int(*int)),
+        Value::Double(double) => Some(TermValue::Double(*double)),
+        Value::Bool(flag) => Some(TermValue::Bool(*flag)),
+        Value::Empty | Value::Bytes(_) | Value::Array(_) | Value::Map(_) => None,
+    }
+}
+
+fn column_terms(column: &AttributeColumn, key: TermKey, out: &mut Vec<u64>) {
+    match &column.values {
+        ColumnValues::Str { texts, numbers } => text_terms(texts, numbers, key, out),
+        ColumnValues::Int(values) => {
+            let mut distinct = values.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            out.extend(distinct.into_iter().map(|value| key.term(TermValue::Int(value))));
+        }
+        ColumnValues::Double(values) => {
+            out.extend(values.iter().map(|value| key.term(TermValue::Double(*value))))
+        }
+        ColumnValues::Bool(values) => {
+            let both = [true, false].into_iter().filter(|flag| values.contains(flag));
+            out.extend(both.map(|flag| key.term(TermValue::Bool(flag))));
+        }
+    }
+}
+
+/// Terms of the texts that are used: a span that was refused may have left others.
+fn text_terms(texts: &Dictionary, numbers: &[u32], key: TermKey, out: &mut Vec<u64>) {
+    let mut used = vec![false; texts.len()];
+    numbers.iter().for_each(|number| used[*number as usize] = true);
+    let numbers = used.iter().enumerate().filter(|(_, used)| **used).map(|(number, _)| number as u32);
+    out.extend(numbers.map(|number| key.term(TermValue::Str(texts.get(number)))));
+}
