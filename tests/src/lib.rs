@@ -1,0 +1,3 @@
+//! Whole-system tests and benchmarks, and what they share.
+
+pub mod decode;

@@ -1,0 +1,42 @@
+//! What can be asked of spans, and what the answer is.
+//!
+//! A [`Filter`] is a tree of predicates that is true or false for one [`Span`]; a
+//! trace matches if one of its spans does. [`probe`] says which terms a block must
+//! hold for any of its spans to match. Query, retention and deletion share these
+//! rules, so that what one finds is what the other deletes.
+//!
+//! Pure by design: no I/O, no async, no clock. How a question is written (Jaeger,
+//! TraceQL, SQL) is the concern of the adapters, what a span is of `siltstone_format`.
+//!
+//! [`Span`]: siltstone_format::span::Span
+
+// A question, from its parts to the tree.
+mod error;
+mod field;
+mod filter;
+mod literal;
+mod pattern;
+mod window;
+
+// Its answer for one span.
+mod coerce;
+mod evaluate;
+mod number;
+
+// Its answer for one block, as far as terms tell.
+mod probe;
+
+// What counts as one answer.
+mod same;
+
+pub use error::FilterError;
+pub use field::Field;
+pub use filter::{
+    Comparison, Filter, Level, MAX_DEPTH, MAX_NODES, MAX_PATTERNS, Node, Predicate, Target, Test,
+};
+pub use literal::{Literal, Operand};
+pub use number::{Number, as_number, string_term, term_value};
+pub use pattern::{MAX_PATTERN_BYTES, Pattern};
+pub use probe::{Probe, probe};
+pub use same::{canonical_span, collapse, same_span};
+pub use window::Window;

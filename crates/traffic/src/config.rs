@@ -9,7 +9,7 @@ pub struct TrafficConfig {
     pub spans: usize,
     /// Virtual time at which the first trace may begin.
     pub start_unix_nano: u64,
-    /// Spans per second of virtual time. Together with `spans` it decides the time range. Below some 5,000
+    /// Spans per second of virtual time. Together with `spans` it decides the time range. Below some 4,000
     /// only a part of each service's pods is busy at once, and the busy part moves on every few minutes.
     pub span_rate: f64,
     /// How much a span carries.
@@ -29,7 +29,7 @@ impl Default for TrafficConfig {
             spans: 1_000_000,
             // 2026-01-05 09:00:00 UTC, a Monday morning.
             start_unix_nano: 1_767_603_600_000_000_000,
-            span_rate: 10_000.0,
+            span_rate: 6_000.0,
             profile: Profile::LEAN,
             writers: 4,
             request_spans: 1_000,

@@ -82,9 +82,11 @@ impl Dice {
 fn exp2(x: f64) -> f64 {
     let floor = x.floor();
     let part = x - floor;
+    // The Taylor series of e^(x ln 2), its last term fitted.
     let mantissa = 1.0
         + part
-            * (0.693_147_2 + part * (0.240_226_5 + part * (0.055_504_1 + part * (0.009_618_1 + part * 0.001_504_1))));
+            * (std::f64::consts::LN_2
+                + part * (0.240_226_5 + part * (0.055_504_1 + part * (0.009_618_1 + part * 0.001_504_1))));
     mantissa * f64::from_bits(((1023 + floor as i64) as u64) << 52)
 }
 

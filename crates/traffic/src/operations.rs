@@ -1,15 +1,15 @@
 //! What each service does when it is called, as data: the dependency graph and every trace are read off it.
 
 use crate::services::{
-    ADS, AUTH, CART, CATALOG, CHECKOUT, CURRENCY, FRAUD, GATEWAY, INVENTORY, NOTIFICATION, ORDER_WORKER, PAYMENT,
-    PRICING, RECOMMENDATION, REPORTING, SEARCH, SHIPPING, STOREFRONT, Service, USER,
+    ADS, AUTH, CART, CATALOG, CHECKOUT, CURRENCY, FRAUD, GATEWAY, INVENTORY, NOTIFICATION, ORDER_WORKER,
+    PAYMENT, PRICING, RECOMMENDATION, REPORTING, SEARCH, SHIPPING, STOREFRONT, Service, USER,
 };
 use crate::statements::{
     ADDRESS_SELECT, BANK_CHARGE, CART_DROP, CART_GET, CART_PUT, INVOICE_PUT, ITEM_INSERT, ITEMS_SELECT,
     LEDGER_INSERT, LEDGER_SELECT, MAIL_SEND, ORDER_INSERT, ORDER_SELECT, ORDER_UPDATE, PRODUCT_GET,
     PRODUCT_SELECT, PRODUCTS_GET, PRODUCTS_SELECT, RATE_GET, REPORT_PUT, REPORT_SELECT, REVIEWS_SELECT,
-    SEARCH_QUERY, SESSION_GET, SESSION_TOUCH, STOCK_COUNT, STOCK_SELECT, STOCK_UPDATE, SUGGEST_QUERY, Statement,
-    USER_SELECT,
+    SEARCH_QUERY, SESSION_GET, SESSION_TOUCH, STOCK_COUNT, STOCK_SELECT, STOCK_UPDATE, SUGGEST_QUERY,
+    Statement, USER_SELECT,
 };
 
 /// One thing that a service can be asked to do.
@@ -20,6 +20,13 @@ pub(crate) struct Operation {
     /// Own work before the first step, median.
     pub(crate) work_us: u32,
     pub(crate) steps: &'static [Step],
+}
+
+impl Operation {
+    /// A health check: it calls nobody and cannot fail.
+    pub(crate) fn is_probe(&self) -> bool {
+        std::ptr::eq(self, &HEALTH)
+    }
 }
 
 /// How an operation is reached, which decides its span's kind, name and attributes.
@@ -66,13 +73,13 @@ pub(crate) enum Step {
 
 /// Where traces begin, and how often of 1,000.
 pub(crate) static ENTRIES: [(u32, &Operation); 14] = [
-    (190, &HEALTH),
+    (110, &HEALTH),
     (70, &STATIC_FILE),
     (110, &VIEW_CART),
-    (130, &VIEW_PRODUCT),
+    (150, &VIEW_PRODUCT),
     (60, &VIEW_CATEGORY),
     (92, &SEARCH_PAGE),
-    (130, &SUGGEST),
+    (105, &SUGGEST),
     (60, &PUT_IN_CART),
     (30, &VIEW_ORDERS),
     (26, &PLACE_ORDER),
@@ -87,10 +94,7 @@ pub(crate) static BATCH_JOB: Operation = Operation {
     service: &REPORTING,
     door: Door::Timer { name: "daily-report" },
     work_us: 40_000,
-    steps: &[
-        Step::Ask(&REPORT_PUT),
-        Step::Fill(&[Step::Ask(&REPORT_SELECT), Step::Ask(&LEDGER_SELECT)]),
-    ],
+    steps: &[Step::Ask(&REPORT_PUT), Step::Fill(&[Step::Ask(&REPORT_SELECT), Step::Ask(&LEDGER_SELECT)])],
 };
 
 pub(crate) static ORDERS: Topic =
@@ -146,30 +150,11 @@ static PUT_IN_CART: Operation = http(
     350,
     &[Step::Call(&AUTH_CHECK), Step::Call(&CART_ADD)],
 );
-static VIEW_PRODUCT: Operation = http(
-    &GATEWAY,
-    "GET",
-    "/product/{id}",
-    "/product/{product}",
-    280,
-    &[Step::Call(&PRODUCT_PAGE)],
-);
-static VIEW_CATEGORY: Operation = http(
-    &GATEWAY,
-    "GET",
-    "/category/{slug}",
-    "/category/{category}",
-    280,
-    &[Step::Call(&CATEGORY_PAGE)],
-);
-static SEARCH_PAGE: Operation = http(
-    &GATEWAY,
-    "GET",
-    "/search",
-    "/search",
-    310,
-    &[Step::Call(&SEARCH_RUN)],
-);
+static VIEW_PRODUCT: Operation =
+    http(&GATEWAY, "GET", "/product/{id}", "/product/{product}", 280, &[Step::Call(&PRODUCT_PAGE)]);
+static VIEW_CATEGORY: Operation =
+    http(&GATEWAY, "GET", "/category/{slug}", "/category/{category}", 280, &[Step::Call(&CATEGORY_PAGE)]);
+static SEARCH_PAGE: Operation = http(&GATEWAY, "GET", "/search", "/search", 310, &[Step::Call(&SEARCH_RUN)]);
 static SUGGEST: Operation =
     http(&GATEWAY, "GET", "/api/suggest", "/api/suggest", 190, &[Step::Call(&SUGGEST_RUN)]);
 static VIEW_ORDERS: Operation = http(
@@ -188,22 +173,9 @@ static PLACE_ORDER: Operation = http(
     420,
     &[Step::Call(&AUTH_CHECK), Step::Call(&CHECKOUT_PLACE)],
 );
-static LOGIN: Operation = http(
-    &GATEWAY,
-    "POST",
-    "/api/login",
-    "/api/login",
-    300,
-    &[Step::Call(&AUTH_LOGIN)],
-);
-static REFRESH: Operation = http(
-    &GATEWAY,
-    "POST",
-    "/api/token",
-    "/api/token",
-    200,
-    &[Step::Ask(&SESSION_TOUCH)],
-);
+static LOGIN: Operation = http(&GATEWAY, "POST", "/api/login", "/api/login", 300, &[Step::Call(&AUTH_LOGIN)]);
+static REFRESH: Operation =
+    http(&GATEWAY, "POST", "/api/token", "/api/token", 200, &[Step::Ask(&SESSION_TOUCH)]);
 
 static PRODUCT_PAGE: Operation = http(
     &STOREFRONT,
@@ -247,8 +219,14 @@ static AUTH_LOGIN: Operation = grpc(
 );
 static USER_GET: Operation =
     http(&USER, "GET", "/users/{id}", "/users/{user}", 400, &[Step::Ask(&USER_SELECT)]);
-static USER_ADDRESSES: Operation =
-    http(&USER, "GET", "/users/{id}/addresses", "/users/{user}/addresses", 420, &[Step::Ask(&ADDRESS_SELECT)]);
+static USER_ADDRESSES: Operation = http(
+    &USER,
+    "GET",
+    "/users/{id}/addresses",
+    "/users/{user}/addresses",
+    420,
+    &[Step::Ask(&ADDRESS_SELECT)],
+);
 
 // Cart and order.
 
@@ -322,13 +300,8 @@ static FRAUD_SCORE: Operation = grpc(
     &[Step::Call(&USER_GET), Step::Inner("model.predict", 11_000, &[])],
 );
 static CONVERT: Operation = grpc(&CURRENCY, "shop.Currency", "Convert", 45, &[Step::Ask(&RATE_GET)]);
-static PRICE_QUOTE: Operation = grpc(
-    &PRICING,
-    "shop.Pricing",
-    "Quote",
-    110,
-    &[Step::Maybe(30, &[Step::Call(&CONVERT)])],
-);
+static PRICE_QUOTE: Operation =
+    grpc(&PRICING, "shop.Pricing", "Quote", 110, &[Step::Maybe(30, &[Step::Call(&CONVERT)])]);
 static PRICE_TOTAL: Operation = grpc(&PRICING, "shop.Pricing", "Total", 240, &[Step::Call(&CONVERT)]);
 
 // Goods.
@@ -347,8 +320,7 @@ static CATALOG_LIST: Operation = grpc(
     300,
     &[Step::Ask(&PRODUCTS_GET), Step::Maybe(45, &[Step::Ask(&PRODUCTS_SELECT)])],
 );
-static STOCK_CHECK: Operation =
-    grpc(&INVENTORY, "shop.Inventory", "Check", 160, &[Step::Ask(&STOCK_SELECT)]);
+static STOCK_CHECK: Operation = grpc(&INVENTORY, "shop.Inventory", "Check", 160, &[Step::Ask(&STOCK_SELECT)]);
 static STOCK_RESERVE: Operation =
     grpc(&INVENTORY, "shop.Inventory", "Reserve", 200, &[Step::Ask(&STOCK_UPDATE)]);
 static STOCK_SYNC: Operation = Operation {
@@ -365,8 +337,14 @@ static LEDGER_CLOSE: Operation = Operation {
 };
 static SHIPPING_QUOTE: Operation =
     http(&SHIPPING, "POST", "/quotes", "/quotes", 1_400, &[Step::Inner("rateTable", 500, &[])]);
-static SHIPPING_BOOK: Operation =
-    http(&SHIPPING, "PUT", "/shipments/{order}", "/shipments/{order}", 1_900, &[Step::Inner("chooseCarrier", 700, &[])]);
+static SHIPPING_BOOK: Operation = http(
+    &SHIPPING,
+    "PUT",
+    "/shipments/{order}",
+    "/shipments/{order}",
+    1_900,
+    &[Step::Inner("chooseCarrier", 700, &[])],
+);
 
 // Discovery.
 
@@ -378,20 +356,18 @@ static SEARCH_RUN: Operation = http(
     600,
     &[Step::Ask(&SEARCH_QUERY), Step::Maybe(60, &[Step::Call(&CATALOG_LIST)])],
 );
-static SUGGEST_RUN: Operation = http(
-    &SEARCH,
-    "GET",
-    "/v2/suggest",
-    "/v2/suggest",
-    220,
-    &[Step::Maybe(55, &[Step::Ask(&SUGGEST_QUERY)])],
-);
+static SUGGEST_RUN: Operation =
+    http(&SEARCH, "GET", "/v2/suggest", "/v2/suggest", 220, &[Step::Maybe(55, &[Step::Ask(&SUGGEST_QUERY)])]);
 static RECOMMEND: Operation = grpc(
     &RECOMMENDATION,
     "shop.Recommendation",
     "ForProduct",
     2_800,
-    &[Step::Inner("ranker.score", 4_100, &[]), Step::Call(&CATALOG_LIST), Step::Maybe(30, &[Step::Ask(&REVIEWS_SELECT)])],
+    &[
+        Step::Inner("ranker.score", 4_100, &[]),
+        Step::Call(&CATALOG_LIST),
+        Step::Maybe(30, &[Step::Ask(&REVIEWS_SELECT)]),
+    ],
 );
 static ADS_PICK: Operation = grpc(&ADS, "shop.Ads", "Pick", 750, &[]);
 

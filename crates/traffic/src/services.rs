@@ -49,14 +49,16 @@ pub(crate) static AUTH: Service = grpc(service(2, "auth", "identity", Language::
 pub(crate) static USER: Service = service(3, "user", "identity", Language::Java, 26, "4.7.1");
 pub(crate) static CART: Service = service(4, "cart", "shop", Language::DotNet, 32, "2.9.12");
 pub(crate) static CHECKOUT: Service = grpc(service(5, "checkout", "shop", Language::Go, 28, "5.2.0"));
-pub(crate) static PAYMENT: Service = old_sdk(grpc(service(6, "payment", "money", Language::Java, 24, "7.0.3")));
+pub(crate) static PAYMENT: Service =
+    old_sdk(grpc(service(6, "payment", "money", Language::Java, 24, "7.0.3")));
 pub(crate) static CATALOG: Service = grpc(service(7, "catalog", "shop", Language::Go, 44, "1.102.0"));
 pub(crate) static SEARCH: Service = service(8, "search", "discovery", Language::Java, 28, "0.31.5");
 pub(crate) static RECOMMENDATION: Service =
     grpc(service(9, "recommendation", "discovery", Language::Python, 26, "0.18.0"));
 pub(crate) static INVENTORY: Service = grpc(service(10, "inventory", "supply", Language::Java, 28, "3.3.9"));
 pub(crate) static PRICING: Service = grpc(service(11, "pricing", "money", Language::Rust, 24, "2.1.0"));
-pub(crate) static SHIPPING: Service = old_sdk(service(12, "shipping", "supply", Language::Node, 20, "1.8.27"));
+pub(crate) static SHIPPING: Service =
+    old_sdk(service(12, "shipping", "supply", Language::Node, 20, "1.8.27"));
 pub(crate) static NOTIFICATION: Service = service(13, "notification", "crm", Language::Python, 20, "2.4.4");
 pub(crate) static ORDER_WORKER: Service = service(14, "order-worker", "shop", Language::Java, 24, "5.2.0");
 pub(crate) static FRAUD: Service = grpc(service(15, "fraud", "money", Language::Python, 18, "0.9.61"));

@@ -33,7 +33,8 @@ const fn ask(
 }
 
 pub(crate) static SESSION_GET: Statement = ask(&SESSIONS, "GET", "", "GET session:{session}", 260, 0);
-pub(crate) static SESSION_TOUCH: Statement = ask(&SESSIONS, "EXPIRE", "", "EXPIRE session:{session} 1800", 240, 0);
+pub(crate) static SESSION_TOUCH: Statement =
+    ask(&SESSIONS, "EXPIRE", "", "EXPIRE session:{session} 1800", 240, 0);
 pub(crate) static CART_GET: Statement = ask(&CARTS, "HGETALL", "", "HGETALL cart:{user}", 320, 0);
 pub(crate) static CART_PUT: Statement = ask(&CARTS, "HSET", "", "HSET cart:{user} ? ?", 340, 0);
 pub(crate) static CART_DROP: Statement = ask(&CARTS, "DEL", "", "DEL cart:{user}", 300, 0);
@@ -41,14 +42,8 @@ pub(crate) static PRODUCT_GET: Statement = ask(&PRODUCT_CACHE, "GET", "", "GET p
 pub(crate) static PRODUCTS_GET: Statement = ask(&PRODUCT_CACHE, "MGET", "", "MGET ? ? ? ? ? ?", 410, 0);
 pub(crate) static RATE_GET: Statement = ask(&PRODUCT_CACHE, "GET", "", "GET rate:{currency}", 210, 0);
 
-pub(crate) static USER_SELECT: Statement = ask(
-    &USERS_DB,
-    "SELECT",
-    "users",
-    "SELECT id, name, email FROM users WHERE id = {user}",
-    1_100,
-    1,
-);
+pub(crate) static USER_SELECT: Statement =
+    ask(&USERS_DB, "SELECT", "users", "SELECT * FROM users WHERE id = {user}", 1_100, 1);
 pub(crate) static ADDRESS_SELECT: Statement =
     ask(&USERS_DB, "SELECT", "addresses", "SELECT * FROM addresses WHERE user_id = $1", 1_300, 3);
 pub(crate) static PRODUCT_SELECT: Statement =
@@ -77,14 +72,8 @@ pub(crate) static ITEMS_SELECT: Statement = ask(
     900,
     3,
 );
-pub(crate) static ORDER_UPDATE: Statement = ask(
-    &ORDERS_DB,
-    "UPDATE",
-    "orders",
-    "UPDATE orders SET state = 'confirmed' WHERE id = {order}",
-    1_900,
-    0,
-);
+pub(crate) static ORDER_UPDATE: Statement =
+    ask(&ORDERS_DB, "UPDATE", "orders", "UPDATE orders SET state = 'confirmed' WHERE id = {order}", 1_900, 0);
 pub(crate) static STOCK_SELECT: Statement =
     ask(&STOCK_DB, "SELECT", "stock", "SELECT quantity FROM stock WHERE sku = $1", 800, 1);
 pub(crate) static STOCK_UPDATE: Statement =
@@ -98,9 +87,13 @@ pub(crate) static LEDGER_SELECT: Statement =
 pub(crate) static REPORT_SELECT: Statement =
     ask(&ORDERS_DB, "SELECT", "orders", "SELECT * FROM orders WHERE shop = $1 AND day = $2", 9_000, 300);
 
-pub(crate) static SEARCH_QUERY: Statement = ask(&SEARCH_INDEX, "search", "products-v7", "/products-v7/_search", 7_500, 24);
-pub(crate) static SUGGEST_QUERY: Statement = ask(&SEARCH_INDEX, "search", "suggest-v2", "/suggest-v2/_search", 2_600, 8);
-pub(crate) static INVOICE_PUT: Statement = ask(&BLOBS, "PutObject", "shop-invoices", "2026/{order}.pdf", 21_000, 0);
-pub(crate) static REPORT_PUT: Statement = ask(&BLOBS, "PutObject", "shop-reports", "daily/{order}.parquet", 64_000, 0);
+pub(crate) static SEARCH_QUERY: Statement =
+    ask(&SEARCH_INDEX, "search", "products-v7", "/products-v7/_search", 7_500, 24);
+pub(crate) static SUGGEST_QUERY: Statement =
+    ask(&SEARCH_INDEX, "search", "suggest-v2", "/suggest-v2/_search", 2_600, 8);
+pub(crate) static INVOICE_PUT: Statement =
+    ask(&BLOBS, "PutObject", "shop-invoices", "2026/{order}.pdf", 21_000, 0);
+pub(crate) static REPORT_PUT: Statement =
+    ask(&BLOBS, "PutObject", "shop-reports", "daily/{order}.parquet", 64_000, 0);
 pub(crate) static BANK_CHARGE: Statement = ask(&BANK, "POST", "", "/v1/charges/ch_{charge}", 180_000, 0);
 pub(crate) static MAIL_SEND: Statement = ask(&MAIL, "POST", "", "/v3/messages", 95_000, 0);
