@@ -54,11 +54,64 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let metadata = summary.spans.bytes - summary.spans.metadata_offset;
     let filters = summary.origins.origins_offset;
-    println!("spans file {:.3}, of it metadata {:.3} ({metadata} bytes)", summary.spans.bytes as f64 / rows, metadata as f64 / rows);
-    println!("filters {:.3} (traces {}, terms {})", filters as f64 / rows, summary.filters.traces.class.bytes(), summary.filters.terms.class.bytes());
-    println!("origins {:.3} ({} origins)", (summary.origins.bytes - filters) as f64 / rows, summary.origins.origins);
+    println!(
+        "spans file {:.3}, of it metadata {:.3} ({metadata} bytes)",
+        summary.spans.bytes as f64 / rows,
+        metadata as f64 / rows
+    );
+    println!(
+        "filters {:.3} (traces {}, terms {})",
+        filters as f64 / rows,
+        summary.filters.traces.class.bytes(),
+        summary.filters.terms.class.bytes()
+    );
+    println!(
+        "origins {:.3} ({} origins)",
+        (summary.origins.bytes - filters) as f64 / rows,
+        summary.origins.origins
+    );
     println!("left out of the term filter: {:?}", summary.filters.left_out);
-    println!("spans {}, traces {}, columns {}", summary.spans.rows, summary.spans.traces, file.attributes().len());
-    println!("all objects {:.3} B/span, encoded in {best:.0} ns/span", (summary.spans.bytes + summary.origins.bytes) as f64 / rows);
+    println!(
+        "spans {}, traces {}, columns {}",
+        summary.spans.rows,
+        summary.spans.traces,
+        file.attributes().len()
+    );
+    let origins = siltstone_format::block::origins::OriginsFile::open_unverified(
+        "origins",
+        &block.origins.clone().into(),
+    )?
+    .0;
+    let fetched = siltstone_format::block::ranges::Fetched::whole(block.spans.clone().into());
+    let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+    for id in &columns.trace_ids {
+        *counts.entry(*id).or_default() += 1;
+    }
+    let tens: Vec<_> = counts.iter().filter(|(_, n)| **n == 10).map(|(id, _)| *id).collect();
+    let picked: Vec<_> = tens.iter().step_by((tens.len() / 300).max(1)).collect();
+    for pass in 0..std::env::var("PASSES").map_or(3, |p| p.parse().unwrap_or(3)) {
+        let mut times = Vec::new();
+        let mut bytes = 0;
+        for id in &picked {
+            let start = Instant::now();
+            let found = file.find(id);
+            let read = file.read_trace(id, &found, &fetched, &origins)?;
+            times.push(start.elapsed().as_micros());
+            assert_eq!(read.len(), 10);
+            bytes += found.iter().flat_map(|rows| file.ranges(rows)).map(|r| r.end - r.start).sum::<u64>();
+        }
+        times.sort_unstable();
+        println!(
+            "pass {pass}: one trace p50 {} us, p90 {} us, {} bytes, dictionaries held {}",
+            times[times.len() / 2],
+            times[times.len() * 9 / 10],
+            bytes / times.len() as u64,
+            file.held_bytes()
+        );
+    }
+    println!(
+        "all objects {:.3} B/span, encoded in {best:.0} ns/span",
+        (summary.spans.bytes + summary.origins.bytes) as f64 / rows
+    );
     Ok(())
 }

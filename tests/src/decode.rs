@@ -14,7 +14,10 @@ use siltstone_format::span::{Event, Link, Span};
 use siltstone_format::value::{Attribute, Value};
 
 /// Adds all spans of a request.
-pub fn decode_request(request: &ExportTraceServiceRequest, columns: &mut SpanColumns) -> Result<(), Rejected> {
+pub fn decode_request(
+    request: &ExportTraceServiceRequest,
+    columns: &mut SpanColumns,
+) -> Result<(), Rejected> {
     request_spans(request).try_for_each(|span| columns.push(&span))
 }
 

@@ -30,7 +30,7 @@ use std::cmp::Ordering;
 use siltstone_format::value::{Value, write_double};
 
 use crate::literal::{Literal, Operand};
-use crate::number::{Number, as_number};
+use siltstone_format::number::{Number, as_number};
 
 /// A value that literals can be compared with.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use std::fmt;
 
 use crate::error::FilterError;
 use crate::literal::Literal;
-use crate::number::{Number, as_number};
+use siltstone_format::number::{Number, as_number};
 
 /// A part of a span that is not an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

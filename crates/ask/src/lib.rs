@@ -21,7 +21,6 @@ mod window;
 // Its answer for one span.
 mod coerce;
 mod evaluate;
-mod number;
 
 // Its answer for one block, as far as terms tell.
 mod probe;
@@ -35,8 +34,8 @@ pub use filter::{
     Comparison, Filter, Level, MAX_DEPTH, MAX_NODES, MAX_PATTERNS, Node, Predicate, Target, Test,
 };
 pub use literal::{Literal, Operand};
-pub use number::{Number, as_number, string_term, term_value};
 pub use pattern::{MAX_PATTERN_BYTES, Pattern};
 pub use probe::{Probe, probe};
 pub use same::{canonical_span, collapse, same_span};
+pub use siltstone_format::number::{Number, as_number, term_value};
 pub use window::Window;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::number::{Number, as_number};
+use siltstone_format::number::{Number, as_number};
 
 /// What an attribute or a field is compared with. A text is of no type yet: most
 /// users type into a box that knows only text.

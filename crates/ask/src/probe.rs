@@ -24,7 +24,7 @@ use siltstone_format::term::{
 use crate::field::Field;
 use crate::filter::{Comparison, Filter, Level, Node, Predicate, Target, Test};
 use crate::literal::{Literal, Operand};
-use crate::number::term_value;
+use siltstone_format::number::term_value;
 
 /// Doubles below this equal no two ints.
 const EXACT_LIMIT: f64 = 9_007_199_254_740_992.0;

@@ -38,6 +38,13 @@ impl Origin {
 
     /// The content in an order that does not depend on how it was sent.
     pub fn canonical(&self) -> Vec<u8> {
+        let mut out = self.canonical_resource();
+        out.extend(self.canonical_scope());
+        out
+    }
+
+    /// The part of the content that is the resource.
+    pub fn canonical_resource(&self) -> Vec<u8> {
         let mut out = Vec::new();
         write_attribute_set(&self.resource_attributes, &mut out);
         out.extend_from_slice(&self.resource_dropped_attributes_count.to_le_bytes());
@@ -51,17 +58,18 @@ impl Origin {
                 keys.iter().for_each(|key| write_text(key, &mut out));
             }
         }
+        out
+    }
+
+    /// The part of the content that is the instrumentation scope.
+    pub fn canonical_scope(&self) -> Vec<u8> {
+        let mut out = Vec::new();
         write_text(&self.scope_name, &mut out);
         write_text(&self.scope_version, &mut out);
         write_attribute_set(&self.scope_attributes, &mut out);
         out.extend_from_slice(&self.scope_dropped_attributes_count.to_le_bytes());
         write_text(&self.scope_schema_url, &mut out);
         out
-    }
-
-    /// The number by which span rows name this origin, unless it is taken.
-    pub fn preferred_id(&self) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(&self.canonical())
     }
 }
 
@@ -113,7 +121,6 @@ mod tests {
         let ba = of(vec![text("b", "2"), text("a", "1")]);
         let aab = of(vec![text("a", "1"), text("a", "1"), text("b", "2")]);
         assert_eq!(ab.canonical(), ba.canonical());
-        assert_eq!(ab.preferred_id(), ba.preferred_id());
         assert_ne!(ab.canonical(), aab.canonical());
     }
 

@@ -2,11 +2,13 @@
 //! hold a value.
 //!
 //! A term is a hash of scope, key and value. Numbers that are equal share a term
-//! whatever their type: the double 72.0 has that of the integer 72. Values that have
+//! whatever their type: the double 72.0 has that of the integer 72, and so has the
+//! text "72", because a literal in a query is coerced to every type. Values that have
 //! no term (bytes, arrays, maps, nothing) and keys whose values were left out for
 //! size are *uncovered*: the block then holds the key's uncovered term, and no block
 //! that holds it may be skipped for a value of that key.
 
+use crate::number::term_value;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -51,7 +53,10 @@ impl TermKey {
     /// The term of one value.
     pub fn term(self, value: TermValue<'_>) -> u64 {
         match value {
-            TermValue::Str(text) => xxh3_64_with_seed(text.as_bytes(), self.0 ^ STR),
+            TermValue::Str(text) => match term_value(text) {
+                TermValue::Str(text) => xxh3_64_with_seed(text.as_bytes(), self.0 ^ STR),
+                number_or_bool => self.term(number_or_bool),
+            },
             TermValue::Int(int) => self.number(int),
             TermValue::Double(double) => match whole(double) {
                 Some(int) => self.number(int),
@@ -112,11 +117,20 @@ mod tests {
     }
 
     #[test]
+    fn should_give_texts_the_term_of_the_number_or_bool_that_they_say() {
+        let of = |value| term(TermScope::Span, "k", value);
+        assert_eq!(of(TermValue::Str("072")), of(TermValue::Int(72)));
+        assert_eq!(of(TermValue::Str("72.50")), of(TermValue::Double(72.5)));
+        assert_eq!(of(TermValue::Str("true")), of(TermValue::Bool(true)));
+        assert_ne!(of(TermValue::Str("True")), of(TermValue::Bool(true)));
+    }
+
+    #[test]
     fn should_tell_scopes_keys_and_types_apart() {
         let terms = [
-            term(TermScope::Span, "k", TermValue::Str("1")),
-            term(TermScope::Resource, "k", TermValue::Str("1")),
-            term(TermScope::Span, "l", TermValue::Str("1")),
+            term(TermScope::Span, "k", TermValue::Str("a")),
+            term(TermScope::Resource, "k", TermValue::Str("a")),
+            term(TermScope::Span, "l", TermValue::Str("a")),
             term(TermScope::Span, "k", TermValue::Int(1)),
             term(TermScope::Span, "k", TermValue::Bool(true)),
             term(TermScope::Span, "k", TermValue::Str("")),

@@ -195,21 +195,23 @@ impl Value {
                 }
                 out.push(']');
             }
-            Self::Map(items) => {
-                out.push('{');
-                for (index, item) in items.iter().enumerate() {
-                    out.push_str(if index > 0 { "," } else { "" });
-                    if item.key.starts_with('$') {
-                        write_json_string(&format!("${}", item.key), out);
-                    } else {
-                        write_json_string(&item.key, out);
-                    }
-                    out.push(':');
-                    item.value.write_json(out);
-                }
-                out.push('}');
-            }
+            Self::Map(items) => write_json_map(items, out),
         }
+    }
+}
+
+/// The exact text of a list of attributes: a JSON object.
+pub fn attributes_text(attributes: &[Attribute]) -> String {
+    let mut text = String::new();
+    write_json_map(attributes, &mut text);
+    text
+}
+
+/// Gives the attributes back whose text this is.
+pub fn attributes_from_text(text: &str) -> Result<Vec<Attribute>, ValueError> {
+    match Value::from_text(ValueType::Map, text)? {
+        Value::Map(attributes) => Ok(attributes),
+        _ => Err(ValueError::Text { kind: ValueType::Map, text: text.to_owned() }),
     }
 }
 
@@ -238,6 +240,21 @@ fn parse_double(text: &str) -> Option<f64> {
             None => text.parse().ok().filter(|value: &f64| value.is_finite()),
         },
     }
+}
+
+fn write_json_map(items: &[Attribute], out: &mut String) {
+    out.push('{');
+    for (index, item) in items.iter().enumerate() {
+        out.push_str(if index > 0 { "," } else { "" });
+        if item.key.starts_with('$') {
+            write_json_string(&format!("${}", item.key), out);
+        } else {
+            write_json_string(&item.key, out);
+        }
+        out.push(':');
+        item.value.write_json(out);
+    }
+    out.push('}');
 }
 
 fn write_json_string(text: &str, out: &mut String) {

@@ -21,7 +21,6 @@ use super::write::EncodeError;
 /// How one column is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ChunkSettings {
-    pub(crate) page_rows: usize,
     pub(crate) dictionary: bool,
     pub(crate) index: PageStatistics,
     /// Level of zstd; none for bytes that do not compress.
@@ -31,11 +30,26 @@ pub(crate) struct ChunkSettings {
 /// Whether pages get bounds of their own: only where they can exclude a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PageStatistics {
-    Never,
     Always,
     /// Where few rows have a value, most pages have none.
     IfRare,
 }
+
+// Bytes of a page before compression, about: what one lookup decompresses of a column.
+// Larger pages are smaller in all; docs/format.md has the measurements.
+
+/// Indices into a dictionary: there are many such columns.
+const INDEX_PAGE_BYTES: usize = 8 * 1024;
+/// Numbers of four bytes that are mostly zeros.
+const SMALL_NUMBER_PAGE_BYTES: usize = 32 * 1024;
+/// Ids, times and texts without a dictionary.
+const PLAIN_PAGE_BYTES: usize = 16 * 1024;
+
+/// A dictionary is read far more often than it is written.
+const DICTIONARY_ZSTD: i32 = 9;
+
+const LEAST_PAGE_ROWS: usize = 1024;
+const MOST_PAGE_ROWS: usize = 64 * 1024;
 
 /// One in this many rows at most is rare.
 const RARE: usize = 64;
@@ -78,7 +92,7 @@ impl ChunkEncoder {
         let dictionary = if settings.dictionary { values.dictionary() } else { None };
         let mut chunk =
             Chunk { levels, values, dictionary, zstd: settings.zstd, form: LevelForm::Packed, width: 8 };
-        let pages = page_ranges(levels.rows(), settings.page_rows);
+        let pages = page_ranges(levels.rows(), chunk.page_rows());
         self.choose_forms(&mut chunk, &pages[0])?;
 
         let mut out = ChunkOutput::new(column);
@@ -90,7 +104,6 @@ impl ChunkEncoder {
         }
         let dictionary_len = out.bytes.len();
         let bounded = match settings.index {
-            PageStatistics::Never => false,
             PageStatistics::Always => true,
             PageStatistics::IfRare => values.len() * RARE <= levels.rows(),
         };
@@ -161,7 +174,9 @@ impl ChunkEncoder {
         encoding: Encoding,
         values: usize,
     ) -> Result<(), EncodeError> {
-        compress(&mut self.compressors, chunk.zstd, &self.body, &mut self.packed)?;
+        let level =
+            if kind == PageKind::Dictionary { chunk.zstd.map(|_| DICTIONARY_ZSTD) } else { chunk.zstd };
+        compress(&mut self.compressors, level, &self.body, &mut self.packed)?;
         let header = PageHeader {
             kind,
             uncompressed_len: self.body.len(),
@@ -182,6 +197,22 @@ impl ChunkEncoder {
 }
 
 impl Chunk<'_> {
+    /// Rows that fill a page.
+    fn page_rows(&self) -> usize {
+        let rows = self.levels.rows().max(1);
+        let values = match &self.dictionary {
+            Some(dictionary) => self.values.len() * usize::from(dictionary.widths().1) / 8,
+            None => self.values.plain_len(),
+        };
+        let levels = self.levels.count(&(0..self.levels.rows())) / 8;
+        let target = match (&self.dictionary, self.values) {
+            (Some(_), _) => INDEX_PAGE_BYTES,
+            (None, Values::Unsigned32(_)) => SMALL_NUMBER_PAGE_BYTES,
+            (None, _) => PLAIN_PAGE_BYTES,
+        };
+        (target * rows / (values + levels).max(1)).clamp(LEAST_PAGE_ROWS, MOST_PAGE_ROWS)
+    }
+
     fn encoding(&self) -> Encoding {
         if self.dictionary.is_some() { Encoding::RLE_DICTIONARY } else { self.values.plain_encoding() }
     }

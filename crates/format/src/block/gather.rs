@@ -8,7 +8,7 @@ use super::values::{TextSource, Values};
 use crate::columns::SpanColumns;
 use crate::columns::attributes::{AttributeColumn, ColumnValues};
 use crate::columns::dictionary::Dictionary;
-use crate::columns::lists::{Entries, ListTexts, run_of};
+use crate::columns::lists::{Entries, ListTexts};
 use crate::columns::{RareCounts, RareTexts, Rejected};
 use crate::value::{ValueType, write_double, write_int};
 
@@ -140,18 +140,6 @@ impl PlacedLists {
     pub(crate) fn levels(&self, places: &Range<usize>) -> ListLevels {
         ListLevels::of_list(self.rows(places).map(|run| run.len()))
     }
-
-    /// Levels of the attributes of the elements, whose runs end at `ends`.
-    pub(crate) fn inner_levels(&self, places: &Range<usize>, ends: &[u32]) -> ListLevels {
-        ListLevels::of_inner_list(
-            self.rows(places).map(|run| run.map(|element| run_of(ends, element as usize).len())),
-        )
-    }
-}
-
-/// The attributes of some events or links, one after the other.
-pub(crate) fn inner_elements(elements: &[u32], ends: &[u32]) -> Vec<u32> {
-    elements.iter().flat_map(|element| run_of(ends, *element as usize)).map(|index| index as u32).collect()
 }
 
 const TYPE_NAMES: [&str; ValueType::ALL.len()] = {

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, Type as Physical};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
+use parquet::file::statistics::Statistics;
 
 use super::hybrid::{Hybrid, bits_for};
 use super::page::{PageHeader, PageKind};
@@ -40,7 +41,6 @@ pub(crate) enum Raw<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) repetition: u32,
-    pub(crate) definition: u32,
     pub(crate) value: Option<Raw<'a>>,
 }
 
@@ -55,6 +55,8 @@ pub(crate) struct Leaf {
     compressed: bool,
     encoding: Encoding,
     uncompressed_len: usize,
+    /// No row has a value: nothing of the chunk need be read.
+    pub(crate) empty: bool,
     pub(crate) dictionary_range: Option<Range<u64>>,
 }
 
@@ -105,6 +107,7 @@ impl Leaf {
             compressed,
             encoding,
             uncompressed_len: usize::try_from(chunk.uncompressed_size()).map_err(|_| "a negative size")?,
+            empty: column.max_def_level() > 0 && all_null(chunk),
             dictionary_range,
         })
     }
@@ -167,7 +170,10 @@ impl Leaf {
             None => (range.start, range.len(), levels),
             Some(definitions) => {
                 let count = |range| definitions.count(range, self.max_definition);
-                (count(0..range.start), count(range.clone()), count(0..levels))
+                {
+                    let (before, within) = (count(0..range.start), count(range.clone()));
+                    (before, within, before + within + count(range.end..levels))
+                }
             }
         };
         let values = PageValues::open(self, rest, all, dictionary)?;
@@ -186,7 +192,7 @@ impl Leaf {
                 return Err("a level that the column cannot have");
             }
             let value = if definition == self.max_definition { Some(values.next()?) } else { None };
-            each(Entry { repetition: reps.get(index).copied().unwrap_or(0), definition, value })?;
+            each(Entry { repetition: reps.get(index).copied().unwrap_or(0), value })?;
         }
         Ok(())
     }
@@ -203,6 +209,12 @@ impl Leaf {
     }
 }
 
+/// Whether the chunk's statistics say that it holds no value.
+fn all_null(chunk: &ColumnChunkMetaData) -> bool {
+    let nulls = chunk.statistics().and_then(Statistics::null_count_opt);
+    nulls.is_some_and(|nulls| i64::try_from(nulls) == Ok(chunk.num_values()))
+}
+
 /// The levels of a range of rows, where a row begins with repetition 0.
 fn level_range(
     repetitions: &Hybrid<'_>,
@@ -213,17 +225,11 @@ fn level_range(
     if repetitions.count(0..levels, 0) != page_rows {
         return Err("a page with another number of rows than the index says");
     }
-    let (mut row, mut index) = (0, 0);
-    let (mut start, mut end) = (levels, levels);
-    repetitions.for_each(0..levels, |level| {
-        if level == 0 {
-            start = if row == rows.start { index } else { start };
-            end = if row == rows.end { index } else { end };
-            row += 1;
-        }
-        index += 1;
-    });
-    if start > end { Err("a list that does not begin with its page") } else { Ok(start..end) }
+    if repetitions.position(0, 0) != Some(0) {
+        return Err("a list that does not begin with its page");
+    }
+    let level_of = |row| repetitions.position(row, 0).unwrap_or(levels);
+    Ok(level_of(rows.start)..level_of(rows.end))
 }
 
 /// The values of an opened page.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::hybrid::{bits_for, write_packed, write_runs, write_varint};
+use super::hybrid::{write_packed, write_runs, write_varint};
 
 /// Levels of a column in one row group. Rows count from the group's first.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub(crate) enum Levels<'a> {
     List(&'a ListLevels),
 }
 
-/// Levels of a leaf below one or two lists.
+/// Levels of a leaf of a list's elements.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ListLevels {
     definitions: Vec<u32>,
@@ -29,7 +29,6 @@ pub(crate) struct ListLevels {
     /// For each row and one more: its first value.
     row_values: Vec<u32>,
     values: u32,
-    depth: u32,
 }
 
 /// How definition levels of 0 and 1 are written.
@@ -42,35 +41,13 @@ pub(crate) enum LevelForm {
 impl ListLevels {
     /// Levels of a leaf of a list's elements. `lengths` has each row's elements.
     pub(crate) fn of_list(lengths: impl Iterator<Item = usize>) -> Self {
-        let mut levels = Self { depth: 1, ..Self::default() };
+        let mut levels = Self::default();
         for length in lengths {
             levels.begin_row();
             if length == 0 {
                 levels.push(0, 0);
             }
             (0..length).for_each(|index| levels.push(u32::from(index > 0), 1));
-        }
-        levels.end()
-    }
-
-    /// Levels of a leaf of lists within a list's elements. `lengths` has the inner
-    /// lengths of each row's elements.
-    pub(crate) fn of_inner_list<I: Iterator<Item = usize>>(lengths: impl Iterator<Item = I>) -> Self {
-        let mut levels = Self { depth: 2, ..Self::default() };
-        for elements in lengths {
-            levels.begin_row();
-            let mut any = false;
-            for length in elements {
-                let outer = u32::from(any);
-                any = true;
-                if length == 0 {
-                    levels.push(outer, 1);
-                }
-                (0..length).for_each(|index| levels.push(if index > 0 { 2 } else { outer }, 2));
-            }
-            if !any {
-                levels.push(0, 0);
-            }
         }
         levels.end()
     }
@@ -83,7 +60,7 @@ impl ListLevels {
     fn push(&mut self, repetition: u32, definition: u32) {
         self.repetitions.push(repetition);
         self.definitions.push(definition);
-        self.values += u32::from(definition == self.depth);
+        self.values += definition;
     }
 
     fn end(mut self) -> Self {
@@ -132,21 +109,20 @@ impl Levels<'_> {
             }
             Self::List(levels) => {
                 let range = levels.row_levels[rows.start] as usize..levels.row_levels[rows.end] as usize;
-                let width = bits_for(levels.depth);
-                with_length(out, |out| write_runs(&levels.repetitions[range.clone()], width, out));
-                with_length(out, |out| write_list_definitions(&levels.definitions[range], width, out));
+                with_length(out, |out| write_list_levels(&levels.repetitions[range.clone()], out));
+                with_length(out, |out| write_list_levels(&levels.definitions[range], out));
             }
         }
     }
 }
 
 /// Lists are mostly empty, so runs are mostly shorter.
-fn write_list_definitions(levels: &[u32], width: u8, out: &mut Vec<u8>) {
+fn write_list_levels(levels: &[u32], out: &mut Vec<u8>) {
     let runs = levels.chunk_by(|a, b| a == b).count();
-    if runs * 2 < levels.len() * usize::from(width) / 8 {
-        write_runs(levels, width, out);
+    if runs * 2 < levels.len() / 8 {
+        write_runs(levels, 1, out);
     } else {
-        write_packed(levels, width, out);
+        write_packed(levels, 1, out);
     }
 }
 
@@ -216,15 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn should_level_lists_within_lists() {
-        let rows = [vec![], vec![2, 0], vec![0], vec![1]];
-        let levels = ListLevels::of_inner_list(rows.iter().map(|row| row.iter().copied()));
-        assert_eq!(levels.repetitions, [0, 0, 2, 1, 0, 0]);
-        assert_eq!(levels.definitions, [0, 2, 2, 1, 1, 2]);
-        assert_eq!(levels.row_levels, [0, 1, 4, 5, 6]);
-        assert_eq!(levels.row_values, [0, 0, 2, 2, 3]);
-        let outer = ListLevels::of_list(rows.iter().map(Vec::len));
-        assert_eq!(outer.repetitions, [0, 0, 1, 0, 0]);
-        assert_eq!(outer.definitions, [0, 1, 1, 1, 1]);
+    fn should_level_lists() {
+        let levels = ListLevels::of_list([0, 2, 1].into_iter());
+        assert_eq!(levels.repetitions, [0, 0, 1, 0]);
+        assert_eq!(levels.definitions, [0, 1, 1, 1]);
+        assert_eq!(levels.row_levels, [0, 1, 3, 4]);
+        assert_eq!(levels.row_values, [0, 0, 2, 3]);
     }
 }

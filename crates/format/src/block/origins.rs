@@ -13,33 +13,32 @@
 //! To other programs the filters are bytes that the footer does not mention. They
 //! stand first, so that one request for the end of the file brings all origins.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
 use parquet::file::metadata::KeyValue;
 
-use super::chunk::{ChunkEncoder, ChunkSettings, EncodedChunk, PageStatistics};
+use super::chunk::{ChunkEncoder, EncodedChunk};
 use super::error::{ReadError, Wrong};
-use super::gather::entry_values;
 use super::identity::{BlockIdentity, text_of};
 use super::leaf::{Entry, Leaf, Raw, pages_of};
-use super::levels::{Levels, ListLevels};
+use super::levels::Levels;
 use super::ranges::Fetched;
 use super::read::{Origins, key_values, leaves_of, page_range, parse_metadata};
-use super::rows::{long, number, push_type, text};
+use super::rows::{number, text};
 use super::schema::origins_schema;
 use super::summary::{BlockSummary, FilterPlace, FiltersSummary, OriginsSummary, SpansSummary};
 use super::values::{TextSource, Values};
-use super::write::{EncodeError, PAGE_ROWS, assemble_after};
-use crate::columns::SpanColumns;
+use super::write::{EncodeError, SETTINGS, assemble_after};
 use crate::columns::dictionary::Dictionary;
-use crate::columns::lists::{Entries, ListTexts};
+use crate::columns::{Rejected, SpanColumns};
 use crate::filter::collect::Terms;
 use crate::filter::size::{Rate, SizeClass};
 use crate::filter::split_block::{FilterKey, SplitBlockFilter};
 use crate::origin::{Entity, Origin};
-use crate::value::{Attribute, Value};
+use crate::value::{Attribute, Value, attributes_from_text, attributes_text};
 
 const SPANS_SUMMARY: &str = "siltstone.spans";
 const FILTERS_SUMMARY: &str = "siltstone.filters";
@@ -47,46 +46,62 @@ const FILTERS_SUMMARY: &str = "siltstone.filters";
 /// Where the filters begin: behind the magic and the hash.
 const FILTERS_OFFSET: u64 = 12;
 
-/// The id of each origin within a block: the hash of its content, or the next free
-/// number where two contents have one hash.
+/// The id of each origin within a block.
+///
+/// ```text
+/// id = family << 8 | member       family: service and scope, member: resource
+/// ```
+///
+/// A trace's spans repeat families in patterns, while resources (pods) vary: in bytes
+/// of their own both compress well, and better than any one number for the whole.
 #[derive(Debug)]
 pub(crate) struct OriginIds {
-    ids: Vec<u64>,
+    ids: Vec<u32>,
     /// Numbers of the origins, ascending by id.
     sorted: Vec<u32>,
 }
 
+const MEMBER_BITS: u32 = 8;
+
 impl OriginIds {
-    pub(crate) fn of(columns: &SpanColumns) -> Self {
-        Self::with_hash(&columns.origins, Origin::preferred_id)
+    pub(crate) fn of(columns: &SpanColumns) -> Result<Self, Rejected> {
+        Self::of_origins(&columns.origins)
     }
 
-    fn with_hash(origins: &[Arc<Origin>], hash: impl Fn(&Origin) -> u64) -> Self {
-        let mut wanted: Vec<(u64, Vec<u8>, u32)> = origins
-            .iter()
-            .enumerate()
-            .map(|(number, one)| (hash(one), one.canonical(), number as u32))
-            .collect();
-        // The content decides who gets the hash, so that ids do not depend on order.
-        wanted.sort_unstable();
-        let mut ids = vec![0; origins.len()];
-        let mut taken = hashbrown::HashSet::<u64, foldhash::fast::RandomState>::default();
-        // Each hash goes to its first content before anybody takes a free number.
-        let (first, others): (Vec<_>, Vec<_>) = wanted.iter().partition(|(id, _, _)| taken.insert(*id));
-        first.iter().for_each(|(id, _, number)| ids[*number as usize] = *id);
-        for (id, _, number) in others {
-            let mut free = *id;
-            while !taken.insert(free) {
-                free = free.wrapping_add(1);
-            }
-            ids[*number as usize] = free;
+    fn of_origins(origins: &[Arc<Origin>]) -> Result<Self, Rejected> {
+        // Resources are numbered within their service, so that a pod keeps its member
+        // in every scope; the content decides, so that ids do not depend on order.
+        let mut resources: BTreeMap<String, BTreeMap<Vec<u8>, u32>> = BTreeMap::new();
+        for origin in origins {
+            resources.entry(origin.service_name()).or_default().insert(origin.canonical_resource(), 0);
         }
-        let mut sorted: Vec<u32> = (0..origins.len() as u32).collect();
-        sorted.sort_unstable_by_key(|number| ids[*number as usize]);
-        Self { ids, sorted }
+        for service in resources.values_mut() {
+            service.values_mut().zip(0..).for_each(|(number, next)| *number = next);
+        }
+        let mut sorted: Vec<_> = origins
+            .iter()
+            .zip(0u32..)
+            .map(|(origin, number)| {
+                let service = origin.service_name();
+                let resource =
+                    resources.get(&service).and_then(|known| known.get(&origin.canonical_resource()));
+                let resource = resource.copied().unwrap_or_default();
+                let family = (service, origin.canonical_scope(), resource >> MEMBER_BITS);
+                (family, resource & ((1 << MEMBER_BITS) - 1), number)
+            })
+            .collect();
+        sorted.sort_unstable();
+        let mut ids = vec![0; origins.len()];
+        for (family, run) in sorted.chunk_by(|a, b| a.0 == b.0).enumerate() {
+            let family = u32::try_from(family).ok().filter(|family| *family < 1 << (32 - MEMBER_BITS));
+            let family = family.ok_or(Rejected::Full)?;
+            run.iter().for_each(|(_, member, number)| ids[*number as usize] = family << MEMBER_BITS | member);
+        }
+        let sorted = sorted.into_iter().map(|(_, _, number)| number).collect();
+        Ok(Self { ids, sorted })
     }
 
-    pub(crate) fn of_origin(&self, number: u32) -> u64 {
+    pub(crate) fn of_origin(&self, number: u32) -> u32 {
         self.ids[number as usize]
     }
 }
@@ -158,31 +173,24 @@ impl OriginsEncoder<'_> {
         let origins: Vec<&Origin> =
             self.ids.sorted.iter().map(|number| &*self.columns.origins[*number as usize]).collect();
         let rows = origins.len();
-        let required = Levels::Required { rows };
         let ids = self.ids.sorted.iter().map(|number| self.ids.of_origin(*number)).collect();
-        self.column(required, &Values::Unsigned64(ids))?;
+        self.column(Levels::Required { rows }, &Values::Unsigned32(ids))?;
         self.texts(origins.iter().map(|origin| origin.service_name()))?;
-        self.texts(origins.iter().map(|origin| origin.resource_schema_url.clone()))?;
+        self.texts(origins.iter().map(|origin| attributes_text(&origin.resource_attributes)))?;
         self.counts(origins.iter().map(|origin| origin.resource_dropped_attributes_count))?;
+        self.texts(origins.iter().map(|origin| origin.resource_schema_url.clone()))?;
         self.texts(origins.iter().map(|origin| entities_text(&origin.entities)))?;
         self.texts(origins.iter().map(|origin| origin.scope_name.clone()))?;
         self.texts(origins.iter().map(|origin| origin.scope_version.clone()))?;
-        self.texts(origins.iter().map(|origin| origin.scope_schema_url.clone()))?;
+        self.texts(origins.iter().map(|origin| attributes_text(&origin.scope_attributes)))?;
         self.counts(origins.iter().map(|origin| origin.scope_dropped_attributes_count))?;
-        self.attributes(origins.iter().map(|origin| &origin.resource_attributes))?;
-        self.attributes(origins.iter().map(|origin| &origin.scope_attributes))?;
+        self.texts(origins.iter().map(|origin| origin.scope_schema_url.clone()))?;
         Ok(self.done)
     }
 
     fn column(&mut self, levels: Levels<'_>, values: &Values<'_>) -> Result<(), EncodeError> {
-        let settings = ChunkSettings {
-            page_rows: PAGE_ROWS,
-            dictionary: true,
-            index: PageStatistics::Never,
-            zstd: Some(1),
-        };
         let column = self.schema.column(self.done.len());
-        self.done.push(vec![self.chunks.encode(&column, settings, levels, values)?]);
+        self.done.push(vec![self.chunks.encode(&column, SETTINGS, levels, values)?]);
         Ok(())
     }
 
@@ -197,22 +205,6 @@ impl OriginsEncoder<'_> {
     fn counts(&mut self, counts: impl ExactSizeIterator<Item = u32>) -> Result<(), EncodeError> {
         let rows = counts.len();
         self.column(Levels::Required { rows }, &Values::Unsigned32(counts.collect()))
-    }
-
-    fn attributes<'o>(
-        &mut self,
-        lists: impl Iterator<Item = &'o Vec<Attribute>> + Clone,
-    ) -> Result<(), EncodeError> {
-        let (mut entries, mut texts) = (Entries::default(), ListTexts::default());
-        for attribute in lists.clone().flatten() {
-            entries.push_value(&mut texts, attribute.key.as_bytes(), &attribute.value)?;
-        }
-        let levels = ListLevels::of_list(lists.map(Vec::len));
-        let all: Vec<u32> = (0..entries.len() as u32).collect();
-        for values in entry_values(&entries, &texts, &all) {
-            self.column(Levels::List(&levels), &values)?;
-        }
-        Ok(())
     }
 }
 
@@ -266,12 +258,12 @@ fn entities_of(stored: &str) -> Option<Vec<Entity>> {
 #[derive(Clone, Debug)]
 pub struct OriginsFile {
     identity: BlockIdentity,
-    origins: HashMap<u64, Arc<Origin>, foldhash::fast::RandomState>,
+    origins: HashMap<u32, Arc<Origin>, foldhash::fast::RandomState>,
     stored: Vec<KeyValue>,
 }
 
 impl Origins for OriginsFile {
-    fn origin(&self, id: u64) -> Option<Arc<Origin>> {
+    fn origin(&self, id: u32) -> Option<Arc<Origin>> {
         self.origins.get(&id).cloned()
     }
 }
@@ -322,7 +314,7 @@ impl OriginsFile {
     }
 
     /// All origins with their ids, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &Arc<Origin>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Arc<Origin>)> {
         self.origins.iter().map(|(id, origin)| (*id, origin))
     }
 
@@ -372,29 +364,29 @@ struct OriginsReader<'a> {
 }
 
 impl OriginsReader<'_> {
-    fn read(&self) -> Result<HashMap<u64, Arc<Origin>, foldhash::fast::RandomState>, ReadError> {
-        let ids = self.column(0, |value| long(value).map(i64::cast_unsigned))?;
+    fn read(&self) -> Result<HashMap<u32, Arc<Origin>, foldhash::fast::RandomState>, ReadError> {
+        let ids = self.column(0, number)?;
         // Column 1 is the service name, which the attributes tell.
-        let urls = self.column(2, owned)?;
-        let dropped = self.column(3, number)?;
-        let entities = self.column(4, owned)?;
-        let names = self.column(5, owned)?;
-        let versions = self.column(6, owned)?;
-        let scope_urls = self.column(7, owned)?;
-        let scope_dropped = self.column(8, number)?;
-        let mut resource_attributes = self.attributes(9, ids.len())?.into_iter();
-        let mut scope_attributes = self.attributes(12, ids.len())?.into_iter();
+        let resources = self.column(2, attributes)?;
+        let resource_dropped = self.column(3, number)?;
+        let resource_urls = self.column(4, owned)?;
+        let entities =
+            self.column(5, |value| entities_of(&owned(value)?).ok_or("entities that cannot be read"))?;
+        let names = self.column(6, owned)?;
+        let versions = self.column(7, owned)?;
+        let scopes = self.column(8, attributes)?;
+        let scope_dropped = self.column(9, number)?;
+        let scope_urls = self.column(10, owned)?;
         let mut origins = HashMap::default();
         for (row, id) in ids.iter().enumerate() {
             let origin = Origin {
-                resource_attributes: resource_attributes.next().unwrap_or_default(),
-                resource_dropped_attributes_count: dropped[row],
-                resource_schema_url: urls[row].clone(),
-                entities: entities_of(&entities[row])
-                    .ok_or_else(|| self.damage(4, "entities that cannot be read"))?,
+                resource_attributes: resources[row].clone(),
+                resource_dropped_attributes_count: resource_dropped[row],
+                resource_schema_url: resource_urls[row].clone(),
+                entities: entities[row].clone(),
                 scope_name: names[row].clone(),
                 scope_version: versions[row].clone(),
-                scope_attributes: scope_attributes.next().unwrap_or_default(),
+                scope_attributes: scopes[row].clone(),
                 scope_dropped_attributes_count: scope_dropped[row],
                 scope_schema_url: scope_urls[row].clone(),
             };
@@ -416,43 +408,6 @@ impl OriginsReader<'_> {
             Ok(())
         })?;
         Ok(values)
-    }
-
-    /// The attributes of each row, from three leaves.
-    fn attributes(&self, column: usize, rows: usize) -> Result<Vec<Vec<Attribute>>, ReadError> {
-        let (mut entries, mut texts) = (Entries::default(), ListTexts::default());
-        let mut row_of_entry = Vec::new();
-        let mut next_row = 0;
-        self.entries(column, |entry| {
-            next_row += usize::from(entry.repetition == 0);
-            if entry.value.is_some() {
-                row_of_entry.push(next_row - 1);
-                entries
-                    .keys
-                    .push(texts.keys.intern(text(entry.value)?).map_err(|_| "a text that is not UTF-8")?);
-            }
-            Ok(())
-        })?;
-        self.entries(column + 1, |entry| entry.value.map_or(Ok(()), |value| push_type(&mut entries, value)))?;
-        self.entries(column + 2, |entry| {
-            if entry.value.is_some() {
-                entries
-                    .texts
-                    .push(texts.texts.intern(text(entry.value)?).map_err(|_| "a text that is not UTF-8")?);
-            }
-            Ok(())
-        })?;
-        if entries.types.len() != entries.keys.len() || entries.texts.len() != entries.keys.len() {
-            return Err(self.damage(column, "a list whose parts have different lengths"));
-        }
-        let all = entries
-            .attributes(&texts, 0..entries.len())
-            .map_err(|_| self.damage(column, "a text that is no value"))?;
-        let mut lists = vec![Vec::new(); rows];
-        for (attribute, row) in all.into_iter().zip(row_of_entry) {
-            lists.get_mut(row).ok_or_else(|| self.damage(column, "more lists than rows"))?.push(attribute);
-        }
-        Ok(lists)
     }
 
     fn entries(
@@ -484,6 +439,10 @@ impl OriginsReader<'_> {
     }
 }
 
+fn attributes(value: Option<Raw<'_>>) -> Result<Vec<Attribute>, &'static str> {
+    attributes_from_text(&owned(value)?).map_err(|_| "attributes that cannot be read")
+}
+
 fn owned(value: Option<Raw<'_>>) -> Result<String, &'static str> {
     let text = std::str::from_utf8(text(value)?).map_err(|_| "a text that is not UTF-8")?;
     Ok(text.to_owned())
@@ -493,15 +452,28 @@ fn owned(value: Option<Raw<'_>>) -> Result<String, &'static str> {
 mod tests {
     use super::*;
 
+    fn origin(service: &str, pod: u32, scope: &str) -> Arc<Origin> {
+        let text = |key: &str, value: String| Attribute { key: key.to_owned(), value: Value::Str(value) };
+        let resource_attributes =
+            vec![text("service.name", service.to_owned()), text("pod", format!("{pod:05}"))];
+        Arc::new(Origin { resource_attributes, scope_name: scope.to_owned(), ..Origin::default() })
+    }
+
     #[test]
-    fn should_give_origins_that_share_a_hash_ids_of_their_own() {
-        let origin = |name: &str| Arc::new(Origin { scope_name: name.to_owned(), ..Origin::default() });
-        let origins = [origin("b"), origin("a"), origin("c")];
-        let hash = |origin: &Origin| if origin.scope_name == "c" { 6 } else { 5 };
-        let ids = OriginIds::with_hash(&origins, hash);
-        assert_eq!(ids.ids, [7, 5, 6]);
+    fn should_number_families_and_their_members() {
+        let origins = [origin("b", 1, "x"), origin("a", 2, "x"), origin("a", 1, "y"), origin("a", 2, "y")];
+        assert_eq!(OriginIds::of_origins(&origins).unwrap().ids, [0x200, 0x001, 0x100, 0x101]);
         let reversed: Vec<_> = origins.iter().rev().cloned().collect();
-        assert_eq!(OriginIds::with_hash(&reversed, hash).ids, [6, 5, 7]);
+        assert_eq!(OriginIds::of_origins(&reversed).unwrap().ids, [0x101, 0x100, 0x001, 0x200]);
+    }
+
+    #[test]
+    fn should_give_more_than_256_resources_of_a_service_ids_of_their_own() {
+        let origins: Vec<_> = (0..1_000).map(|pod| origin("a", pod, "x")).collect();
+        let ids = OriginIds::of_origins(&origins).unwrap().ids;
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), origins.len());
+        assert_eq!(ids.iter().max(), Some(&(3 << 8 | 231)));
     }
 
     #[test]

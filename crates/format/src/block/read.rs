@@ -34,7 +34,7 @@ pub struct GroupRows {
 
 /// Origins of a block by their ids.
 pub trait Origins {
-    fn origin(&self, id: u64) -> Option<Arc<Origin>>;
+    fn origin(&self, id: u32) -> Option<Arc<Origin>>;
 }
 
 /// A spans file whose metadata is known.
@@ -148,6 +148,9 @@ impl SpansFile {
     pub fn ranges(&self, rows: &GroupRows) -> Vec<Range<u64>> {
         let mut ranges = Vec::new();
         for (column, leaf) in self.leaves[rows.group].iter().enumerate() {
+            if leaf.empty || column == Fixed::ServiceName as usize {
+                continue;
+            }
             if let Some(dictionary) = &leaf.dictionary_range
                 && self.dictionaries[rows.group][column].get().is_none()
             {
@@ -231,6 +234,13 @@ impl SpansFile {
     ) -> Result<(), ReadError> {
         let group_rows = self.group_rows(rows.group);
         let leaf = &self.leaves[rows.group][column];
+        if leaf.empty {
+            // One level a row, and nothing there.
+            return rows.rows.clone().try_for_each(|_| {
+                each(Entry { repetition: 0, value: None })
+                    .map_err(|what| self.damage(rows.group, column, what))
+            });
+        }
         let dictionary = self.dictionary(rows.group, column, fetched)?;
         for (page, start, page_rows) in pages_of(self.locations(rows.group, column), group_rows, &rows.rows) {
             let bytes =

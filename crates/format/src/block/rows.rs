@@ -4,7 +4,7 @@ use super::error::{ReadError, Wrong};
 use super::leaf::{Entry, Raw};
 use super::ranges::Fetched;
 use super::read::{GroupRows, Origins, SpansFile};
-use super::schema::{Fixed, OVERFLOW_LEAVES};
+use super::schema::{EVENT_LEAVES, Fixed, LINK_LEAVES, OVERFLOW_LEAVES};
 use crate::columns::attributes::Scalar;
 use crate::columns::lists::Entries;
 use crate::columns::{Rejected, SpanColumns};
@@ -65,6 +65,10 @@ impl<'a> RowsReader<'a> {
 
     fn fixed(&mut self, part: &GroupRows, base: u32, origins: &dyn Origins) -> Result<(), ReadError> {
         for fixed in Fixed::ALL {
+            // The origins tell it.
+            if fixed == Fixed::ServiceName {
+                continue;
+            }
             let (columns, seq, parent_seq) = (&mut self.columns, &mut self.seq, &mut self.parent_seq);
             let mut row = base;
             let mut last_origin = None;
@@ -78,7 +82,6 @@ impl<'a> RowsReader<'a> {
                     Fixed::ParentSpanId => columns.parents.push(optional(value, bytes)?.map(SpanId)),
                     Fixed::StartTime => columns.starts.push(long(value)?),
                     Fixed::Duration => columns.durations.push(long(value)?),
-                    // Told by the origin.
                     Fixed::ServiceName => {}
                     Fixed::Name => {
                         columns.names_of_rows.push(columns.names.intern(text(value)?).map_err(damage)?)
@@ -108,7 +111,7 @@ impl<'a> RowsReader<'a> {
                         columns.dropped_links.push(row, optional(value, number)?.unwrap_or(0))
                     }
                     Fixed::OriginId => {
-                        let id = long(value)?.cast_unsigned();
+                        let id = number(value)?;
                         let number = match last_origin {
                             Some((last, number)) if last == id => number,
                             _ => match origins.origin(id) {
@@ -168,6 +171,13 @@ impl ListReader<'_> {
         self.file.read_column(self.part, self.leaf - 1, self.fetched, each)
     }
 
+    /// Passes leaves of a list that has no elements so far. (Rows that came before
+    /// may have some: then an empty leaf is read for nothing, which is right too.)
+    fn skip(&mut self, leaves: usize) -> Result<(), ReadError> {
+        self.leaf += leaves;
+        Ok(())
+    }
+
     /// The same, with the row of each value; for lists that lie in rows directly.
     fn next_in_rows(
         &mut self,
@@ -190,6 +200,9 @@ impl ListReader<'_> {
             list.entries.keys.push(texts.keys.intern(text(Some(value))?).map_err(damage)?);
             Ok(())
         })?;
+        if list.rows.is_empty() {
+            return self.skip(OVERFLOW_LEAVES - 1);
+        }
         self.next_in_rows(|_, value| push_type(&mut list.entries, value))?;
         self.next_in_rows(|_, value| {
             list.entries.texts.push(texts.texts.intern(text(Some(value))?).map_err(damage)?);
@@ -206,16 +219,22 @@ impl ListReader<'_> {
             list.times.push(long(Some(value))?.cast_unsigned());
             Ok(())
         })?;
+        if list.rows.is_empty() {
+            return self.skip(EVENT_LEAVES - 1);
+        }
         self.next_in_rows(|_, value| {
             list.names.push(texts.texts.intern(text(Some(value))?).map_err(damage)?);
             Ok(())
         })?;
-        self.attributes(texts, &mut list.entries, &mut list.ends)?;
+        self.next_in_rows(|_, value| {
+            list.attributes.push(texts.texts.intern(text(Some(value))?).map_err(damage)?);
+            Ok(())
+        })?;
         self.next_in_rows(|_, value| {
             list.dropped.push(number(Some(value))?);
             Ok(())
         })?;
-        self.same_lengths(&[list.rows.len(), list.names.len(), list.ends.len(), list.dropped.len()])
+        self.same_lengths(&[list.rows.len(), list.names.len(), list.attributes.len(), list.dropped.len()])
     }
 
     fn links(&mut self, columns: &mut SpanColumns) -> Result<(), ReadError> {
@@ -226,6 +245,9 @@ impl ListReader<'_> {
             list.trace_ids.push(TraceId(bytes(Some(value))?));
             Ok(())
         })?;
+        if list.rows.is_empty() {
+            return self.skip(LINK_LEAVES - 1);
+        }
         self.next_in_rows(|_, value| {
             list.span_ids.push(SpanId(bytes(Some(value))?));
             Ok(())
@@ -238,7 +260,10 @@ impl ListReader<'_> {
             list.flags.push(number(Some(value))?);
             Ok(())
         })?;
-        self.attributes(texts, &mut list.entries, &mut list.ends)?;
+        self.next_in_rows(|_, value| {
+            list.attributes.push(texts.texts.intern(text(Some(value))?).map_err(damage)?);
+            Ok(())
+        })?;
         self.next_in_rows(|_, value| {
             list.dropped.push(number(Some(value))?);
             Ok(())
@@ -248,39 +273,9 @@ impl ListReader<'_> {
             list.span_ids.len(),
             list.trace_states.len(),
             list.flags.len(),
-            list.ends.len(),
+            list.attributes.len(),
             list.dropped.len(),
         ])
-    }
-
-    /// Attributes of events or links: a list within the list.
-    fn attributes(
-        &mut self,
-        texts: &mut crate::columns::lists::ListTexts,
-        entries: &mut Entries,
-        ends: &mut Vec<u32>,
-    ) -> Result<(), ReadError> {
-        let mut count = entries.keys.len() as u32;
-        self.next(|entry| {
-            // A new event or link begins below repetition 2, unless the row has none.
-            if entry.repetition < 2 && entry.definition > 0 {
-                ends.push(count);
-            }
-            if let Some(value) = entry.value {
-                entries.keys.push(texts.keys.intern(text(Some(value))?).map_err(damage)?);
-                count += 1;
-                *ends.last_mut().ok_or("an attribute of no event")? = count;
-            }
-            Ok(())
-        })?;
-        self.next(|entry| entry.value.map_or(Ok(()), |value| push_type(entries, value)))?;
-        self.next(|entry| {
-            if let Some(value) = entry.value {
-                entries.texts.push(texts.texts.intern(text(Some(value))?).map_err(damage)?);
-            }
-            Ok(())
-        })?;
-        self.same_lengths(&[entries.keys.len(), entries.types.len(), entries.texts.len()])
     }
 
     /// Leaves of one list must agree on how many elements there are.

@@ -80,15 +80,15 @@ impl Fixed {
             Self::DroppedAttributes => unsigned("dropped_attributes_count", optional),
             Self::DroppedEvents => unsigned("dropped_events_count", optional),
             Self::DroppedLinks => unsigned("dropped_links_count", optional),
-            Self::OriginId => origin_id(),
+            Self::OriginId => unsigned("origin_id", required),
         }
     }
 }
 
 /// The leaves of the lists of a spans file, in their order after the attributes.
 pub(crate) const OVERFLOW_LEAVES: usize = 3;
-pub(crate) const EVENT_LEAVES: usize = 6;
-pub(crate) const LINK_LEAVES: usize = 8;
+pub(crate) const EVENT_LEAVES: usize = 4;
+pub(crate) const LINK_LEAVES: usize = 6;
 pub(crate) const LIST_LEAVES: usize = OVERFLOW_LEAVES + EVENT_LEAVES + LINK_LEAVES;
 
 /// The name of an attribute column.
@@ -129,25 +129,29 @@ pub(crate) fn spans_schema<'a>(
         };
         fields.push(Arc::new(column));
     }
-    fields.push(attribute_list("overflow")?);
-    let dropped = || unsigned("dropped_attributes_count", Repetition::REQUIRED).map(Arc::new);
+    let required = Repetition::REQUIRED;
+    fields.push(list(
+        "overflow",
+        vec![text("key", required)?, text("type", required)?, text("value", required)?],
+    )?);
+    let dropped = || unsigned("dropped_attributes_count", Repetition::REQUIRED);
     fields.push(list(
         "events",
         vec![
-            Arc::new(timestamp("time")?),
-            Arc::new(text("name", Repetition::REQUIRED)?),
-            attribute_list("attributes")?,
+            timestamp("time")?,
+            text("name", Repetition::REQUIRED)?,
+            text("attributes", Repetition::REQUIRED)?,
             dropped()?,
         ],
     )?);
     fields.push(list(
         "links",
         vec![
-            Arc::new(fixed_bytes("trace_id", 16, Repetition::REQUIRED)?),
-            Arc::new(fixed_bytes("span_id", 8, Repetition::REQUIRED)?),
-            Arc::new(text("trace_state", Repetition::REQUIRED)?),
-            Arc::new(unsigned("flags", Repetition::REQUIRED)?),
-            attribute_list("attributes")?,
+            fixed_bytes("trace_id", 16, Repetition::REQUIRED)?,
+            fixed_bytes("span_id", 8, Repetition::REQUIRED)?,
+            text("trace_state", Repetition::REQUIRED)?,
+            unsigned("flags", Repetition::REQUIRED)?,
+            text("attributes", Repetition::REQUIRED)?,
             dropped()?,
         ],
     )?);
@@ -159,18 +163,19 @@ pub(crate) fn spans_schema<'a>(
 pub(crate) fn origins_schema() -> Result<SchemaDescriptor, ParquetError> {
     let required = Repetition::REQUIRED;
     let fields = vec![
-        Arc::new(origin_id()?),
-        Arc::new(text("service_name", required)?),
-        Arc::new(text("resource_schema_url", required)?),
-        Arc::new(unsigned("resource_dropped_attributes_count", required)?),
-        Arc::new(text("entities", required)?),
-        Arc::new(text("scope_name", required)?),
-        Arc::new(text("scope_version", required)?),
-        Arc::new(text("scope_schema_url", required)?),
-        Arc::new(unsigned("scope_dropped_attributes_count", required)?),
-        attribute_list("resource_attributes")?,
-        attribute_list("scope_attributes")?,
+        unsigned("origin_id", required)?,
+        text("service_name", required)?,
+        text("resource_attributes", required)?,
+        unsigned("resource_dropped_attributes_count", required)?,
+        text("resource_schema_url", required)?,
+        text("entities", required)?,
+        text("scope_name", required)?,
+        text("scope_version", required)?,
+        text("scope_attributes", required)?,
+        unsigned("scope_dropped_attributes_count", required)?,
+        text("scope_schema_url", required)?,
     ];
+    let fields = fields.into_iter().map(Arc::new).collect();
     let root = Type::group_type_builder("origin").with_fields(fields).build()?;
     Ok(SchemaDescriptor::new(Arc::new(root)))
 }
@@ -183,13 +188,6 @@ fn unsigned(name: &str, repetition: Repetition) -> Result<Type, ParquetError> {
     Type::primitive_type_builder(name, Physical::INT32)
         .with_repetition(repetition)
         .with_logical_type(Some(LogicalType::integer(32, false)))
-        .build()
-}
-
-fn origin_id() -> Result<Type, ParquetError> {
-    Type::primitive_type_builder("origin_id", Physical::INT64)
-        .with_repetition(Repetition::REQUIRED)
-        .with_logical_type(Some(LogicalType::integer(64, false)))
         .build()
 }
 
@@ -215,10 +213,10 @@ fn fixed_bytes(name: &str, length: i32, repetition: Repetition) -> Result<Type, 
 }
 
 /// A list that is never null, of groups that are never null.
-fn list(name: &str, fields: Vec<TypePtr>) -> Result<TypePtr, ParquetError> {
+fn list(name: &str, fields: Vec<Type>) -> Result<TypePtr, ParquetError> {
     let element = Type::group_type_builder("element")
         .with_repetition(Repetition::REQUIRED)
-        .with_fields(fields)
+        .with_fields(fields.into_iter().map(Arc::new).collect())
         .build()?;
     let repeated = Type::group_type_builder("list")
         .with_repetition(Repetition::REPEATED)
@@ -230,18 +228,6 @@ fn list(name: &str, fields: Vec<TypePtr>) -> Result<TypePtr, ParquetError> {
         .with_fields(vec![Arc::new(repeated)])
         .build()?;
     Ok(Arc::new(outer))
-}
-
-fn attribute_list(name: &str) -> Result<TypePtr, ParquetError> {
-    let required = Repetition::REQUIRED;
-    list(
-        name,
-        vec![
-            Arc::new(text("key", required)?),
-            Arc::new(text("type", required)?),
-            Arc::new(text("value", required)?),
-        ],
-    )
 }
 
 #[cfg(test)]

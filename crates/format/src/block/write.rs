@@ -12,8 +12,8 @@ use parquet::schema::types::SchemaDescriptor;
 use super::choose::{Chosen, choose};
 use super::chunk::{ChunkEncoder, ChunkSettings, EncodedChunk, PageStatistics};
 use super::gather::{
-    BlockOverflow, PlacedLists, Placer, attribute_values, entry_values, inner_elements, pick, rare_counts,
-    rare_texts, services,
+    BlockOverflow, PlacedLists, Placer, attribute_values, entry_values, pick, rare_counts, rare_texts,
+    services,
 };
 use super::identity::BlockIdentity;
 use super::levels::Levels;
@@ -25,17 +25,9 @@ use super::values::{TextSource, Values};
 use crate::columns::{Rejected, SpanColumns};
 use crate::value::ValueError;
 
-/// Rows of a page of a dense column. Smaller pages make a trace's bytes fewer and the
-/// index larger; docs/format.md has the table.
-pub(crate) const PAGE_ROWS: usize = 8 * 1024;
-
-/// Rows of a page of values that are large and hardly repeat: ids and times.
-pub(crate) const RAW_PAGE_ROWS: usize = 2 * 1024;
-
-/// Rows of a page of a column in which few rows have a value.
-pub(crate) const SPARSE_PAGE_ROWS: usize = 32 * 1024;
-
-const ZSTD: Option<i32> = Some(1);
+/// How columns are written unless there is a reason for another way.
+pub(crate) const SETTINGS: ChunkSettings =
+    ChunkSettings { dictionary: true, index: PageStatistics::IfRare, zstd: Some(3) };
 
 /// A block as the objects that are to be written.
 #[derive(Debug)]
@@ -69,7 +61,7 @@ pub fn encode_block(columns: &SpanColumns, identity: &BlockIdentity) -> Result<E
     }
     let order = Order::of(columns)?;
     let chosen = choose(columns);
-    let ids = OriginIds::of(columns);
+    let ids = OriginIds::of(columns)?;
     let schema = spans_schema(chosen.columns.iter().map(|index| {
         let column = &columns.attributes[*index];
         (column.values.value_type(), columns.keys.name(column.key))
@@ -190,7 +182,7 @@ impl SpansEncoder<'_> {
                         }
                         _ => {
                             let origins = rows.iter().map(|row| columns.origins_of_rows[*row as usize]);
-                            (None, Values::Unsigned64(origins.map(|origin| ids.of_origin(origin)).collect()))
+                            (None, Values::Unsigned32(origins.map(|origin| ids.of_origin(origin)).collect()))
                         }
                     }
                 })?,
@@ -204,8 +196,7 @@ impl SpansEncoder<'_> {
         for index in &chosen.columns {
             let column = &self.columns.attributes[*index];
             let placed = placer.place(&column.rows, self.order);
-            let settings = sparse_settings(column.rows.len(), self.columns.len());
-            self.column(settings, |group| {
+            self.column(SETTINGS, |group| {
                 let part = placed.group(group);
                 (Some(part.present), attribute_values(column, part.indices))
             })?;
@@ -223,7 +214,7 @@ impl SpansEncoder<'_> {
         for group in &self.order.groups {
             let mut leaf = first;
             let mut write = |encoder: &mut ChunkEncoder, levels: Levels<'_>, values: Values<'_>| {
-                let chunk = encoder.encode(&self.schema.column(leaf), list_settings(), levels, &values)?;
+                let chunk = encoder.encode(&self.schema.column(leaf), SETTINGS, levels, &values)?;
                 self.columns_done[leaf].push(chunk);
                 leaf += 1;
                 Ok::<(), EncodeError>(())
@@ -235,65 +226,46 @@ impl SpansEncoder<'_> {
                 write(out, Levels::List(&levels), values)?;
             }
 
+            let texts_of =
+                |numbers: &[u32], elements: &[u32]| texts(&columns.list_texts.texts, pick(numbers, elements));
             let (levels, elements) = (events.levels(group), events.elements(group));
-            let inner = events.inner_levels(group, &columns.events.ends);
-            let attributes = inner_elements(&elements, &columns.events.ends);
             let times = pick(&columns.events.times, &elements).into_iter().map(u64::cast_signed).collect();
-            write(out, Levels::List(&levels), Values::Ints64(times))?;
-            let names = pick(&columns.events.names, &elements);
-            write(out, Levels::List(&levels), texts(&columns.list_texts.texts, names))?;
-            for values in entry_values(&columns.events.entries, &columns.list_texts, &attributes) {
-                write(out, Levels::List(&inner), values)?;
+            for values in [
+                Values::Ints64(times),
+                texts_of(&columns.events.names, &elements),
+                texts_of(&columns.events.attributes, &elements),
+                Values::Unsigned32(pick(&columns.events.dropped, &elements)),
+            ] {
+                write(out, Levels::List(&levels), values)?;
             }
-            write(out, Levels::List(&levels), Values::Unsigned32(pick(&columns.events.dropped, &elements)))?;
 
             let (levels, elements) = (links.levels(group), links.elements(group));
-            let inner = links.inner_levels(group, &columns.links.ends);
-            let attributes = inner_elements(&elements, &columns.links.ends);
-            let traces = elements.iter().map(|index| columns.links.trace_ids[*index as usize].0);
-            write(out, Levels::List(&levels), bytes16(traces))?;
-            let spans = elements.iter().map(|index| columns.links.span_ids[*index as usize].0);
-            write(out, Levels::List(&levels), bytes8(spans))?;
-            let states = pick(&columns.links.trace_states, &elements);
-            write(out, Levels::List(&levels), texts(&columns.list_texts.texts, states))?;
-            write(out, Levels::List(&levels), Values::Unsigned32(pick(&columns.links.flags, &elements)))?;
-            for values in entry_values(&columns.links.entries, &columns.list_texts, &attributes) {
-                write(out, Levels::List(&inner), values)?;
+            for values in [
+                bytes16(elements.iter().map(|index| columns.links.trace_ids[*index as usize].0)),
+                bytes8(elements.iter().map(|index| columns.links.span_ids[*index as usize].0)),
+                texts_of(&columns.links.trace_states, &elements),
+                Values::Unsigned32(pick(&columns.links.flags, &elements)),
+                texts_of(&columns.links.attributes, &elements),
+                Values::Unsigned32(pick(&columns.links.dropped, &elements)),
+            ] {
+                write(out, Levels::List(&levels), values)?;
             }
-            write(out, Levels::List(&levels), Values::Unsigned32(pick(&columns.links.dropped, &elements)))?;
         }
         Ok(())
     }
 }
 
 fn fixed_settings(fixed: Fixed) -> ChunkSettings {
-    let dense =
-        ChunkSettings { page_rows: PAGE_ROWS, dictionary: true, index: PageStatistics::Never, zstd: ZSTD };
-    let raw = ChunkSettings { page_rows: RAW_PAGE_ROWS, dictionary: false, ..dense };
     match fixed {
-        Fixed::TraceId => ChunkSettings { index: PageStatistics::Always, ..raw },
+        Fixed::TraceId => ChunkSettings { dictionary: false, index: PageStatistics::Always, ..SETTINGS },
         // Random bytes: compressing them costs time and gains nothing.
-        Fixed::SpanId | Fixed::ParentSpanId => ChunkSettings { zstd: None, ..raw },
-        Fixed::StartTime | Fixed::Duration => raw,
-        Fixed::StatusMessage
-        | Fixed::TraceState
-        | Fixed::DroppedAttributes
-        | Fixed::DroppedEvents
-        | Fixed::DroppedLinks => {
-            ChunkSettings { page_rows: SPARSE_PAGE_ROWS, index: PageStatistics::IfRare, ..dense }
+        Fixed::SpanId | Fixed::ParentSpanId => ChunkSettings { dictionary: false, zstd: None, ..SETTINGS },
+        // Their bytes vary apart from each other: split, not numbered.
+        Fixed::StartTime | Fixed::Duration | Fixed::OriginId | Fixed::Seq | Fixed::ParentSeq => {
+            ChunkSettings { dictionary: false, ..SETTINGS }
         }
-        _ => dense,
+        _ => SETTINGS,
     }
-}
-
-/// Where few rows have a value, a page may span more rows.
-fn sparse_settings(values: usize, rows: usize) -> ChunkSettings {
-    let page_rows = if values * 16 < rows { SPARSE_PAGE_ROWS } else { PAGE_ROWS };
-    ChunkSettings { page_rows, dictionary: true, index: PageStatistics::IfRare, zstd: ZSTD }
-}
-
-fn list_settings() -> ChunkSettings {
-    ChunkSettings { page_rows: PAGE_ROWS, dictionary: true, index: PageStatistics::Never, zstd: ZSTD }
 }
 
 fn texts(texts: &crate::columns::dictionary::Dictionary, numbers: Vec<u32>) -> Values<'_> {

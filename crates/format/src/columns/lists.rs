@@ -3,9 +3,9 @@
 use super::Rejected;
 use super::dictionary::Dictionary;
 use crate::id::{SpanId, TraceId};
-use crate::value::{Attribute, Value, ValueError, ValueType};
+use crate::value::{Attribute, Value, ValueError, ValueType, attributes_from_text, attributes_text};
 
-/// Attributes as (key, type, text), for lists of any owner.
+/// Attributes as (key, type, text).
 #[derive(Clone, Debug, Default)]
 pub struct Entries {
     pub keys: Vec<u32>,
@@ -19,6 +19,20 @@ pub struct ListTexts {
     pub keys: Dictionary,
     pub texts: Dictionary,
     scratch: String,
+}
+
+impl ListTexts {
+    /// The number of the text of some attributes.
+    pub(crate) fn intern_attributes(&mut self, attributes: &[Attribute]) -> Result<u32, Rejected> {
+        if attributes.iter().any(|attribute| attribute.value.nesting() > crate::value::MAX_NESTING) {
+            return Err(Rejected::TooDeep);
+        }
+        self.texts.intern(attributes_text(attributes).as_bytes())
+    }
+
+    pub(crate) fn attributes(&self, number: u32) -> Result<Vec<Attribute>, ValueError> {
+        attributes_from_text(self.texts.get(number))
+    }
 }
 
 impl Entries {
@@ -100,9 +114,8 @@ pub struct Events {
     pub times: Vec<u64>,
     pub names: Vec<u32>,
     pub dropped: Vec<u32>,
-    /// Where the attributes of each event end in `entries`.
-    pub ends: Vec<u32>,
-    pub entries: Entries,
+    /// The attributes of each event as text, see [`crate::value::attributes_text`].
+    pub attributes: Vec<u32>,
 }
 
 /// Links of all spans, one after the other.
@@ -115,15 +128,8 @@ pub struct Links {
     pub trace_states: Vec<u32>,
     pub flags: Vec<u32>,
     pub dropped: Vec<u32>,
-    /// Where the attributes of each link end in `entries`.
-    pub ends: Vec<u32>,
-    pub entries: Entries,
-}
-
-/// The run of entries that belongs to one event or link.
-pub fn run_of(ends: &[u32], index: usize) -> std::ops::Range<usize> {
-    let start = if index == 0 { 0 } else { ends[index - 1] as usize };
-    start..ends[index] as usize
+    /// The attributes of each link as text.
+    pub attributes: Vec<u32>,
 }
 
 fn keep_before<T: PartialOrd>(rows: &[T], row: &T) -> usize {
@@ -145,8 +151,7 @@ impl Events {
         self.times.truncate(keep);
         self.names.truncate(keep);
         self.dropped.truncate(keep);
-        self.ends.truncate(keep);
-        self.entries.truncate(self.ends.last().map_or(0, |end| *end as usize));
+        self.attributes.truncate(keep);
     }
 }
 
@@ -159,7 +164,6 @@ impl Links {
         self.trace_states.truncate(keep);
         self.flags.truncate(keep);
         self.dropped.truncate(keep);
-        self.ends.truncate(keep);
-        self.entries.truncate(self.ends.last().map_or(0, |end| *end as usize));
+        self.attributes.truncate(keep);
     }
 }

@@ -1,10 +1,9 @@
 //! One span on its way into the columns: complete, or as if it had never come.
 
-use super::lists::Entries;
 use super::{OriginNumber, Rejected, SpanColumns};
 use crate::columns::attributes::Scalar;
 use crate::id::{SpanId, TraceId};
-use crate::value::{Value, ValueType};
+use crate::value::{Attribute, Value};
 
 /// The fields of a span that are there once. Texts are bytes as they came; they are
 /// refused if they are not UTF-8.
@@ -24,6 +23,14 @@ pub struct SpanFields<'a> {
     pub dropped_attributes_count: u32,
     pub dropped_events_count: u32,
     pub dropped_links_count: u32,
+}
+
+/// The fields of an event.
+#[derive(Clone, Debug, Default)]
+pub struct EventFields<'a> {
+    pub time_unix_nano: u64,
+    pub name: &'a [u8],
+    pub dropped_attributes_count: u32,
 }
 
 /// The fields of a link.
@@ -85,43 +92,33 @@ impl<'a> SpanRow<'a> {
         Ok(())
     }
 
-    /// Adds an event; its attributes are added by the function.
-    pub fn event(
-        &mut self,
-        time_unix_nano: u64,
-        name: &[u8],
-        dropped_attributes_count: u32,
-        attributes: impl FnOnce(&mut ListAttributes<'_>) -> Result<(), Rejected>,
-    ) -> Result<(), Rejected> {
+    /// Adds an event.
+    pub fn event(&mut self, event: &EventFields<'_>, attributes: &[Attribute]) -> Result<(), Rejected> {
         let columns = &mut *self.columns;
-        let name = columns.list_texts.texts.intern(name)?;
+        let name = columns.list_texts.texts.intern(event.name)?;
+        let attributes = columns.list_texts.intern_attributes(attributes)?;
         let events = &mut columns.events;
-        attributes(&mut ListAttributes { entries: &mut events.entries, texts: &mut columns.list_texts })?;
         events.rows.push(self.row);
-        events.times.push(time_unix_nano);
+        events.times.push(event.time_unix_nano);
         events.names.push(name);
-        events.dropped.push(dropped_attributes_count);
-        events.ends.push(events.entries.len() as u32);
+        events.dropped.push(event.dropped_attributes_count);
+        events.attributes.push(attributes);
         Ok(())
     }
 
-    /// Adds a link; its attributes are added by the function.
-    pub fn link(
-        &mut self,
-        link: &LinkFields<'_>,
-        attributes: impl FnOnce(&mut ListAttributes<'_>) -> Result<(), Rejected>,
-    ) -> Result<(), Rejected> {
+    /// Adds a link.
+    pub fn link(&mut self, link: &LinkFields<'_>, attributes: &[Attribute]) -> Result<(), Rejected> {
         let columns = &mut *self.columns;
         let trace_state = columns.list_texts.texts.intern(link.trace_state)?;
+        let attributes = columns.list_texts.intern_attributes(attributes)?;
         let links = &mut columns.links;
-        attributes(&mut ListAttributes { entries: &mut links.entries, texts: &mut columns.list_texts })?;
         links.rows.push(self.row);
         links.trace_ids.push(link.trace_id);
         links.span_ids.push(link.span_id);
         links.trace_states.push(trace_state);
         links.flags.push(link.flags);
         links.dropped.push(link.dropped_attributes_count);
-        links.ends.push(links.entries.len() as u32);
+        links.attributes.push(attributes);
         Ok(())
     }
 
@@ -162,23 +159,6 @@ impl Drop for SpanRow<'_> {
         if !self.finished {
             self.columns.take_back(self.row);
         }
-    }
-}
-
-/// Where the attributes of an event or a link go.
-pub struct ListAttributes<'a> {
-    entries: &'a mut Entries,
-    texts: &'a mut super::lists::ListTexts,
-}
-
-impl ListAttributes<'_> {
-    pub fn attribute(&mut self, key: &[u8], value: &Value) -> Result<(), Rejected> {
-        self.entries.push_value(self.texts, key, value)
-    }
-
-    /// A text needs no copy on its way.
-    pub fn text(&mut self, key: &[u8], text: &[u8]) -> Result<(), Rejected> {
-        self.entries.push(self.texts, key, ValueType::Str, text)
     }
 }
 

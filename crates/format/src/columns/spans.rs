@@ -1,8 +1,7 @@
 //! Whole spans into the columns and out of them.
 
 use super::attributes::ColumnValues;
-use super::lists::run_of;
-use super::row::{LinkFields, SpanFields};
+use super::row::{EventFields, LinkFields, SpanFields};
 use super::{Rejected, SpanColumns};
 use crate::span::{Event, Link, Span};
 use crate::value::{Attribute, Value, ValueError};
@@ -16,9 +15,12 @@ impl SpanColumns {
             row.attribute(attribute.key.as_bytes(), &attribute.value)?;
         }
         for event in &span.events {
-            row.event(event.time_unix_nano, event.name.as_bytes(), event.dropped_attributes_count, |list| {
-                event.attributes.iter().try_for_each(|one| list.attribute(one.key.as_bytes(), &one.value))
-            })?;
+            let fields = EventFields {
+                time_unix_nano: event.time_unix_nano,
+                name: event.name.as_bytes(),
+                dropped_attributes_count: event.dropped_attributes_count,
+            };
+            row.event(&fields, &event.attributes)?;
         }
         for link in &span.links {
             let fields = LinkFields {
@@ -28,9 +30,7 @@ impl SpanColumns {
                 flags: link.flags,
                 dropped_attributes_count: link.dropped_attributes_count,
             };
-            row.link(&fields, |list| {
-                link.attributes.iter().try_for_each(|one| list.attribute(one.key.as_bytes(), &one.value))
-            })?;
+            row.link(&fields, &link.attributes)?;
         }
         let fields = SpanFields {
             trace_id: span.trace_id,
@@ -107,7 +107,7 @@ impl SpanColumns {
                 Ok(Event {
                     time_unix_nano: events.times[index],
                     name: self.list_texts.texts.get(events.names[index]).to_owned(),
-                    attributes: events.entries.attributes(&self.list_texts, run_of(&events.ends, index))?,
+                    attributes: self.list_texts.attributes(events.attributes[index])?,
                     dropped_attributes_count: events.dropped[index],
                 })
             })
@@ -123,7 +123,7 @@ impl SpanColumns {
                     span_id: links.span_ids[index],
                     trace_state: self.list_texts.texts.get(links.trace_states[index]).to_owned(),
                     flags: links.flags[index],
-                    attributes: links.entries.attributes(&self.list_texts, run_of(&links.ends, index))?,
+                    attributes: self.list_texts.attributes(links.attributes[index])?,
                     dropped_attributes_count: links.dropped[index],
                 })
             })

@@ -14,7 +14,7 @@ use super::split_block::{FilterKey, SplitBlockFilter};
 use crate::columns::SpanColumns;
 use crate::columns::attributes::{AttributeColumn, ColumnValues};
 use crate::columns::dictionary::Dictionary;
-use crate::columns::lists::Entries;
+use crate::columns::lists::ListTexts;
 use crate::term::{NAME_FIELD, SERVICE_FIELD, STATUS_MESSAGE_FIELD, TermKey, TermScope, TermValue};
 use crate::value::{Attribute, Value, ValueError};
 
@@ -50,9 +50,9 @@ impl Terms {
             let name = columns.keys.name(column.key);
             terms.add(TermScope::Span, name, |key, out| column_terms(column, key, out));
         }
-        terms.add_list(TermScope::Span, columns, &columns.overflow.entries)?;
-        terms.add_list(TermScope::Event, columns, &columns.events.entries)?;
-        terms.add_list(TermScope::Link, columns, &columns.links.entries)?;
+        terms.add_overflow(columns)?;
+        terms.add_texts(TermScope::Event, &columns.list_texts, &columns.events.attributes)?;
+        terms.add_texts(TermScope::Link, &columns.list_texts, &columns.links.attributes)?;
         for origin in &columns.origins {
             terms.add_attributes(TermScope::Resource, &origin.resource_attributes);
             terms.add_attributes(TermScope::Scope, &origin.scope_attributes);
@@ -129,20 +129,26 @@ impl Terms {
         attributes.iter().for_each(|attribute| self.add_value(scope, &attribute.key, &attribute.value));
     }
 
-    fn add_list(
-        &mut self,
-        scope: TermScope,
-        columns: &SpanColumns,
-        entries: &Entries,
-    ) -> Result<(), ValueError> {
-        let texts = &columns.list_texts;
+    fn add_overflow(&mut self, columns: &SpanColumns) -> Result<(), ValueError> {
+        let (entries, texts) = (&columns.overflow.entries, &columns.list_texts);
         let mut distinct: Vec<_> =
             (0..entries.len()).map(|i| (entries.keys[i], entries.types[i], entries.texts[i])).collect();
         distinct.sort_unstable();
         distinct.dedup();
         for (key, kind, text) in distinct {
             let value = Value::from_text(kind, texts.texts.get(text))?;
-            self.add_value(scope, texts.keys.get(key), &value);
+            self.add_value(TermScope::Span, texts.keys.get(key), &value);
+        }
+        Ok(())
+    }
+
+    /// Adds the attributes of events or links, which are numbered texts.
+    fn add_texts(&mut self, scope: TermScope, texts: &ListTexts, numbers: &[u32]) -> Result<(), ValueError> {
+        let mut distinct = numbers.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        for number in distinct {
+            self.add_attributes(scope, &texts.attributes(number)?);
         }
         Ok(())
     }

@@ -12,12 +12,12 @@
 //! | `1e400` | none |
 //! | spaces, `_`, `,`, `0x`, units, nothing | none |
 //!
-//! Self-contained, because the writer of blocks needs [`term_value`] as well: a
-//! string that is a number is filed under the number.
+//! A string that is a number is filed in the filters under the number, so a reader
+//! and a writer of blocks must agree on this to the letter.
 
 use std::cmp::Ordering;
 
-use siltstone_format::term::{TermScope, TermValue, term};
+use crate::term::TermValue;
 
 /// A number that is not rounded: an int is wide enough for every int and every time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,11 +53,6 @@ pub fn term_value(text: &str) -> TermValue<'_> {
             Err(_) => TermValue::Double(number.as_double()),
         },
     }
-}
-
-/// The one term of a string value.
-pub fn string_term(scope: TermScope, key: &str, text: &str) -> u64 {
-    term(scope, key, term_value(text))
 }
 
 impl Number {
