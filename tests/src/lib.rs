@@ -1,3 +1,5 @@
 //! Whole-system tests and benchmarks, and what they share.
 
+pub mod blocks;
 pub mod decode;
+pub mod encode;

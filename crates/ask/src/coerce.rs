@@ -6,6 +6,8 @@
 //! | text | int | the text is a number, exactly this one: `72`, `72.0` = 72 | of the numbers, exactly |
 //! | text | double | the text read as a double is this one: `72.50` = 72.5 | of the doubles |
 //! | text | bool | the text is `true` or `false`, this one | none |
+//! | str | string | the same text | by bytes |
+//! | str | int, double, bool | never | none |
 //! | int, double | int, double | the same number, no int rounded to a double | of the numbers, exactly |
 //! | int | string | the string is a number, exactly this one | of the numbers, exactly |
 //! | double | string | the string read as a double is this one | of the doubles |
@@ -17,8 +19,8 @@
 //! | any | array | an element is equal, by the rows above | of any element |
 //! | any | array in an array, map, bytes, empty | never | none |
 //!
-//! Which texts are numbers is said in `number.rs`; `inf`, `nan` are none, `0` and
-//! `-0.0` are equal. Where there is no order, no ordering comparison holds; that a
+//! Which texts are numbers is said in [`siltstone_format::number`]; `inf`, `nan` are
+//! none, `0` and `-0.0` are equal. Where there is no order, no ordering comparison holds; that a
 //! literal without any order is asked for one is refused when the filter is built.
 //!
 //! A regular expression sees the exact text of strings, ints (`72`), doubles (`72.0`),
@@ -27,10 +29,10 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use siltstone_format::number::{Number, as_number};
 use siltstone_format::value::{Value, write_double};
 
 use crate::literal::{Literal, Operand};
-use siltstone_format::number::{Number, as_number};
 
 /// A value that literals can be compared with.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +82,7 @@ pub(crate) fn any_scalar(value: &Value, test: impl Fn(Scalar<'_>) -> bool) -> bo
 /// Whether the value equals the literal, see the module's table.
 pub(crate) fn equals(value: Scalar<'_>, operand: &Operand) -> bool {
     match (operand.literal(), value) {
-        (Literal::Text(text), Scalar::Str(value)) => text == value,
+        (Literal::Text(text) | Literal::Str(text), Scalar::Str(value)) => text == value,
         (Literal::Text(text), Scalar::Bool(flag)) => text == bool_text(flag),
         (Literal::Bool(flag), Scalar::Str(value)) => value == bool_text(*flag),
         (Literal::Bool(flag), Scalar::Bool(value)) => *flag == value,
@@ -91,7 +93,7 @@ pub(crate) fn equals(value: Scalar<'_>, operand: &Operand) -> bool {
 /// Where the value stands to the literal, if they have an order.
 pub(crate) fn order(value: Scalar<'_>, operand: &Operand) -> Option<Ordering> {
     match (operand.literal(), value) {
-        (Literal::Text(text), Scalar::Str(value)) => Some(value.cmp(text.as_str())),
+        (Literal::Text(text) | Literal::Str(text), Scalar::Str(value)) => Some(value.cmp(text.as_str())),
         (Literal::Text(_), Scalar::Double(value)) => value.partial_cmp(&operand.number()?.as_double()),
         (Literal::Double(double), Scalar::Str(value)) => as_number(value)?.as_double().partial_cmp(double),
         (Literal::Int(_), Scalar::Str(value)) => as_number(value)?.compare(operand.number()?),

@@ -109,7 +109,8 @@ fn field_matches(field: Field, test: &Test, span: &Span) -> bool {
         Field::TraceState => text(&span.trace_state),
         Field::Kind => named_matches(field, span.kind, test),
         Field::StatusCode => named_matches(field, span.status_code, test),
-        Field::Duration => int(i128::from(span.duration_nano())),
+        // Exact, even where it does not fit an i64.
+        Field::Duration => int(i128::from(span.end_unix_nano) - i128::from(span.start_unix_nano)),
         Field::Start => int(i128::from(span.start_unix_nano)),
         Field::End => int(i128::from(span.end_unix_nano)),
         Field::TraceId => hex_matches(&span.trace_id.0, test),

@@ -4,15 +4,19 @@
 //! |---|---|---|
 //! | name, service name, status message, trace state, scope name and version, event name | anything; compared as a string attribute is | yes |
 //! | duration, start, end | a number, or the text of one | yes |
-//! | kind, status code | a number, or a name: `server`, `SPAN_KIND_SERVER`, `error`, `STATUS_CODE_ERROR`, in any case | no |
+//! | kind, status code | a number, the text of one, or a name: `server`, `SPAN_KIND_SERVER`, `error`, `STATUS_CODE_ERROR`, in any case | no |
 //! | trace, span, parent span, link trace and link span id | hex text, in any case; one that is no id equals nothing | no |
-//! | root | a bool, or `true`, `false` | no |
+//! | root | a bool, or the text `true`, `false` | no |
+//!
+//! A literal that is a string by its type is neither a number nor a bool; it may be a
+//! name or hex text.
 
 use std::fmt;
 
+use siltstone_format::number::{Number, as_number};
+
 use crate::error::FilterError;
 use crate::literal::Literal;
-use siltstone_format::number::{Number, as_number};
 
 /// A part of a span that is not an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -145,7 +149,9 @@ impl Field {
             (FieldType::Named(names), literal) => names.resolve(&literal).ok_or_else(|| {
                 FilterError::UnknownName { field: self, literal: text, names: names.short.join(", ") }
             }),
-            (FieldType::Id, Literal::Text(hex)) => Ok(Literal::Text(hex.to_ascii_lowercase())),
+            (FieldType::Id, Literal::Text(hex) | Literal::Str(hex)) => {
+                Ok(Literal::Str(hex.to_ascii_lowercase()))
+            }
             (FieldType::Id, _) => Err(FilterError::NotHexText { field: self, literal: text }),
             (FieldType::Bool, Literal::Bool(flag)) => Ok(Literal::Bool(flag)),
             (FieldType::Bool, Literal::Text(word)) if word == "true" => Ok(Literal::Bool(true)),
@@ -161,10 +167,14 @@ impl Names {
         usize::try_from(number).ok().and_then(|index| self.short.get(index)).copied()
     }
 
-    /// The number that a name or the text of a number means.
+    /// The number that a name means, or the text of a number.
     fn resolve(&self, literal: &Literal) -> Option<Literal> {
-        let Literal::Text(text) = literal else { return None };
-        match as_number(text) {
+        let (text, number) = match literal {
+            Literal::Text(text) => (text, as_number(text)),
+            Literal::Str(text) => (text, None),
+            Literal::Int(_) | Literal::Double(_) | Literal::Bool(_) => return None,
+        };
+        match number {
             Some(Number::Int(int)) => return i64::try_from(int).ok().map(Literal::Int),
             Some(Number::Double(double)) => return Some(Literal::Double(double)),
             None => {}
@@ -223,9 +233,22 @@ mod tests {
         assert!(check(Field::Root, 1).is_err());
         assert!(check(Field::Root, "TRUE").is_err());
         assert_eq!(check(Field::Root, "true"), Ok(Literal::Bool(true)));
-        assert_eq!(check(Field::SpanId, "00FF"), Ok(Literal::Text("00ff".to_owned())));
+        assert_eq!(check(Field::SpanId, "00FF"), Ok(Literal::Str("00ff".to_owned())));
         assert_eq!(check(Field::End, "1e3"), Ok(Literal::Text("1e3".to_owned())));
         assert_eq!(check(Field::Name, true), Ok(Literal::Bool(true)));
+    }
+
+    #[test]
+    fn should_take_a_typed_string_for_a_name_or_an_id_and_not_for_a_number() {
+        let str = |text: &str| Literal::Str(text.to_owned());
+        assert_eq!(check(Field::Kind, str("SERVER")), Ok(Literal::Int(2)));
+        assert_eq!(check(Field::SpanId, str("00FF")), Ok(str("00ff")));
+        assert_eq!(check(Field::Name, str("7")), Ok(str("7")));
+        for (field, text) in
+            [(Field::Kind, "2"), (Field::StatusCode, "2.0"), (Field::Duration, "5"), (Field::Root, "true")]
+        {
+            assert!(check(field, str(text)).is_err(), "{field}");
+        }
     }
 
     #[test]

@@ -37,5 +37,4 @@ pub use literal::{Literal, Operand};
 pub use pattern::{MAX_PATTERN_BYTES, Pattern};
 pub use probe::{Probe, probe};
 pub use same::{canonical_span, collapse, same_span};
-pub use siltstone_format::number::{Number, as_number, term_value};
 pub use window::Window;

@@ -5,10 +5,12 @@ use std::fmt;
 use siltstone_format::number::{Number, as_number};
 
 /// What an attribute or a field is compared with. A text is of no type yet: most
-/// users type into a box that knows only text.
+/// users type into a box that knows only text. A string is one by its type, and equals
+/// strings only.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
     Text(String),
+    Str(String),
     Int(i64),
     Double(f64),
     Bool(bool),
@@ -27,7 +29,7 @@ impl Operand {
             Literal::Text(text) => as_number(text),
             Literal::Int(int) => Some(Number::Int(i128::from(*int))),
             Literal::Double(double) => Some(Number::Double(*double)),
-            Literal::Bool(_) => None,
+            Literal::Str(_) | Literal::Bool(_) => None,
         };
         Self { literal, number }
     }
@@ -46,7 +48,7 @@ impl Operand {
 impl fmt::Display for Literal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => f.write_str(text),
+            Self::Text(text) | Self::Str(text) => f.write_str(text),
             Self::Int(int) => int.fmt(f),
             Self::Double(double) => write!(f, "{double:?}"),
             Self::Bool(flag) => flag.fmt(f),

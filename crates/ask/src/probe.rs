@@ -5,9 +5,9 @@
 //! unknown never skips.
 //!
 //! What the writer of a block inserts, and this relies on:
-//! - for each attribute value of type str the [`string_term`](crate::string_term), of
-//!   type int, double or bool its term: at span, resource, scope, event, link;
-//! - the `string_term` of service name, span name and status message, where not empty;
+//! - for each attribute value of type str, int, double or bool its
+//!   [term](siltstone_format::term): at span, resource, scope, event, link;
+//! - the terms of service name, span name and status message, where not empty;
 //! - for each key with a value that has no term here, the key's uncovered term.
 //!
 //! Equal values have equal terms, whatever their types, so an equality needs one term.
@@ -24,7 +24,6 @@ use siltstone_format::term::{
 use crate::field::Field;
 use crate::filter::{Comparison, Filter, Level, Node, Predicate, Target, Test};
 use crate::literal::{Literal, Operand};
-use siltstone_format::number::term_value;
 
 /// Doubles below this equal no two ints.
 const EXACT_LIMIT: f64 = 9_007_199_254_740_992.0;
@@ -150,8 +149,8 @@ fn term_keys(target: &Target) -> Vec<TermKey> {
 }
 
 fn equality(keys: &[TermKey], operand: &Operand, is_field: bool) -> Probe {
-    let unset_field = is_field && *operand.literal() == Literal::Text(String::new());
-    if keys.is_empty() || unset_field {
+    let empty = matches!(operand.literal(), Literal::Text(text) | Literal::Str(text) if text.is_empty());
+    if keys.is_empty() || (is_field && empty) {
         return Probe::Unknown;
     }
     let Some(values) = equal_values(operand) else { return Probe::Unknown };
@@ -171,8 +170,9 @@ fn equal_values(operand: &Operand) -> Option<Vec<TermValue<'_>>> {
     match operand.literal() {
         Literal::Text(text) => {
             let as_double = operand.number().map(|number| TermValue::Double(number.as_double()));
-            Some([term_value(text)].into_iter().chain(as_double).collect())
+            Some([TermValue::Str(text)].into_iter().chain(as_double).collect())
         }
+        Literal::Str(text) => Some(vec![TermValue::Str(text)]),
         Literal::Int(int) => Some(vec![TermValue::Int(*int)]),
         Literal::Bool(flag) => Some(vec![TermValue::Bool(*flag)]),
         Literal::Double(double) if double.is_nan() => Some(Vec::new()),

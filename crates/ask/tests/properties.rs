@@ -7,9 +7,8 @@ mod strategies;
 mod writer;
 
 use proptest::prelude::*;
-use siltstone_ask::{
-    Comparison, Filter, Level, Literal, Probe, Target, as_number, collapse, probe, same_span,
-};
+use siltstone_ask::{Comparison, Filter, Level, Literal, Probe, Target, collapse, probe, same_span};
+use siltstone_format::number::as_number;
 use siltstone_format::span::Span;
 use siltstone_format::value::{Attribute, Value};
 use strategies::{DOUBLES, INTS, TEXTS, double, filter, int, literal, span, target, text};
@@ -39,6 +38,7 @@ fn no_pair_of_literal_and_value_is_skipped_that_matches() {
         .collect();
     let literals = texts()
         .map(Literal::Text)
+        .chain(texts().map(Literal::Str))
         .chain(INTS.map(Literal::Int))
         .chain(DOUBLES.map(Literal::Double))
         .chain([true, false].map(Literal::Bool));

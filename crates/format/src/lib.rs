@@ -10,6 +10,7 @@ pub mod content;
 pub mod day;
 pub mod filter;
 pub mod id;
+pub mod invariants;
 pub mod number;
 pub mod origin;
 pub mod path;

@@ -29,11 +29,16 @@ pub struct Entity {
 }
 
 impl Origin {
-    /// The service, or nothing if the resource does not say. A name that is not a
-    /// string counts by its text; of several, the first.
+    /// The service, or nothing if the resource does not say. Only a string names it;
+    /// of several, the first in the order of bytes, because the order of attributes is
+    /// not part of an origin.
     pub fn service_name(&self) -> String {
-        let named = self.resource_attributes.iter().find(|attribute| attribute.key == SERVICE_NAME);
-        named.map(|attribute| attribute.value.text()).unwrap_or_default()
+        let named = self.resource_attributes.iter().filter(|attribute| attribute.key == SERVICE_NAME);
+        let names = named.filter_map(|attribute| match &attribute.value {
+            Value::Str(name) => Some(name.as_str()),
+            _ => None,
+        });
+        names.min().unwrap_or_default().to_owned()
     }
 
     /// The content in an order that does not depend on how it was sent.
@@ -134,13 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn should_name_the_service_by_its_text() {
-        let of = |value| Origin {
-            resource_attributes: vec![Attribute { key: SERVICE_NAME.to_owned(), value }],
-            ..Origin::default()
-        };
-        assert_eq!(of(Value::Str("cart".to_owned())).service_name(), "cart");
-        assert_eq!(of(Value::Int(7)).service_name(), "7");
-        assert_eq!(Origin::default().service_name(), "");
+    fn should_name_the_service_by_the_first_string_in_the_order_of_bytes() {
+        let of = |resource_attributes| Origin { resource_attributes, ..Origin::default() }.service_name();
+        let name = |value: &str| text(SERVICE_NAME, value);
+        let number = || Attribute { key: SERVICE_NAME.to_owned(), value: Value::Int(7) };
+        assert_eq!(of(vec![name("cart")]), "cart");
+        assert_eq!(of(vec![name("shop"), number(), name("cart")]), "cart");
+        assert_eq!(of(vec![name("cart"), name("Shop")]), "Shop");
+        assert_eq!(of(vec![text("name", "a"), number()]), "");
+        assert_eq!(of(Vec::new()), "");
     }
 }

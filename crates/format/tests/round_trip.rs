@@ -13,6 +13,7 @@ use siltstone_format::block::write::{EncodedBlock, encode_block};
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::content::canonical_span;
 use siltstone_format::id::{BlockId, SpanId, TraceId};
+use siltstone_format::invariants::{WholeBlock, check_f1, check_f2};
 use siltstone_format::origin::{Entity, Origin};
 use siltstone_format::span::{Event, Link, Span};
 use siltstone_format::tenant::Tenant;
@@ -205,6 +206,14 @@ proptest! {
         let read = opened.spans.read_trace(&trace, &found, &fetched, &opened.origins).unwrap();
         let expected: Vec<Span> = spans.iter().filter(|span| span.trace_id == trace).cloned().collect();
         prop_assert_eq!(contents(&read.spans().unwrap()), contents(&expected));
+    }
+
+    #[test]
+    fn should_hold_the_invariants(spans in prop::collection::vec(span(), 1..40)) {
+        let block = encode(&spans);
+        let (file, origins) = (Bytes::from(block.spans), Bytes::from(block.origins));
+        let read = check_f1(&WholeBlock { summary: &block.summary, spans: &file, origins: &origins }).unwrap();
+        check_f2(&spans, &read).unwrap();
     }
 
     #[test]

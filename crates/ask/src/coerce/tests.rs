@@ -76,6 +76,25 @@ fn text_with_bool() {
 }
 
 #[test]
+fn str_with_string() {
+    let str = |text: &str| Literal::Str(text.to_owned());
+    assert!(equal(str("72"), text("72")) && equal(str(""), text("")) && equal(str("true"), text("true")));
+    assert!(!equal(str("72"), text("72.0")) && !equal(str("a"), text("A")));
+    assert_eq!(order_of(text("10"), str("9")), LESS);
+}
+
+#[test]
+fn str_with_other_types() {
+    for (literal, value) in
+        [("72", Value::Int(72)), ("72.5", Value::Double(72.5)), ("true", Value::Bool(true)), ("", Value::Empty)]
+    {
+        let literal = || Literal::Str(literal.to_owned());
+        assert!(!equal(literal(), value.clone()), "{value:?}");
+        assert_eq!(order_of(value.clone(), literal()), None, "{value:?}");
+    }
+}
+
+#[test]
 fn number_with_number() {
     assert!(equal(72, Value::Int(72)) && equal(72, Value::Double(72.0)));
     assert!(equal(72.0, Value::Int(72)) && equal(72.5, Value::Double(72.5)));

@@ -132,8 +132,10 @@ fn should_compare_numeric_fields_with_texts_and_numbers() {
         (Comparison::Eq, "18446744073709551614", false),
         (Comparison::Lt, "18446744073709551616", true),
     ] {
-        let filter = Filter::compare(Field::End.into(), comparison, literal).unwrap();
-        assert_eq!(filter.matches(&last), holds, "{literal}");
+        for field in [Field::End, Field::Duration] {
+            let filter = Filter::compare(field.into(), comparison, literal).unwrap();
+            assert_eq!(filter.matches(&last), holds, "{field} {literal}");
+        }
     }
 }
 
@@ -202,6 +204,7 @@ fn should_take_in_for_any_of_several_equals() {
     let one_of = |literals: Vec<Literal>| Filter::one_of(span_key("http.status"), literals).unwrap();
     assert!(one_of(vec!["404".into(), "500".into()]).matches(&full()));
     assert!(one_of(vec![500.0.into()]).matches(&full()));
+    assert!(!one_of(vec![Literal::Str("500".to_owned())]).matches(&full()), "is an int");
     assert!(!one_of(vec!["404".into()]).matches(&full()) && !one_of(Vec::new()).matches(&full()));
 }
 

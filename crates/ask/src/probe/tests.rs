@@ -1,7 +1,6 @@
 use siltstone_format::term::{term, uncovered};
 
 use super::*;
-use crate::string_term;
 
 fn eq(target: Target, literal: impl Into<Literal>) -> Filter {
     Filter::compare(target, Comparison::Eq, literal).unwrap()
@@ -28,7 +27,7 @@ fn should_find_a_text_in_every_type_that_it_coerces_to() {
         ("cart", vec![TermValue::Str("cart")]),
     ] {
         let filter = eq(key(), literal);
-        assert!(!skips(&filter, &[string_term(TermScope::Span, "k", literal)]), "{literal}");
+        assert!(!skips(&filter, &[of(TermValue::Str(literal))]), "{literal}");
         for value in values {
             assert!(!skips(&filter, &[of(value)]), "{literal} {value:?}");
         }
@@ -42,7 +41,7 @@ fn should_find_a_text_in_every_type_that_it_coerces_to() {
 
 #[test]
 fn should_find_typed_values_in_strings() {
-    let string = |text| string_term(TermScope::Span, "k", text);
+    let string = |text| of(TermValue::Str(text));
     for text in ["72", "72.0", "072", "7.2e1"] {
         assert!(!skips(&eq(key(), 72), &[string(text)]), "{text}");
         assert!(!skips(&eq(key(), 72.0), &[string(text)]), "{text}");
@@ -50,6 +49,18 @@ fn should_find_typed_values_in_strings() {
     assert!(!skips(&eq(key(), true), &[string("true")]));
     assert!(skips(&eq(key(), 72), &[string("73"), string("x")]));
     assert!(skips(&eq(key(), f64::NAN), &[of(TermValue::Double(f64::NAN)), uncovered(TermScope::Span, "k")]));
+}
+
+#[test]
+fn should_find_a_typed_string_under_its_own_term_alone() {
+    let str = |text: &str| eq(key(), Literal::Str(text.to_owned()));
+    for text in ["cart", "72", "9007199254740993", ""] {
+        assert!(!skips(&str(text), &[of(TermValue::Str(text))]), "{text}");
+        assert!(!skips(&str(text), &[uncovered(TermScope::Span, "k")]), "{text}");
+        assert!(skips(&str(text), &[of(TermValue::Str("other"))]), "{text}");
+        assert_eq!(probe(&str(text)).terms().len(), 2, "{text}");
+    }
+    assert_eq!(probe(&eq(Field::Name.into(), Literal::Str(String::new()))), Probe::Unknown);
 }
 
 #[test]
@@ -128,8 +139,9 @@ fn should_find_the_fields_that_have_terms() {
         (Field::StatusMessage, STATUS_MESSAGE_FIELD),
     ] {
         let filter = eq(field.into(), "7");
-        assert!(!skips(&filter, &[string_term(TermScope::Field, name, "7")]), "{field}");
+        let string = |text| term(TermScope::Field, name, TermValue::Str(text));
+        assert!(!skips(&filter, &[string("7")]), "{field}");
         assert!(!skips(&filter, &[uncovered(TermScope::Field, name)]), "{field}");
-        assert!(skips(&filter, &[string_term(TermScope::Field, name, "8")]), "{field}");
+        assert!(skips(&filter, &[string("8")]), "{field}");
     }
 }

@@ -85,6 +85,7 @@ pub(crate) fn double() -> impl Strategy<Value = f64> {
 pub(crate) fn literal() -> impl Strategy<Value = Literal> {
     prop_oneof![
         4 => text().prop_map(Literal::Text),
+        1 => text().prop_map(Literal::Str),
         2 => int().prop_map(Literal::Int),
         2 => double().prop_map(Literal::Double),
         1 => any::<bool>().prop_map(Literal::Bool),

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use siltstone_ask::string_term;
 use siltstone_format::span::Span;
 use siltstone_format::term::{
     NAME_FIELD, SERVICE_FIELD, STATUS_MESSAGE_FIELD, TermScope, TermValue, term, uncovered,
@@ -17,7 +16,7 @@ pub(crate) fn terms(spans: &[Span], left_out: &[u8]) -> HashSet<u64> {
         let left_out = !left_out.is_empty() && left_out[pick % left_out.len()] == 0;
         terms.insert(match value {
             _ if left_out => uncovered(scope, key),
-            Value::Str(text) => string_term(scope, key, text),
+            Value::Str(text) => term(scope, key, TermValue::Str(text)),
             Value::Int(int) => term(scope, key, TermValue::Int(*int)),
             Value::Double(double) => term(scope, key, TermValue::Double(*double)),
             Value::Bool(flag) => term(scope, key, TermValue::Bool(*flag)),

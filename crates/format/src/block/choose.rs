@@ -7,7 +7,7 @@
 use crate::columns::SpanColumns;
 
 /// Columns that a block has at most.
-pub const MAX_ATTRIBUTE_COLUMNS: usize = 256;
+pub const MAX_ATTRIBUTE_COLUMNS: usize = 112;
 
 /// Bound on the metadata (page indexes and footer) of a block of any size.
 pub const MAX_METADATA_BYTES: usize = 1 << 20;

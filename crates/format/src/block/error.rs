@@ -22,6 +22,8 @@ pub enum Wrong {
          read it with the release that wrote it, or a newer one"
     )]
     Version { found: u32, oldest: u32, newest: u32 },
+    #[error("it is the `{found}` file of a block, and the `{expected}` file was expected")]
+    OtherFile { found: String, expected: &'static str },
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
     #[error("it is damaged: column `{column}`, row group {group}: {what}")]

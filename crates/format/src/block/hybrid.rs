@@ -97,7 +97,9 @@ enum Content<'a> {
 }
 
 impl<'a> Hybrid<'a> {
-    /// Finds the runs of `count` values. Nothing if the bytes hold fewer.
+    /// Finds the runs of `count` values. Nothing unless the bytes hold exactly these, in
+    /// the form that the writer gives: so bytes that are known to be undamaged also
+    /// vouch for the count, and a damaged count is found.
     pub(crate) fn parse(bytes: &'a [u8], width: u8, count: usize) -> Option<Self> {
         if width > 32 {
             return None;
@@ -112,22 +114,29 @@ impl<'a> Hybrid<'a> {
                 let size = groups.checked_mul(usize::from(width))?;
                 let packed = bytes.get(at..at.checked_add(size)?)?;
                 at += size;
-                (groups.saturating_mul(8).min(wanted), Content::Packed(packed))
+                if groups > wanted.div_ceil(8) {
+                    return None;
+                }
+                let len = (8 * groups).min(wanted);
+                if (len..8 * groups).any(|index| unpack(packed, width, index) != 0) {
+                    return None;
+                }
+                (len, Content::Packed(packed))
             } else {
                 let size = usize::from(width.div_ceil(8));
                 let stored = bytes.get(at..at + size)?;
                 at += size;
                 let mut value = [0; 4];
                 value[..size].copy_from_slice(stored);
-                ((header >> 1).min(wanted), Content::Same(u32::from_le_bytes(value)))
+                (header >> 1, Content::Same(u32::from_le_bytes(value)))
             };
-            if len == 0 {
+            if len == 0 || len > wanted {
                 return None;
             }
             runs.push(Run { start, len, content });
             start += len;
         }
-        Some(Self { runs, width })
+        (at == bytes.len()).then_some(Self { runs, width })
     }
 
     /// Calls the function with each value of a range. The range must lie within the
@@ -280,6 +289,23 @@ mod tests {
                         prop_assert_eq!(parsed.position(values.len(), wanted), None);
                     }
                 }
+            }
+        }
+
+        #[test]
+        fn should_refuse_another_count(width in 1u8..=32, raw in prop::collection::vec(any::<u32>(), 1..100), other in 0usize..130) {
+            let mask = ((1u64 << width) - 1) as u32;
+            let mut values: Vec<u32> = raw.iter().map(|value| value & mask).collect();
+            for write in [write_packed, write_runs] {
+                // A zero at the end of a packed run cannot be told from what fills it.
+                *values.last_mut().unwrap() |= 1;
+                let mut bytes = Vec::new();
+                write(&values, width, &mut bytes);
+                let fits = Hybrid::parse(&bytes, width, other).is_some();
+                let filled = other > values.len() && other <= values.len().next_multiple_of(8);
+                prop_assert!(!fits || other == values.len() || filled);
+                bytes.push(0);
+                prop_assert!(Hybrid::parse(&bytes, width, values.len()).is_none());
             }
         }
 

@@ -39,7 +39,7 @@ impl BlockIdentity {
     }
 
     /// Reads the identity and checks that the file is of a known version and kind.
-    pub(crate) fn read(object: &str, file: &str, key_values: &[KeyValue]) -> Result<Self, ReadError> {
+    pub(crate) fn read(object: &str, file: &'static str, key_values: &[KeyValue]) -> Result<Self, ReadError> {
         let wrong = |wrong| ReadError::new(object, wrong);
         let text = |key: &'static str| {
             text_of(key_values, key).ok_or_else(|| wrong(Wrong::NotOurs { missing: key }))
@@ -52,8 +52,9 @@ impl BlockIdentity {
                 newest: FORMAT_VERSION,
             }));
         }
-        if text(FILE)? != file {
-            return Err(wrong(Wrong::Damaged("it is another kind of file")));
+        let found = text(FILE)?;
+        if found != file {
+            return Err(wrong(Wrong::OtherFile { found: found.to_owned(), expected: file }));
         }
         let inputs = text(INPUTS)?;
         let inputs = inputs.split(',').filter(|input| !input.is_empty()).map(str::parse);

@@ -55,6 +55,8 @@ pub(crate) struct Leaf {
     compressed: bool,
     encoding: Encoding,
     uncompressed_len: usize,
+    /// Levels of the whole chunk.
+    levels: usize,
     /// No row has a value: nothing of the chunk need be read.
     pub(crate) empty: bool,
     pub(crate) dictionary_range: Option<Range<u64>>,
@@ -92,6 +94,9 @@ impl Leaf {
             Some(offset) => Some(start(offset)?..data),
             None => None,
         };
+        if dictionary_range.as_ref().is_some_and(|range| range.start >= range.end) {
+            return Err("a dictionary that does not lie before its pages");
+        }
         let encoding = if dictionary_range.is_some() {
             Encoding::RLE_DICTIONARY
         } else if chunk.encodings().any(|encoding| encoding == Encoding::BYTE_STREAM_SPLIT) {
@@ -107,6 +112,7 @@ impl Leaf {
             compressed,
             encoding,
             uncompressed_len: usize::try_from(chunk.uncompressed_size()).map_err(|_| "a negative size")?,
+            levels: usize::try_from(chunk.num_values()).map_err(|_| "a negative number of values")?,
             empty: column.max_def_level() > 0 && all_null(chunk),
             dictionary_range,
         })
@@ -158,6 +164,9 @@ impl Leaf {
     ) -> Result<(), Damage> {
         let (header, body) = self.body(page, PageKind::Data, self.encoding)?;
         let levels = header.values;
+        if levels > self.levels {
+            return Err("a page with more values than its chunk");
+        }
         let mut rest = &body[..];
         let repetitions = self.levels(&mut rest, self.max_repetition, levels)?;
         let definitions = self.levels(&mut rest, self.max_definition, levels)?;

@@ -213,15 +213,24 @@ impl SpansFile {
         fetched: &Fetched,
     ) -> Result<Range<usize>, ReadError> {
         let (mut first, mut count, mut row) = (rows.rows.end, 0, rows.rows.start);
+        let mut end = row;
         self.read_column(rows, Fixed::TraceId as usize, fetched, |entry| {
             if entry.value == Some(Raw::Bytes(&trace.0)) {
                 first = first.min(row);
                 count += 1;
+                end = row + 1;
             }
             row += 1;
             Ok(())
         })?;
-        if count == 0 { Ok(0..0) } else { Ok(first..first + count) }
+        if count == 0 {
+            return Ok(0..0);
+        }
+        if end - first != count {
+            let what = "rows of one trace that do not lie together";
+            return Err(self.damage(rows.group, Fixed::TraceId as usize, what));
+        }
+        Ok(first..end)
     }
 
     /// Calls `each` for all that stands in a column in some rows.
@@ -288,7 +297,8 @@ impl SpansFile {
 
 /// Parses metadata from the end of a file, whose last bytes these are.
 pub(crate) fn parse_metadata(tail: &Bytes, file_size: u64) -> Result<ParquetMetaData, Wrong> {
-    let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
+    // That the page index is missing is an error of ours only if the file is ours.
+    let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
     reader.try_parse_sized(tail, file_size)?;
     Ok(reader.finish()?)
 }
@@ -313,6 +323,12 @@ fn attribute_columns(metadata: &ParquetMetaData) -> Result<Vec<(ValueType, Strin
 /// Prepares every chunk for reading, and checks what later reading relies on.
 pub(crate) fn leaves_of(metadata: &ParquetMetaData) -> Result<Vec<Vec<Leaf>>, Wrong> {
     let offsets = metadata.offset_index().ok_or(Wrong::Damaged("it has no page index"))?;
+    let rows = metadata.row_groups().iter().try_fold(0u64, |sum, group| {
+        sum.checked_add(u64::try_from(group.num_rows()).ok()?).filter(|sum| *sum < u64::from(u32::MAX))
+    });
+    if rows.is_none() {
+        return Err(Wrong::Damaged("its number of rows is none that a block can have"));
+    }
     let mut groups = Vec::with_capacity(metadata.num_row_groups());
     for (number, group) in metadata.row_groups().iter().enumerate() {
         let rows = group.num_rows();

@@ -68,7 +68,8 @@ pub struct FilterPlace {
 
 impl FilterPlace {
     pub fn range(&self) -> std::ops::Range<u64> {
-        self.offset..self.offset + self.class.bytes() as u64
+        // Whoever reads a file checks the range: a damaged offset must not overflow here.
+        self.offset..self.offset.saturating_add(self.class.bytes() as u64)
     }
 }
 

@@ -112,6 +112,21 @@ impl Terms {
         (filter, left_out)
     }
 
+    /// A key with a term that a filter lacks, if there is one. Keys that are left out
+    /// must have their uncovered term there.
+    pub fn missing_from(&self, filter: &SplitBlockFilter, left_out: &[LeftOut]) -> Option<&str> {
+        let holds = |term| filter.may_hold(FilterKey::of_term(term));
+        let complete = |scope: TermScope, key: &str, terms: &KeyTerms| {
+            let uncovered = || holds(TermKey::new(scope, key).uncovered());
+            if left_out.iter().any(|left| left.scope == scope && left.key == key) {
+                return uncovered();
+            }
+            terms.terms.iter().all(|term| holds(*term)) && (!terms.uncovered || uncovered())
+        };
+        let missing = self.keys.iter().find(|((scope, key), terms)| !complete(*scope, key, terms));
+        missing.map(|((_, key), _)| key.as_str())
+    }
+
     fn add(&mut self, scope: TermScope, key: &str, terms: impl FnOnce(TermKey, &mut Vec<u64>)) {
         let entry = self.keys.entry((scope, key.to_owned())).or_default();
         terms(TermKey::new(scope, key), &mut entry.terms);

@@ -208,13 +208,18 @@ fn event_of(event: &Event) -> CanonicalEvent {
 
 fn link_of(link: &Link) -> CanonicalLink {
     CanonicalLink {
-        trace_id: HexBytes(link.trace_id.clone()),
-        span_id: HexBytes(link.span_id.clone()),
+        trace_id: link_id(&link.trace_id),
+        span_id: link_id(&link.span_id),
         trace_state: link.trace_state.clone(),
         flags: link.flags,
         attributes: attributes_of(&link.attributes),
         dropped_attributes: link.dropped_attributes_count,
     }
+}
+
+/// An id of zeros says the same as none.
+fn link_id(id: &[u8]) -> HexBytes {
+    HexBytes(if id.iter().all(|byte| *byte == 0) { Vec::new() } else { id.to_vec() })
 }
 
 fn attributes_of(attributes: &[KeyValue]) -> Attributes {

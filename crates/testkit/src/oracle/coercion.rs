@@ -13,8 +13,10 @@
 //! - *bytes*: texts are equal or ordered by their bytes. *number*: equal or ordered numerically and exactly,
 //!   never through a lossy conversion; see [`read_beside`](super::number::read_beside) for what text is as a
 //!   number. NaN equals nothing and is before and after nothing; -0.0 equals 0.0.
-//! - An array matches when any of its elements matches, at any depth; an empty one matches nothing.
+//! - An array matches when any of its elements matches; an empty one matches nothing. An element that is an
+//!   array itself matches nothing.
 //! - Maps, bytes and an attribute without a value match nothing.
+//! - A pattern sees the exact text of a string, a number or a truth value, see [`SeenValue::text`].
 //!
 //! "Matches nothing" is about one comparison. That an attribute is there, and what `!=` means, is decided in
 //! [`filter`](super::filter).
@@ -50,9 +52,33 @@ pub enum Comparison {
 pub enum SeenValue<'a> {
     String(Cow<'a, str>),
     Number(Number),
+    /// A number that has a name: a comparison sees the number, a pattern the name.
+    Named(Number, &'static str),
     Bool(bool),
     /// Something that is there and that no comparison matches.
     Opaque,
+}
+
+impl SeenValue<'_> {
+    /// What a pattern sees: `text`, `72`, `72.0`, `1e300`, `true`; a number's name if it has one. Infinities are
+    /// `inf` and `-inf`, and a NaN with unusual bits shows them.
+    pub fn text(&self) -> Option<Cow<'_, str>> {
+        const USUAL_NAN: u64 = 0x7ff8_0000_0000_0000;
+        match self {
+            SeenValue::String(text) => Some(Cow::Borrowed(text)),
+            SeenValue::Number(Number::Int(int)) => Some(int.to_string().into()),
+            SeenValue::Number(Number::Double(double)) if double.is_nan() => match double.to_bits() {
+                USUAL_NAN => Some("NaN".into()),
+                bits => Some(format!("NaN(0x{bits:016x})").into()),
+            },
+            // The fewest digits that give the same double, with a point or an exponent.
+            SeenValue::Number(Number::Double(double)) => Some(format!("{double:?}").into()),
+            SeenValue::Named(_, name) => Some(Cow::Borrowed(name)),
+            SeenValue::Bool(true) => Some("true".into()),
+            SeenValue::Bool(false) => Some("false".into()),
+            SeenValue::Opaque => None,
+        }
+    }
 }
 
 /// Does the comparison hold for this value of an attribute, or for any element of it if it is an array?
@@ -79,12 +105,21 @@ pub fn matches(seen: &SeenValue<'_>, comparison: Comparison, wanted: &FilterValu
 /// An attribute as the values that a comparison tries: itself, or the elements of an array.
 pub fn seen_values(value: &CanonicalValue) -> Vec<SeenValue<'_>> {
     match value {
-        CanonicalValue::String(text) => vec![SeenValue::String(Cow::Borrowed(text))],
-        CanonicalValue::Bool(bool) => vec![SeenValue::Bool(*bool)],
-        CanonicalValue::Int(int) => vec![SeenValue::Number(Number::Int(i128::from(*int)))],
-        CanonicalValue::Double(bits) => vec![SeenValue::Number(Number::Double(bits.value()))],
-        CanonicalValue::Array(elements) => elements.iter().flat_map(seen_values).collect(),
-        CanonicalValue::Empty | CanonicalValue::Bytes(_) | CanonicalValue::Map(_) => vec![SeenValue::Opaque],
+        CanonicalValue::Array(elements) => elements.iter().map(seen_value).collect(),
+        plain => vec![seen_value(plain)],
+    }
+}
+
+fn seen_value(value: &CanonicalValue) -> SeenValue<'_> {
+    match value {
+        CanonicalValue::String(text) => SeenValue::String(Cow::Borrowed(text)),
+        CanonicalValue::Bool(bool) => SeenValue::Bool(*bool),
+        CanonicalValue::Int(int) => SeenValue::Number(Number::Int(i128::from(*int))),
+        CanonicalValue::Double(bits) => SeenValue::Number(Number::Double(bits.value())),
+        CanonicalValue::Empty
+        | CanonicalValue::Bytes(_)
+        | CanonicalValue::Array(_)
+        | CanonicalValue::Map(_) => SeenValue::Opaque,
     }
 }
 
@@ -108,14 +143,15 @@ fn order(seen: &SeenValue<'_>, wanted: &FilterValue) -> Option<Ordering> {
             let wanted = typed_number(wanted)?;
             number::compare(number::read_beside(wanted, seen)?, wanted)
         }
-        (SeenValue::Number(seen), FilterValue::Text(wanted)) => {
+        (SeenValue::Number(seen) | SeenValue::Named(seen, _), FilterValue::Text(wanted)) => {
             number::compare(*seen, number::read_beside(*seen, wanted)?)
         }
-        (SeenValue::Number(seen), FilterValue::Int(_) | FilterValue::Double(_)) => {
-            number::compare(*seen, typed_number(wanted)?)
-        }
+        (
+            SeenValue::Number(seen) | SeenValue::Named(seen, _),
+            FilterValue::Int(_) | FilterValue::Double(_),
+        ) => number::compare(*seen, typed_number(wanted)?),
         (SeenValue::String(_), FilterValue::Bool(_))
-        | (SeenValue::Number(_), FilterValue::String(_) | FilterValue::Bool(_))
+        | (SeenValue::Number(_) | SeenValue::Named(..), FilterValue::String(_) | FilterValue::Bool(_))
         | (SeenValue::Bool(_) | SeenValue::Opaque, _) => None,
     }
 }

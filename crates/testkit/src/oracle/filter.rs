@@ -12,7 +12,7 @@
 //! | compare   | any value matches, by the table in [`coercion`]                            |
 //! | not equal | there is a value, and none is equal                                         |
 //! | in        | any value is equal to any of the list                                       |
-//! | regex     | the whole of any string value (or string in an array) matches the pattern   |
+//! | regex     | the whole text of any value (or element of an array) matches the pattern    |
 //!
 //! `Not` is the plain opposite on the span: `Not(a = 1)` holds also where `a` is missing, `a != 1` does not.
 
@@ -65,9 +65,9 @@ pub enum Field {
     Name,
     /// See [`CanonicalOrigin::service_name`](super::CanonicalOrigin::service_name).
     ServiceName,
-    /// The number on the wire.
+    /// The number on the wire; a pattern sees its name, `server`, if it has one.
     Kind,
-    /// The number on the wire.
+    /// The number on the wire; a pattern sees its name, `error`, if it has one.
     StatusCode,
     StatusMessage,
     /// End minus start, negative when the span ends before it starts.
@@ -170,10 +170,9 @@ impl Test {
             Test::Compare(comparison, wanted) => any(*comparison, wanted),
             Test::NotEqual(wanted) => values.exists && !any(Comparison::Equal, wanted),
             Test::In(list) => list.iter().any(|wanted| any(Comparison::Equal, wanted)),
-            Test::Matches(pattern) => values.tried.iter().any(|seen| match seen {
-                SeenValue::String(text) => pattern.is_match(text),
-                SeenValue::Number(_) | SeenValue::Bool(_) | SeenValue::Opaque => false,
-            }),
+            Test::Matches(pattern) => {
+                values.tried.iter().any(|seen| seen.text().is_some_and(|text| pattern.is_match(&text)))
+            }
         }
     }
 }
@@ -228,8 +227,21 @@ fn fields_of(span: &CanonicalSpan, field: Field) -> Vec<ValuesOfHolder<'_>> {
     let value = match field {
         Field::Name => text(&span.name),
         Field::ServiceName => text(span.service_name()),
-        Field::Kind => int(span.kind),
-        Field::StatusCode => int(span.status_code),
+        Field::Kind => match span.kind {
+            0 => named(0, "unspecified"),
+            1 => named(1, "internal"),
+            2 => named(2, "server"),
+            3 => named(3, "client"),
+            4 => named(4, "producer"),
+            5 => named(5, "consumer"),
+            unknown => int(unknown),
+        },
+        Field::StatusCode => match span.status_code {
+            0 => named(0, "unset"),
+            1 => named(1, "ok"),
+            2 => named(2, "error"),
+            unknown => int(unknown),
+        },
         Field::StatusMessage => text(&span.status_message),
         Field::DurationNanos => int(span.duration_nanos()),
         Field::StartUnixNanos => int(span.start_unix_nanos),
@@ -261,6 +273,10 @@ fn text(text: &str) -> SeenValue<'_> {
 
 fn hex(id: &HexBytes) -> SeenValue<'static> {
     SeenValue::String(Cow::Owned(id.to_hex()))
+}
+
+fn named(number: i128, name: &'static str) -> SeenValue<'static> {
+    SeenValue::Named(Number::Int(number), name)
 }
 
 fn int(int: impl Into<i128>) -> SeenValue<'static> {

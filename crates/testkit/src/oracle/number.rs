@@ -45,9 +45,13 @@ fn compare_int_with_double(int: i128, double: f64) -> Option<Ordering> {
 /// Text as the number to be compared with `other`.
 ///
 /// Beside a double it is read as the nearest double. Beside an integer it is read as an integer if it is one
-/// and as the nearest double otherwise, so "72.0" is 72 while no digit of a long integer is lost.
+/// and as the nearest double otherwise, so "72.0" is 72 while no digit of a long integer is lost. Words are no
+/// numbers ("inf", "nan", "Infinity"), nor is what no double is near to ("1e400").
 pub fn read_beside(other: Number, text: &str) -> Option<Number> {
-    let as_double = || text.parse().ok().map(Number::Double);
+    let as_double = || match text.parse::<f64>() {
+        Ok(double) if double.is_finite() => Some(Number::Double(double)),
+        _ => None,
+    };
     match other {
         Number::Double(_) => as_double(),
         Number::Int(_) => text.parse().ok().map(Number::Int).or_else(as_double),
@@ -94,8 +98,10 @@ mod tests {
         assert_eq!(reads_as("9007199254740993", Number::Double(9_007_199_254_740_992.0)), Some(Equal));
         assert_eq!(reads_as("-9223372036854775809", Number::Int(i128::from(i64::MIN))), Some(Less));
         assert_eq!(reads_as("7.2e1", Number::Int(72)), Some(Equal));
-        for not_a_number in ["", " 72", "72 ", "0x48", "7_2", "seventy"] {
-            assert_eq!(reads_as(not_a_number, Number::Int(72)), None, "{not_a_number:?}");
+        for not_a_number in ["", " 72", "72 ", "0x48", "7_2", "seventy", "nan", "-inf", "Infinity", "1e400"] {
+            for other in [Number::Int(72), Number::Double(72.0), Number::Double(f64::INFINITY)] {
+                assert_eq!(reads_as(not_a_number, other), None, "{not_a_number:?}");
+            }
         }
     }
 }

@@ -281,7 +281,9 @@ fn should_match_the_whole_of_a_text() {
     assert!(!matches("a|ab", text("abc")) && matches("a|abc", text("abc")));
     assert!(!matches("a", text("a\n")));
     assert!(matches("a.*", array(vec![text("x"), text("ab")])));
-    assert!(!matches("7.*", Value::IntValue(72)), "numbers are not text");
+    assert!(matches("7.*", Value::IntValue(72)) && !matches("7", Value::IntValue(72)));
+    assert!(matches(r"72\.0", Value::DoubleValue(72.0)) && matches("t.*", Value::BoolValue(true)));
+    assert!(!matches(".*", array(vec![array(vec![text("x")])])) && !matches(".*", map(vec![])));
     assert!(full_match("a)(b").is_err());
 }
 
@@ -371,6 +373,22 @@ fn should_look_at_every_field() {
         assert!(!holds(OracleFilter::field(field, Test::equal(wanted("other"))), full()), "{field:?}");
         assert!(holds(OracleFilter::field(field, Test::Exists), full()), "{field:?}");
     }
+}
+
+#[test]
+fn should_show_patterns_the_names_of_kinds_and_status_codes() {
+    let like = |field, pattern: &str, span| {
+        holds(OracleFilter::field(field, Test::Matches(full_match(pattern).unwrap())), span)
+    };
+    let server = || Span {
+        kind: 2,
+        status: Some(Status { code: 2, message: String::new() }),
+        ..span(1, 1, "name")
+    };
+    assert!(like(Field::Kind, "serv.*", server()) && !like(Field::Kind, "2", server()));
+    assert!(like(Field::StatusCode, "error", server()) && !like(Field::StatusCode, "2", server()));
+    assert!(like(Field::Kind, "7+", Span { kind: 77, ..server() }));
+    assert!(like(Field::DurationNanos, "50*", server()) && like(Field::IsRoot, "true", server()));
 }
 
 #[test]

@@ -76,9 +76,11 @@ fn text_against_a_double_is_the_nearest_double() {
     assert_eq!(holding(&double(0.1), &text("0.1")), SAME);
     assert_eq!(holding(&double(-0.0), &text("0")), SAME);
     assert_eq!(holding(&double(72.5), &text("8")), MORE);
-    assert_eq!(holding(&double(f64::INFINITY), &text("inf")), SAME);
-    assert_eq!(holding(&double(72.5), &text("much")), NONE);
-    assert_eq!(holding(&double(f64::NAN), &text("NaN")), NONE);
+    for no_number in ["much", "inf", "Infinity", "1e400", "NaN"] {
+        for value in [72.5, f64::INFINITY, f64::NAN] {
+            assert_eq!(holding(&double(value), &text(no_number)), NONE, "{value} {no_number}");
+        }
+    }
 }
 
 #[test]
@@ -122,6 +124,8 @@ fn typed_numbers_match_strings_that_are_numbers() {
     assert_eq!(holding(&string("72.50"), &FilterValue::Double(72.5)), SAME);
     assert_eq!(holding(&string("72 ms"), &FilterValue::Int(72)), NONE);
     assert_eq!(holding(&string("NaN"), &FilterValue::Double(f64::NAN)), NONE);
+    assert_eq!(holding(&string("inf"), &FilterValue::Double(f64::INFINITY)), NONE);
+    assert_eq!(holding(&string("1e400"), &FilterValue::Int(72)), NONE);
 }
 
 #[test]
@@ -136,13 +140,39 @@ fn a_bool_matches_bools_and_their_names() {
 
 #[test]
 fn an_array_matches_when_an_element_does() {
-    let nested = CanonicalValue::Array(vec![string("ten"), CanonicalValue::Int(9)]);
-    let array = CanonicalValue::Array(vec![CanonicalValue::Bool(true), nested]);
+    let elements = || vec![string("ten"), CanonicalValue::Int(9), CanonicalValue::Bool(true)];
+    let array = CanonicalValue::Array(elements());
+    let nested = CanonicalValue::Array(vec![CanonicalValue::Array(elements()), string("outer")]);
     for wanted in [text("9"), text("ten"), FilterValue::Int(9), FilterValue::Bool(true)] {
         assert!(equal(&array, &wanted), "{wanted:?}");
+        assert!(!equal(&nested, &wanted), "{wanted:?}");
     }
-    assert!(!equal(&array, &text("10")));
+    assert!(!equal(&array, &text("10")) && equal(&nested, &text("outer")));
     assert_eq!(holding(&CanonicalValue::Array(Vec::new()), &text("")), NONE);
+}
+
+#[test]
+fn a_pattern_sees_the_exact_text() {
+    let seen = |value: &CanonicalValue| -> Vec<Option<String>> {
+        seen_values(value).iter().map(|seen| seen.text().map(Cow::into_owned)).collect()
+    };
+    let odd_nan = f64::from_bits(0xfff8_0000_0000_0001);
+    for (value, text) in [
+        (string("a b"), "a b"),
+        (CanonicalValue::Int(-72), "-72"),
+        (double(72.0), "72.0"),
+        (double(-0.0), "-0.0"),
+        (double(1e300), "1e300"),
+        (double(f64::NEG_INFINITY), "-inf"),
+        (double(f64::NAN), "NaN"),
+        (double(odd_nan), "NaN(0xfff8000000000001)"),
+        (CanonicalValue::Bool(false), "false"),
+    ] {
+        assert_eq!(seen(&value), [Some(text.to_owned())], "{value:?}");
+    }
+    let array = CanonicalValue::Array(vec![CanonicalValue::Int(7), CanonicalValue::Array(vec![string("x")])]);
+    assert_eq!(seen(&array), [Some("7".to_owned()), None]);
+    assert_eq!(seen(&CanonicalValue::Bytes(HexBytes(b"x".to_vec()))), [None]);
 }
 
 #[test]
