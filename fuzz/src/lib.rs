@@ -4,22 +4,193 @@
 //! finding. `siltstone-tests` runs the same functions over `fuzz/corpus/<target>` as ordinary tests, so a
 //! finding stays fixed.
 
-/// Opens the bytes as the spans file of a block: footer, metadata, page index.
+mod damage;
+pub mod samples;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use siltstone_format::block::error::ReadError;
+use siltstone_format::block::origins::OriginsFile;
+use siltstone_format::block::ranges::Fetched;
+use siltstone_format::block::read::{Origins, SpansFile};
+use siltstone_format::content::canonical_span;
+use siltstone_format::filter::size::SizeClass;
+use siltstone_format::filter::split_block::{FilterKey, SplitBlockFilter};
+use siltstone_format::filter::transposed::{GroupHeader, merge};
+use siltstone_format::id::TraceId;
+use siltstone_format::origin::Origin;
+use siltstone_format::span::Span;
+use siltstone_format::value::{Value, ValueType, attributes_from_text, attributes_text};
+
+use self::damage::Damage;
+use self::samples::{SampleBlock, sample_block, sample_group};
+
+/// A file that says it has more is opened and not read: memory is not what is looked at here.
+const MOST_VALUES: i64 = 1 << 18;
+const MOST_BYTES: i64 = 1 << 24;
+
+/// An origin for every number: files are read here without their other half.
+struct AnyOrigin;
+
+impl Origins for AnyOrigin {
+    fn origin(&self, _: u32) -> Option<Arc<Origin>> {
+        Some(Arc::new(Origin::default()))
+    }
+}
+
+/// Opens the bytes as each file of a block, with nothing that vouches for them, and reads all rows.
 pub fn block_open(data: &[u8]) {
-    let _ = data;
+    let whole = Bytes::copy_from_slice(data);
+    let _ = OriginsFile::open_unverified("origins", &whole);
+    let Ok(file) = SpansFile::open_unverified("spans", &whole) else { return };
+    let chunks = || file.metadata().row_groups().iter().flat_map(|group| group.columns());
+    let sum = |numbers: &mut dyn Iterator<Item = i64>| numbers.fold(0, |sum: i64, n| sum.saturating_add(n));
+    let values = sum(&mut chunks().map(|chunk| chunk.num_values()));
+    let bytes = sum(&mut chunks().map(|chunk| chunk.uncompressed_size()));
+    if values > MOST_VALUES || bytes > MOST_BYTES {
+        return;
+    }
+    let fetched = Fetched::whole(whole);
+    let groups: Vec<_> = file.groups().collect();
+    groups.iter().for_each(|rows| drop(file.ranges(rows)));
+    let Ok(columns) = file.read_rows(&groups, &fetched, &AnyOrigin) else { return };
+    // Attributes in lists are texts that are first looked at here.
+    let _ = columns.spans();
+    for trace in columns.trace_ids.iter().take(8) {
+        let _ = file.read_trace(trace, &file.find(trace), &fetched, &AnyOrigin);
+    }
 }
 
-/// Reads one trace out of a block whose pages were replaced by the bytes.
+/// Damages a block as the bytes say and reads it: what comes back is right, or an error. See [`damage`].
 pub fn block_trace(data: &[u8]) {
-    let _ = data;
+    let block = sample_block();
+    let damage = Damage::parse(data);
+    let (spans, origins) = if damage.second {
+        (block.spans.clone(), Bytes::from(damage.apply(&block.origins)))
+    } else {
+        (Bytes::from(damage.apply(&block.spans)), block.origins.clone())
+    };
+    let check = |read: Result<Vec<Span>, ReadError>, wanted: &[Vec<u8>]| match read {
+        Ok(spans) => {
+            let found: Vec<_> = spans.iter().map(canonical_span).collect();
+            assert!(!damage.certain || found == wanted, "damage gave other spans");
+        }
+        Err(error) => {
+            assert!(["spans", "origins"].contains(&error.object.as_str()), "{error} names another object");
+            assert!(error.to_string().starts_with(&error.object), "{error} does not name its object");
+        }
+    };
+    // One thing at a time: opening costs most of the time, and what was read once is held.
+    match damage.reads.checked_sub(2) {
+        None if damage.reads == 0 => check(read_all(block, &spans, &origins), &block.contents),
+        None => {
+            let read = read_unverified(&spans, &origins);
+            // Only pages are vouched for, by their own checksums.
+            let pages = !damage.second && damage.end <= block.summary.spans.metadata_offset as usize;
+            if pages && !damage.cuts {
+                check(read, &block.contents);
+            }
+        }
+        Some(number) => {
+            let trace = &block.traces[number % block.traces.len()];
+            let of_trace = block.contents.iter().filter(|content| content.starts_with(&trace.0));
+            check(read_one(block, &spans, &origins, trace), &of_trace.cloned().collect::<Vec<_>>());
+        }
+    }
 }
 
-/// Opens the bytes as a filter and probes it.
+fn open(block: &SampleBlock, spans: &Bytes, origins: &Bytes) -> Result<(SpansFile, OriginsFile), ReadError> {
+    let tail = |file: &Bytes, offset: u64| file.slice(file.len().min(offset as usize)..);
+    let summary = &block.summary;
+    Ok((
+        SpansFile::open("spans", &summary.spans, &tail(spans, summary.spans.metadata_offset))?,
+        OriginsFile::open("origins", &summary.origins, &tail(origins, summary.origins.origins_offset))?,
+    ))
+}
+
+fn read_all(block: &SampleBlock, spans: &Bytes, origins: &Bytes) -> Result<Vec<Span>, ReadError> {
+    let (file, origins) = open(block, spans, origins)?;
+    let groups: Vec<_> = file.groups().collect();
+    let columns = file.read_rows(&groups, &Fetched::whole(spans.clone()), &origins)?;
+    Ok(columns.spans().expect("what was read has texts that are values"))
+}
+
+fn read_one(
+    block: &SampleBlock,
+    spans: &Bytes,
+    origins: &Bytes,
+    trace: &TraceId,
+) -> Result<Vec<Span>, ReadError> {
+    let (file, origins) = open(block, spans, origins)?;
+    let columns = file.read_trace(trace, &file.find(trace), &Fetched::whole(spans.clone()), &origins)?;
+    Ok(columns.spans().expect("what was read has texts that are values"))
+}
+
+fn read_unverified(spans: &Bytes, origins: &Bytes) -> Result<Vec<Span>, ReadError> {
+    let file = SpansFile::open_unverified("spans", spans)?;
+    let (origins, _) = OriginsFile::open_unverified("origins", origins)?;
+    let groups: Vec<_> = file.groups().collect();
+    let columns = file.read_rows(&groups, &Fetched::whole(spans.clone()), &origins)?;
+    Ok(columns.spans().unwrap_or_default())
+}
+
+/// Opens the bytes as a filter and as a filter group; and damages a group as the bytes say: a block that
+/// holds a key may never be denied.
 pub fn filter(data: &[u8]) {
-    let _ = data;
+    if let Some((class, buckets)) = data.split_first()
+        && let Some(class) = SizeClass::from_number(*class)
+        && let Some(filter) = SplitBlockFilter::from_bytes(class, buckets)
+    {
+        (0..16).for_each(|term| assert!(probe_same(&filter, FilterKey::of_term(term))));
+    }
+    probe_group(data);
+
+    let group = sample_group();
+    let damaged = Damage::parse(data).apply(&group.bytes);
+    let damaged_header = damaged.get(..group.header_len).unwrap_or(&damaged);
+    let Ok(header) = GroupHeader::parse(damaged_header) else { return };
+    for (block, terms) in &group.terms {
+        for key in terms.iter().map(|term| FilterKey::of_term(*term)) {
+            let range = header.probe_range(key);
+            let row = damaged.get(range.start as usize..range.end as usize).unwrap_or_default();
+            assert!(header.probe(key, row).blocks.contains(block), "a damaged group denies a key");
+        }
+    }
 }
 
-/// Reads the bytes as the JSON form of an attribute value, writes it and reads it again.
+fn probe_same(filter: &SplitBlockFilter, key: FilterKey) -> bool {
+    filter.doubled().is_none_or(|doubled| doubled.may_hold(key) == filter.may_hold(key))
+}
+
+fn probe_group(data: &[u8]) {
+    let Ok(header) = GroupHeader::parse(data) else { return };
+    let probe = |header: &GroupHeader, bytes: &[u8], key| {
+        let range = header.probe_range(key);
+        let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
+        let row = start.ok().zip(end.ok()).and_then(|(start, end)| bytes.get(start..end));
+        header.probe(key, row.unwrap_or_default()).blocks
+    };
+    let keys = || (0..16).map(FilterKey::of_term);
+    let before: Vec<_> = keys().map(|key| probe(&header, data, key)).collect();
+    let Ok(merged) = merge(&[data], |_| false) else { return };
+    let again = GroupHeader::parse(&merged.bytes).expect("a merged group is one");
+    for (key, before) in keys().zip(before) {
+        let after = probe(&again, &merged.bytes, key);
+        assert!(before.iter().all(|block| after.contains(block)), "merging lost a block");
+    }
+}
+
+/// Reads the bytes as the text of an attribute value of each type, writes it and reads it again.
 pub fn attribute_json(data: &[u8]) {
-    let _ = data;
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for kind in ValueType::ALL {
+        let Ok(value) = Value::from_text(kind, text) else { continue };
+        assert_eq!(value.value_type(), kind);
+        let written = value.text();
+        assert_eq!(Value::from_text(kind, &written).as_ref(), Ok(&value), "{written}");
+    }
+    if let Ok(attributes) = attributes_from_text(text) {
+        assert_eq!(attributes_from_text(&attributes_text(&attributes)), Ok(attributes));
+    }
 }

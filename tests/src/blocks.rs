@@ -78,6 +78,7 @@ pub fn traffic(spans: usize, bytes_per_span: u32, seed: u64) -> Traffic {
 /// Columns of generated traffic.
 pub fn traffic_columns(spans: usize, bytes_per_span: u32, seed: u64) -> Result<SpanColumns, Rejected> {
     let mut columns = SpanColumns::default();
-    traffic(spans, bytes_per_span, seed).try_for_each(|batch| decode_request(&batch.request, &mut columns))?;
+    traffic(spans, bytes_per_span, seed)
+        .try_for_each(|batch| decode_request(&batch.request, &mut columns))?;
     Ok(columns)
 }

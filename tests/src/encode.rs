@@ -109,9 +109,7 @@ fn any_value(value: &Value) -> AnyValue {
         Value::Array(items) => {
             Some(any_value::Value::ArrayValue(ArrayValue { values: items.iter().map(any_value).collect() }))
         }
-        Value::Map(items) => {
-            Some(any_value::Value::KvlistValue(KeyValueList { values: key_values(items) }))
-        }
+        Value::Map(items) => Some(any_value::Value::KvlistValue(KeyValueList { values: key_values(items) })),
     };
     AnyValue { value }
 }

@@ -5,8 +5,8 @@
 //! at any level, for one of all. So `!=` says of one holder that it has the key and
 //! no equal value; that nothing has an equal value is `not(=)`.
 //!
-//! A field always has a value, be it an empty text, except the parent of a root and
-//! the fields of events and links that are not there.
+//! A field always has a value, be it an empty text, except the parent of a root, the
+//! fields of events and links that are not there, and the ids of a link that are zero.
 
 use std::cmp::Ordering;
 
@@ -116,8 +116,14 @@ fn field_matches(field: Field, test: &Test, span: &Span) -> bool {
         Field::TraceId => hex_matches(&span.trace_id.0, test),
         Field::SpanId => hex_matches(&span.span_id.0, test),
         Field::ParentSpanId => span.parent_span_id.is_some_and(|parent| hex_matches(&parent.0, test)),
-        Field::LinkTraceId => span.links.iter().any(|link| hex_matches(&link.trace_id.0, test)),
-        Field::LinkSpanId => span.links.iter().any(|link| hex_matches(&link.span_id.0, test)),
+        Field::LinkTraceId => {
+            let mut ids = span.links.iter().map(|link| link.trace_id).filter(|id| !id.is_zero());
+            ids.any(|id| hex_matches(&id.0, test))
+        }
+        Field::LinkSpanId => {
+            let mut ids = span.links.iter().map(|link| link.span_id).filter(|id| !id.is_zero());
+            ids.any(|id| hex_matches(&id.0, test))
+        }
         Field::Root => test.matches_scalar(Scalar::Bool(span.parent_span_id.is_none())),
     }
 }

@@ -99,7 +99,7 @@ pub fn uncovered(scope: TermScope, key: &str) -> u64 {
 fn whole(double: f64) -> Option<i64> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     // Below the limit a whole double converts without loss.
-    (double >= -LIMIT && double < LIMIT && double.trunc() == double).then_some(double as i64)
+    ((-LIMIT..LIMIT).contains(&double) && double.trunc() == double).then_some(double as i64)
 }
 
 #[cfg(test)]

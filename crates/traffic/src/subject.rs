@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::dice::{Dice, mix};
 
-const USERS: u64 = 450_000;
-const ADDRESSES: u64 = 70_000;
+const USERS: u64 = 400_000;
+const ADDRESSES: u64 = 50_000;
 const PRODUCTS: u64 = 120_000;
 const FIRST_ORDER: u64 = 48_210_344;
 const CURRENCIES: [&str; 6] = ["EUR", "USD", "GBP", "CHF", "PLN", "SEK"];

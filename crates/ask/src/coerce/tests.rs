@@ -85,9 +85,12 @@ fn str_with_string() {
 
 #[test]
 fn str_with_other_types() {
-    for (literal, value) in
-        [("72", Value::Int(72)), ("72.5", Value::Double(72.5)), ("true", Value::Bool(true)), ("", Value::Empty)]
-    {
+    for (literal, value) in [
+        ("72", Value::Int(72)),
+        ("72.5", Value::Double(72.5)),
+        ("true", Value::Bool(true)),
+        ("", Value::Empty),
+    ] {
         let literal = || Literal::Str(literal.to_owned());
         assert!(!equal(literal(), value.clone()), "{value:?}");
         assert_eq!(order_of(value.clone(), literal()), None, "{value:?}");

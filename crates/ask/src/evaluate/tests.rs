@@ -221,6 +221,9 @@ fn should_take_an_empty_text_for_a_value_of_a_field() {
     for field in [Field::ParentSpanId, Field::EventName, Field::LinkTraceId, Field::LinkSpanId] {
         assert!(!exists(field, &empty) && !is(field, Comparison::Ne, "x"), "{field}");
     }
+    let half_linked =
+        Span { links: vec![Link { trace_id: TraceId([1; 16]), ..Link::default() }], ..Span::default() };
+    assert!(exists(Field::LinkTraceId, &half_linked) && !exists(Field::LinkSpanId, &half_linked));
     assert!(Filter::compare(Field::Root.into(), Comparison::Eq, true).unwrap().matches(&empty));
 }
 

@@ -41,14 +41,14 @@ pub(crate) enum PageStatistics {
 /// Indices into a dictionary: there are many such columns.
 const INDEX_PAGE_BYTES: usize = 8 * 1024;
 /// Numbers of four bytes that are mostly zeros.
-const SMALL_NUMBER_PAGE_BYTES: usize = 32 * 1024;
+const SMALL_NUMBER_PAGE_BYTES: usize = 64 * 1024;
 /// Ids, times and texts without a dictionary.
 const PLAIN_PAGE_BYTES: usize = 16 * 1024;
 
 /// A dictionary is read far more often than it is written.
 const DICTIONARY_ZSTD: i32 = 9;
 
-const LEAST_PAGE_ROWS: usize = 1024;
+const LEAST_PAGE_ROWS: usize = 2048;
 const MOST_PAGE_ROWS: usize = 64 * 1024;
 
 /// One in this many rows at most is rare.

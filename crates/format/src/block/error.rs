@@ -28,7 +28,7 @@ pub enum Wrong {
     Damaged(&'static str),
     #[error("it is damaged: column `{column}`, row group {group}: {what}")]
     Page { column: String, group: usize, what: &'static str },
-    #[error("a range that reading needs was not given: bytes {start} to {end}")]
+    #[error("bytes {start} to {end} are needed and were not given: the object may be cut off")]
     MissingRange { start: u64, end: u64 },
 }
 

@@ -101,6 +101,15 @@ impl<'a> Hybrid<'a> {
     /// the form that the writer gives: so bytes that are known to be undamaged also
     /// vouch for the count, and a damaged count is found.
     pub(crate) fn parse(bytes: &'a [u8], width: u8, count: usize) -> Option<Self> {
+        Self::parse_runs(bytes, width, count, true)
+    }
+
+    /// Finds the runs of the first `count` values, whatever follows them.
+    pub(crate) fn parse_front(bytes: &'a [u8], width: u8, count: usize) -> Option<Self> {
+        Self::parse_runs(bytes, width, count, false)
+    }
+
+    fn parse_runs(bytes: &'a [u8], width: u8, count: usize, exact: bool) -> Option<Self> {
         if width > 32 {
             return None;
         }
@@ -114,11 +123,10 @@ impl<'a> Hybrid<'a> {
                 let size = groups.checked_mul(usize::from(width))?;
                 let packed = bytes.get(at..at.checked_add(size)?)?;
                 at += size;
-                if groups > wanted.div_ceil(8) {
-                    return None;
-                }
-                let len = (8 * groups).min(wanted);
-                if (len..8 * groups).any(|index| unpack(packed, width, index) != 0) {
+                let held = groups.saturating_mul(8);
+                let len = held.min(wanted);
+                let padded = held - len < 8 && (len..held).all(|index| unpack(packed, width, index) == 0);
+                if exact && !padded {
                     return None;
                 }
                 (len, Content::Packed(packed))
@@ -128,7 +136,8 @@ impl<'a> Hybrid<'a> {
                 at += size;
                 let mut value = [0; 4];
                 value[..size].copy_from_slice(stored);
-                (header >> 1, Content::Same(u32::from_le_bytes(value)))
+                let len = if exact { header >> 1 } else { wanted.min(header >> 1) };
+                (len, Content::Same(u32::from_le_bytes(value)))
             };
             if len == 0 || len > wanted {
                 return None;
@@ -136,7 +145,7 @@ impl<'a> Hybrid<'a> {
             runs.push(Run { start, len, content });
             start += len;
         }
-        (at == bytes.len()).then_some(Self { runs, width })
+        (!exact || at == bytes.len()).then_some(Self { runs, width })
     }
 
     /// Calls the function with each value of a range. The range must lie within the

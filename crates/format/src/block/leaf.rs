@@ -175,17 +175,15 @@ impl Leaf {
             None => return Err("a page with another number of rows than the index says"),
             Some(repetitions) => level_range(repetitions, levels, page_rows, rows)?,
         };
-        let (before, within, all) = match &definitions {
-            None => (range.start, range.len(), levels),
+        // Values behind the range are not looked at: most of a page is passed over.
+        let (before, within) = match &definitions {
+            None => (range.start, range.len()),
             Some(definitions) => {
                 let count = |range| definitions.count(range, self.max_definition);
-                {
-                    let (before, within) = (count(0..range.start), count(range.clone()));
-                    (before, within, before + within + count(range.end..levels))
-                }
+                (count(0..range.start), count(range.clone()))
             }
         };
-        let values = PageValues::open(self, rest, all, dictionary)?;
+        let values = PageValues::open(self, rest, before + within, dictionary)?;
         let mut values = values.range(before..before + within)?;
         let mut reps = Vec::new();
         if let Some(repetitions) = &repetitions {
@@ -250,27 +248,24 @@ struct PageValues<'a> {
 }
 
 impl<'a> PageValues<'a> {
+    /// Opens the values of a page, of which at least `needed` must be there.
     fn open(
         leaf: &'a Leaf,
         bytes: &'a [u8],
-        count: usize,
+        needed: usize,
         dictionary: Option<&'a Arc<PageDictionary>>,
     ) -> Result<Self, Damage> {
-        let mut values = Self { leaf, bytes, count, indices: None };
+        let mut values = Self { leaf, bytes, count: 0, indices: None };
         if leaf.encoding == Encoding::RLE_DICTIONARY {
             let dictionary = dictionary.ok_or("a page whose dictionary is missing")?;
             let (width, packed) = bytes.split_first().ok_or("indices that end too soon")?;
-            let indices = Hybrid::parse(packed, *width, count).ok_or("indices that end too soon")?;
+            let indices = Hybrid::parse_front(packed, *width, needed).ok_or("indices that end too soon")?;
             values.indices = Some((indices, dictionary));
-            return Ok(values);
-        }
-        let expected = match leaf.width {
-            Some(width) => width.checked_mul(count),
-            None if leaf.physical == Physical::BOOLEAN => Some(count.div_ceil(8)),
-            None => Some(bytes.len()),
-        };
-        if expected != Some(bytes.len()) {
-            return Err("values of another length than their number");
+        } else if let Some(width) = leaf.width {
+            values.count = bytes.len().checked_div(width).unwrap_or(0);
+            if values.count < needed || values.count * width != bytes.len() {
+                return Err("values of another length than their number");
+            }
         }
         Ok(values)
     }

@@ -278,7 +278,11 @@ impl OriginsFile {
         if xxhash_rust::xxh3::xxh3_64(tail) != summary.origins_hash {
             return Err(wrong("its origins have another hash than its catalog entry says"));
         }
-        Self::parse(object, summary.origins_offset, tail, summary.bytes)
+        let file = Self::parse(object, summary.origins_offset, tail, summary.bytes)?;
+        if file.len() as u64 != summary.origins {
+            return Err(wrong("it has another number of origins than its catalog entry says"));
+        }
+        Ok(file)
     }
 
     /// Opens a whole file without an entry that vouches for it, and gives the summary

@@ -109,3 +109,15 @@ mod hex {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn should_bear_a_filter_place_that_is_none() {
+        let place: FilterPlace =
+            serde_json::from_str("{\"offset\":18446744073709551615,\"class\":99}").unwrap();
+        assert_eq!(place.range(), u64::MAX..u64::MAX);
+    }
+}

@@ -27,7 +27,7 @@ use crate::value::ValueError;
 
 /// How columns are written unless there is a reason for another way.
 pub(crate) const SETTINGS: ChunkSettings =
-    ChunkSettings { dictionary: true, index: PageStatistics::IfRare, zstd: Some(3) };
+    ChunkSettings { dictionary: true, index: PageStatistics::IfRare, zstd: Some(4) };
 
 /// A block as the objects that are to be written.
 #[derive(Debug)]

@@ -122,20 +122,23 @@ pub struct GroupHeader {
 
 impl GroupHeader {
     fn new(kind: GroupKind, class: SizeClass, blocks: Vec<BlockId>) -> Result<Self, GroupError> {
-        if blocks.is_empty() {
-            return Err(GroupError::NoBlocks);
-        }
-        if blocks.len() > MAX_GROUP_BLOCKS {
-            return Err(GroupError::TooManyBlocks(blocks.len()));
-        }
-        let mut sorted = blocks.clone();
-        sorted.sort_unstable();
-        if let Some([block, _]) = sorted.array_windows().find(|[block, next]| block == next) {
-            return Err(GroupError::DuplicateBlock(*block));
-        }
-        let mut header = Self { kind, class, blocks, hash: 0 };
+        let mut header = Self { kind, class, blocks, hash: 0 }.checked()?;
         header.hash = xxh3_64(&header.hashed_bytes());
         Ok(header)
+    }
+
+    fn checked(self) -> Result<Self, GroupError> {
+        match self.blocks.len() {
+            0 => return Err(GroupError::NoBlocks),
+            1..=MAX_GROUP_BLOCKS => {}
+            blocks => return Err(GroupError::TooManyBlocks(blocks)),
+        }
+        let mut sorted = self.blocks.clone();
+        sorted.sort_unstable();
+        match sorted.array_windows().find(|[block, next]| block == next) {
+            Some([block, _]) => Err(GroupError::DuplicateBlock(*block)),
+            None => Ok(self),
+        }
     }
 
     /// Bytes of the header of a group of so many blocks.
@@ -160,16 +163,15 @@ impl GroupHeader {
         let kind = GroupKind::from_number(*kind)?;
         let class = SizeClass::from_number(*class).ok_or(GroupError::Class(*class))?;
         let count = usize::from(u16::from_le_bytes(*count));
-        let (ids, rest) =
-            rest.split_at_checked(count * ID_BYTES).ok_or(cut_off(Self::header_len(count)))?;
+        let (ids, rest) = rest.split_at_checked(count * ID_BYTES).ok_or(cut_off(Self::header_len(count)))?;
         let hash = rest.first_chunk().ok_or(cut_off(Self::header_len(count)))?;
-        let ids = ids.as_chunks::<ID_BYTES>().0;
-        let blocks = ids.iter().map(|id| BlockId(Ulid::from_bytes(*id))).collect();
-        let header = Self::new(kind, class, blocks)?;
-        if header.hash != u64::from_le_bytes(*hash) {
+        let hash = u64::from_le_bytes(*hash);
+        if hash != xxh3_64(&bytes[..FIXED_BYTES + ids.len()]) {
             return Err(GroupError::DamagedHeader);
         }
-        Ok(header)
+        let ids = ids.as_chunks::<ID_BYTES>().0;
+        let blocks = ids.iter().map(|id| BlockId(Ulid::from_bytes(*id))).collect();
+        Self { kind, class, blocks, hash }.checked()
     }
 
     pub fn kind(&self) -> GroupKind {

@@ -59,7 +59,7 @@ pub enum Level {
 }
 
 /// A field always has a value, texts possibly an empty one, except [`Field::ParentId`]; event and link
-/// fields have one for each event and link.
+/// fields have one for each event and link, but for a link without the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     Name,
@@ -256,15 +256,23 @@ fn fields_of(span: &CanonicalSpan, field: Field) -> Vec<ValuesOfHolder<'_>> {
         Field::IsRoot => SeenValue::Bool(span.parent_id.is_none()),
         Field::ScopeName => text(&span.origin.scope_name),
         Field::ScopeVersion => text(&span.origin.scope_version),
-        Field::EventName => return of_each(&span.events, |event| text(&event.name)),
-        Field::LinkTraceId => return of_each(&span.links, |link| hex(&link.trace_id)),
-        Field::LinkSpanId => return of_each(&span.links, |link| hex(&link.span_id)),
+        Field::EventName => {
+            let names = span.events.iter().map(|event| text(&event.name));
+            return names.map(ValuesOfHolder::of_field).collect();
+        }
+        Field::LinkTraceId => return of_linked(span.links.iter().map(|link| &link.trace_id)),
+        Field::LinkSpanId => return of_linked(span.links.iter().map(|link| &link.span_id)),
     };
     vec![ValuesOfHolder::of_field(value)]
 }
 
-fn of_each<'a, T>(members: &'a [T], value: impl Fn(&'a T) -> SeenValue<'a>) -> Vec<ValuesOfHolder<'a>> {
-    members.iter().map(|member| ValuesOfHolder::of_field(value(member))).collect()
+/// Ids that links have, or lack.
+fn of_linked<'a>(ids: impl Iterator<Item = &'a HexBytes>) -> Vec<ValuesOfHolder<'static>> {
+    let of_id = |id: &HexBytes| match id.0.as_slice() {
+        [] => ValuesOfHolder::missing(),
+        _ => ValuesOfHolder::of_field(hex(id)),
+    };
+    ids.map(of_id).collect()
 }
 
 fn text(text: &str) -> SeenValue<'_> {

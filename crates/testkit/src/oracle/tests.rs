@@ -380,11 +380,8 @@ fn should_show_patterns_the_names_of_kinds_and_status_codes() {
     let like = |field, pattern: &str, span| {
         holds(OracleFilter::field(field, Test::Matches(full_match(pattern).unwrap())), span)
     };
-    let server = || Span {
-        kind: 2,
-        status: Some(Status { code: 2, message: String::new() }),
-        ..span(1, 1, "name")
-    };
+    let server =
+        || Span { kind: 2, status: Some(Status { code: 2, message: String::new() }), ..span(1, 1, "name") };
     assert!(like(Field::Kind, "serv.*", server()) && !like(Field::Kind, "2", server()));
     assert!(like(Field::StatusCode, "error", server()) && !like(Field::StatusCode, "2", server()));
     assert!(like(Field::Kind, "7+", Span { kind: 77, ..server() }));
@@ -397,6 +394,12 @@ fn should_know_which_fields_are_missing() {
     for field in [Field::ParentId, Field::EventName, Field::LinkSpanId, Field::LinkTraceId] {
         assert!(!holds(OracleFilter::field(field, Test::Exists), bare()), "{field:?}");
         assert!(!holds(OracleFilter::field(field, Test::NotEqual(wanted("x"))), bare()), "{field:?}");
+    }
+    for id in [Vec::new(), vec![0; 8]] {
+        let without =
+            Span { links: vec![Link { trace_id: trace_id(1), span_id: id, ..Link::default() }], ..bare() };
+        assert!(!holds(OracleFilter::field(Field::LinkSpanId, Test::Exists), without.clone()));
+        assert!(holds(OracleFilter::field(Field::LinkTraceId, Test::Exists), without));
     }
     assert!(holds(OracleFilter::field(Field::Name, Test::equal(wanted(""))), bare()));
     assert!(holds(OracleFilter::field(Field::IsRoot, Test::equal(FilterValue::Bool(true))), bare()));

@@ -35,7 +35,7 @@ pub fn build(
     }))
 }
 
-/// The group with more blocks, of the largest size class among them.
+/// The group with one more block, or several, of the largest size class among them.
 pub fn add(group: &[u8], filters: &[(BlockId, SplitBlockFilter)]) -> Result<Merged, GroupError> {
     let header = GroupHeader::parse(group)?;
     let classes = filters.iter().map(|(_, filter)| filter.class());
@@ -56,8 +56,10 @@ pub fn merge(groups: &[&[u8]], drop: impl Fn(&BlockId) -> bool) -> Result<Merged
     let mut inputs = Vec::new();
     for (header, group) in headers.into_iter().zip(groups) {
         let input = Input::new(header, group, class, &drop)?;
-        blocks.extend(input.kept_blocks());
-        inputs.push(input);
+        if !input.kept.is_empty() {
+            blocks.extend(input.kept_blocks());
+            inputs.push(input);
+        }
     }
     let header = GroupHeader::new(kind, class, blocks)?;
     let mut damaged_rows = 0;
