@@ -1,6 +1,8 @@
 //! Bad input: cut-off files, flipped bits, files of others, a future version. Each is an error that names the
 //! object and says what is wrong; never a panic, never other rows.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says so by a panic")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -528,4 +530,45 @@ fn should_refuse_wrong_summaries() {
             }
         }
     }
+}
+
+/// The Parquet reader would reserve what is claimed, or descend as deep: both end the process.
+#[test]
+fn should_refuse_footers_that_claim_too_much() {
+    let file = |fields: &[u8]| {
+        let footer = [&[0x15, 2][..], fields].concat();
+        Bytes::from([b"PAR1", &footer[..], &(footer.len() as u32).to_le_bytes(), b"PAR1"].concat())
+    };
+    // A root without columns, no rows, and two billion row groups.
+    let groups = file(b"\x19\x1c\x48\x01s\x00\x16\x00\x19\xfc\xff\xff\xff\xff\x07");
+    // 100,000 elements of a schema, each the child of the one before.
+    let deep =
+        file(&[&b"\x19\xfc\xa0\x8d\x06"[..], &b"\x35\x00\x18\x01s\x15\x02\x00".repeat(100_000)].concat());
+    for file in [groups, deep] {
+        for (said, object) in said_of(&file).iter().zip([SPANS, ORIGINS]) {
+            assert_eq!(
+                *said,
+                format!(
+                    "{object}: it is no Parquet file, or a damaged one: Parquet error: its footer claims more than it holds"
+                )
+            );
+        }
+    }
+}
+
+#[test]
+fn should_refuse_page_indexes_that_claim_too_much() {
+    let sample = Sample::small();
+    let file = sample.block.spans_file().unwrap();
+    let place = file.metadata().row_group(0).column(0).offset_index_offset().unwrap() as usize;
+    let mut damaged = sample.block.spans.to_vec();
+    // Two billion pages.
+    damaged[place..place + 7].copy_from_slice(b"\x19\xfc\xff\xff\xff\xff\x07");
+    let error = SpansFile::open_unverified(SPANS, &damaged.into()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{SPANS}: it is no Parquet file, or a damaged one: Parquet error: its page index claims more than it holds"
+        )
+    );
 }

@@ -1,5 +1,7 @@
 //! Every input that fuzzing began with or found something with, through the same functions.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that fails says so by a panic")]
+
 use std::path::Path;
 
 fn run_all(target: &str, run: fn(&[u8])) {

@@ -6,6 +6,7 @@
 mod choose;
 mod chunk;
 pub mod error;
+mod footer;
 mod gather;
 mod hybrid;
 pub mod identity;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 
 use super::chunk::{ChunkEncoder, EncodedChunk};
 use super::error::{ReadError, Wrong};
@@ -26,7 +26,7 @@ use super::identity::{BlockIdentity, text_of};
 use super::leaf::{Entry, Leaf, Raw, pages_of};
 use super::levels::Levels;
 use super::ranges::Fetched;
-use super::read::{Origins, key_values, leaves_of, page_range, parse_metadata};
+use super::read::{Origins, key_values, leaves_of, page_range, parse_metadata, parse_unverified};
 use super::rows::{number, text};
 use super::schema::origins_schema;
 use super::summary::{BlockSummary, FilterPlace, FiltersSummary, OriginsSummary, SpansSummary};
@@ -278,7 +278,8 @@ impl OriginsFile {
         if xxhash_rust::xxh3::xxh3_64(tail) != summary.origins_hash {
             return Err(wrong("its origins have another hash than its catalog entry says"));
         }
-        let file = Self::parse(object, summary.origins_offset, tail, summary.bytes)?;
+        let metadata = parse_metadata(tail, summary.bytes).map_err(|wrong| ReadError::new(object, wrong))?;
+        let file = Self::parse(object, metadata, summary.origins_offset, tail)?;
         if file.len() as u64 != summary.origins {
             return Err(wrong("it has another number of origins than its catalog entry says"));
         }
@@ -289,7 +290,8 @@ impl OriginsFile {
     /// that its entry would have: so a catalog is made from blocks alone.
     pub fn open_unverified(object: &str, whole: &Bytes) -> Result<(Self, BlockSummary), ReadError> {
         let wrong = |what| ReadError::new(object, Wrong::Damaged(what));
-        let file = Self::parse(object, 0, whole, whole.len() as u64)?;
+        let metadata = parse_unverified(whole).map_err(|wrong| ReadError::new(object, wrong))?;
+        let file = Self::parse(object, metadata, 0, whole)?;
         let spans = stored_json(object, &file.stored, SPANS_SUMMARY)?;
         let filters: FiltersSummary = stored_json(object, &file.stored, FILTERS_SUMMARY)?;
         let (traces, terms) = (filters.traces.range(), filters.terms.range());
@@ -330,9 +332,8 @@ impl OriginsFile {
         self.origins.is_empty()
     }
 
-    fn parse(object: &str, offset: u64, tail: &Bytes, file_size: u64) -> Result<Self, ReadError> {
+    fn parse(object: &str, metadata: ParquetMetaData, offset: u64, tail: &Bytes) -> Result<Self, ReadError> {
         let wrong = |wrong| ReadError::new(object, wrong);
-        let metadata = parse_metadata(tail, file_size).map_err(wrong)?;
         let stored = key_values(&metadata).to_vec();
         let identity = BlockIdentity::read(object, "origins", &stored)?;
         let expected = origins_schema().map_err(|error| wrong(error.into()))?;
@@ -362,7 +363,7 @@ fn stored_json<T: serde::de::DeserializeOwned>(
 
 struct OriginsReader<'a> {
     object: &'a str,
-    metadata: &'a parquet::file::metadata::ParquetMetaData,
+    metadata: &'a ParquetMetaData,
     leaves: &'a [Leaf],
     fetched: Fetched,
 }

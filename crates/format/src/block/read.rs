@@ -8,11 +8,13 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 
 use super::error::{ReadError, Wrong};
+use super::footer::{are_page_indexes_sound, is_footer_sound};
 use super::identity::BlockIdentity;
 use super::leaf::{Entry, Leaf, PageDictionary, Raw, pages_of};
 use super::ranges::Fetched;
@@ -60,7 +62,8 @@ impl SpansFile {
         if xxhash_rust::xxh3::xxh3_64(metadata) != summary.metadata_hash {
             return Err(wrong(Wrong::Damaged("its metadata has another hash than its catalog entry says")));
         }
-        let file = Self::parse(object, metadata, summary.bytes)?;
+        let parsed = parse_metadata(metadata, summary.bytes).map_err(wrong)?;
+        let file = Self::parse(object, parsed)?;
         if file.rows() != summary.rows {
             return Err(wrong(Wrong::Damaged("it has another number of rows than its catalog entry says")));
         }
@@ -70,12 +73,12 @@ impl SpansFile {
     /// Opens a file without an entry that vouches for it, as a repair must. Damage to
     /// the metadata may go unseen.
     pub fn open_unverified(object: &str, whole: &Bytes) -> Result<Self, ReadError> {
-        Self::parse(object, whole, whole.len() as u64)
+        let parsed = parse_unverified(whole).map_err(|wrong| ReadError::new(object, wrong))?;
+        Self::parse(object, parsed)
     }
 
-    fn parse(object: &str, tail: &Bytes, file_size: u64) -> Result<Self, ReadError> {
+    fn parse(object: &str, metadata: ParquetMetaData) -> Result<Self, ReadError> {
         let wrong = |wrong| ReadError::new(object, wrong);
-        let metadata = parse_metadata(tail, file_size).map_err(&wrong)?;
         let identity = BlockIdentity::read(object, "spans", key_values(&metadata))?;
         let schema = metadata.file_metadata().schema_descr();
         let attributes = attribute_columns(&metadata).map_err(|what| wrong(Wrong::Damaged(what)))?;
@@ -177,7 +180,7 @@ impl SpansFile {
                 exact.push(GroupRows { group: candidates.group, rows });
             }
         }
-        self.read_rows(&exact, fetched, origins)
+        self.read_parts(&exact, fetched, origins, Some(*trace))
     }
 
     /// The spans of some rows in their order. The rows must begin with a trace's first:
@@ -188,7 +191,17 @@ impl SpansFile {
         fetched: &Fetched,
         origins: &dyn Origins,
     ) -> Result<SpanColumns, ReadError> {
-        let mut reader = RowsReader::new(self, fetched);
+        self.read_parts(rows, fetched, origins, None)
+    }
+
+    fn read_parts(
+        &self,
+        rows: &[GroupRows],
+        fetched: &Fetched,
+        origins: &dyn Origins,
+        trace: Option<TraceId>,
+    ) -> Result<SpanColumns, ReadError> {
+        let mut reader = RowsReader::new(self, fetched, trace);
         for part in rows {
             reader.read(part, origins)?;
         }
@@ -301,6 +314,27 @@ pub(crate) fn parse_metadata(tail: &Bytes, file_size: u64) -> Result<ParquetMeta
     let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
     reader.try_parse_sized(tail, file_size)?;
     Ok(reader.finish()?)
+}
+
+/// Parses the metadata of a whole file that nothing vouches for.
+pub(crate) fn parse_unverified(whole: &Bytes) -> Result<ParquetMetaData, Wrong> {
+    if !is_footer_sound(whole) {
+        return Err(claims_too_much("its footer"));
+    }
+    let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
+    reader.try_parse(whole)?;
+    let metadata = reader.finish()?;
+    if !are_page_indexes_sound(whole, &metadata) {
+        return Err(claims_too_much("its page index"));
+    }
+    let reader = ParquetMetaDataReader::new_with_metadata(metadata);
+    let mut reader = reader.with_page_index_policy(PageIndexPolicy::Optional);
+    reader.read_page_indexes(whole)?;
+    Ok(reader.finish()?)
+}
+
+fn claims_too_much(what: &str) -> Wrong {
+    Wrong::NotParquet(ParquetError::General(format!("{what} claims more than it holds")))
 }
 
 pub(crate) fn key_values(metadata: &ParquetMetaData) -> &[parquet::file::metadata::KeyValue] {

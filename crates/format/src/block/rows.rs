@@ -22,11 +22,20 @@ pub(crate) struct RowsReader<'a> {
     columns: SpanColumns,
     seq: Vec<u32>,
     parent_seq: Vec<Option<u32>>,
+    /// The trace of all rows, if it is known: then its column is not read again.
+    trace: Option<TraceId>,
 }
 
 impl<'a> RowsReader<'a> {
-    pub(crate) fn new(file: &'a SpansFile, fetched: &'a Fetched) -> Self {
-        Self { file, fetched, columns: SpanColumns::default(), seq: Vec::new(), parent_seq: Vec::new() }
+    pub(crate) fn new(file: &'a SpansFile, fetched: &'a Fetched, trace: Option<TraceId>) -> Self {
+        Self {
+            file,
+            fetched,
+            columns: SpanColumns::default(),
+            seq: Vec::new(),
+            parent_seq: Vec::new(),
+            trace,
+        }
     }
 
     /// Appends the spans of some rows.
@@ -65,9 +74,14 @@ impl<'a> RowsReader<'a> {
 
     fn fixed(&mut self, part: &GroupRows, base: u32, origins: &dyn Origins) -> Result<(), ReadError> {
         for fixed in Fixed::ALL {
-            // The origins tell it.
-            if fixed == Fixed::ServiceName {
-                continue;
+            match (fixed, self.trace) {
+                // The origins tell it.
+                (Fixed::ServiceName, _) => continue,
+                (Fixed::TraceId, Some(trace)) => {
+                    self.columns.trace_ids.resize(self.columns.len() + part.rows.len(), trace);
+                    continue;
+                }
+                _ => {}
             }
             let (columns, seq, parent_seq) = (&mut self.columns, &mut self.seq, &mut self.parent_seq);
             let mut row = base;
