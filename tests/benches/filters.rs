@@ -3,6 +3,8 @@
 //! `cargo bench -p siltstone-tests --bench filters` prints what each takes and how
 //! often it is wrong, then how fast each is, then the times of transposed groups.
 
+#![expect(clippy::expect_used, reason = "a bench may end where a test would fail")]
+
 use std::fmt;
 
 use bloomfilter::Bloom;

@@ -1,6 +1,8 @@
 //! What a block gives back is what the oracle saw: the oracle knows OTLP only and
 //! shares no code with the format.
 
+#![expect(clippy::expect_used, reason = "a test that fails says so by a panic")]
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::prelude::*;
 use siltstone_format::block::ranges::{Fetched, coalesce};

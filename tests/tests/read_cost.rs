@@ -1,5 +1,7 @@
 //! What reading costs: requests and bytes, counted, not timed.
 
+#![expect(clippy::expect_used, reason = "a test that fails says so by a panic")]
+
 use siltstone_format::block::MAX_METADATA_BYTES;
 use siltstone_format::block::ranges::coalesce;
 use siltstone_format::columns::SpanColumns;

@@ -1,6 +1,8 @@
 //! decode(encode(x)) = x, for spans drawn at random from few keys and ids, so that
 //! they collide.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails says so by a panic")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn should_refuse_deep_schemas_and_children_that_are_not_there() {
         let schema = |children: u8, elements: u8| {
-            let element = [CHILDREN as u8 % 16 << 4 | I32, 2 * children, STOP];
+            let element = [5 << 4 | I32, 2 * children, STOP];
             file(
                 &[&[1 << 4 | LIST, 0xf0 | STRUCT, elements][..], &element.repeat(elements.into()), &[STOP]]
                     .concat(),

@@ -117,13 +117,13 @@ pub(crate) fn write_origins(
     let (terms, left_out) = Terms::of(columns)?.into_filter(spans.bytes);
     let traces_place = FilterPlace { offset: FILTERS_OFFSET, class: traces.class() };
     let terms_place = FilterPlace { offset: traces_place.range().end, class: terms.class() };
-    let filters = FiltersSummary { traces: traces_place, terms: terms_place, left_out };
 
     let mut prefix = vec![0; 8];
     prefix.extend_from_slice(traces.as_bytes());
     prefix.extend_from_slice(terms.as_bytes());
     let hash = xxhash_rust::xxh3::xxh3_64(&prefix[8..]);
     prefix[..8].copy_from_slice(&hash.to_le_bytes());
+    let filters = FiltersSummary { traces: traces_place, terms: terms_place, hash, left_out };
 
     let schema = origins_schema()?;
     let chunks =
@@ -302,7 +302,7 @@ impl OriginsFile {
             return Err(wrong("its filters do not lie where they should"));
         }
         let stored_hash = whole.get(4..12).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-        if stored_hash != Some(xxhash_rust::xxh3::xxh3_64(filter_bytes)) {
+        if stored_hash != Some(filters.hash) || filters.hash != xxhash_rust::xxh3::xxh3_64(filter_bytes) {
             return Err(wrong("its filters have another hash than it says"));
         }
         let origins = OriginsSummary {

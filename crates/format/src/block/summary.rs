@@ -55,6 +55,8 @@ pub struct OriginsSummary {
 pub struct FiltersSummary {
     pub traces: FilterPlace,
     pub terms: FilterPlace,
+    /// xxh3 of the bytes of both.
+    pub hash: u64,
     /// Keys whose values the term filter leaves out.
     pub left_out: Vec<LeftOut>,
 }
