@@ -130,8 +130,8 @@ pub(crate) fn write_origins(
         OriginsEncoder { columns, ids, schema: &schema, chunks: ChunkEncoder::new(), done: Vec::new() }
             .encode()?;
     let mut stored = identity.key_values("origins");
-    stored.push(KeyValue::new(SPANS_SUMMARY.to_owned(), to_json(&spans)?));
-    stored.push(KeyValue::new(FILTERS_SUMMARY.to_owned(), to_json(&filters)?));
+    stored.push(KeyValue::new(SPANS_SUMMARY.to_owned(), serde_json::to_string(&spans)?));
+    stored.push(KeyValue::new(FILTERS_SUMMARY.to_owned(), serde_json::to_string(&filters)?));
     let origins_offset = filters.terms.range().end;
     let file = assemble_after(prefix, &schema, chunks, stored, 1)?;
     let origins = OriginsSummary {
@@ -154,10 +154,6 @@ fn trace_filter(columns: &SpanColumns, traces: u64) -> SplitBlockFilter {
         }
     }
     filter
-}
-
-fn to_json(value: &impl serde::Serialize) -> Result<String, EncodeError> {
-    serde_json::to_string(value).map_err(|error| EncodeError::Compress(error.into()))
 }
 
 struct OriginsEncoder<'a> {

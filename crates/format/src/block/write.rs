@@ -50,6 +50,8 @@ pub enum EncodeError {
     TooLarge(#[from] Rejected),
     #[error("the columns hold a list entry that is no value: {0}")]
     Value(#[from] ValueError),
+    #[error("the summary cannot be written: {0}")]
+    Summary(#[from] serde_json::Error),
     #[error("writing Parquet failed: {0}")]
     Parquet(#[from] ParquetError),
 }
