@@ -129,9 +129,16 @@ impl SpansFile {
             return Some(GroupRows { group, rows: 0..self.group_rows(group) });
         };
         let pages = index.num_pages() as usize;
-        let first = (0..pages)
-            .collect::<Vec<_>>()
-            .partition_point(|page| index.max_value(*page) < Some(&trace.0[..]));
+        // The first page that does not end before the trace; pages are in order.
+        let (mut first, mut after) = (0, pages);
+        while first < after {
+            let middle = first.midpoint(after);
+            if index.max_value(middle) < Some(&trace.0[..]) {
+                first = middle + 1;
+            } else {
+                after = middle;
+            }
+        }
         let mut end = first;
         while end < pages && index.min_value(end) <= Some(&trace.0[..]) {
             end += 1;

@@ -1,11 +1,12 @@
 //! Rows of a spans file into columns: the way back of [`super::write`].
 
 use super::error::{ReadError, Wrong};
-use super::leaf::{Entry, Raw};
+use super::leaf::Raw;
 use super::ranges::Fetched;
 use super::read::{GroupRows, Origins, SpansFile};
 use super::schema::{EVENT_LEAVES, Fixed, LINK_LEAVES, OVERFLOW_LEAVES};
 use crate::columns::attributes::Scalar;
+use crate::columns::dictionary::Dictionary;
 use crate::columns::lists::Entries;
 use crate::columns::{Rejected, SpanColumns};
 use crate::id::{SpanId, TraceId};
@@ -180,25 +181,11 @@ struct ListReader<'a> {
 }
 
 impl ListReader<'_> {
-    fn next(&mut self, each: impl FnMut(Entry<'_>) -> Result<(), Damage>) -> Result<(), ReadError> {
-        self.leaf += 1;
-        self.file.read_column(self.part, self.leaf - 1, self.fetched, each)
-    }
-
-    /// Passes leaves of a list that has no elements so far. (Rows that came before
-    /// may have some: then an empty leaf is read for nothing, which is right too.)
-    fn skip(&mut self, leaves: usize) -> Result<(), ReadError> {
-        self.leaf += leaves;
-        Ok(())
-    }
-
-    /// The same, with the row of each value; for lists that lie in rows directly.
-    fn next_in_rows(
-        &mut self,
-        mut each: impl FnMut(u32, Raw<'_>) -> Result<(), Damage>,
-    ) -> Result<(), ReadError> {
+    /// Reads the next leaf: each value with its row.
+    fn next(&mut self, mut each: impl FnMut(u32, Raw<'_>) -> Result<(), Damage>) -> Result<(), ReadError> {
         let mut next_row = self.base;
-        self.next(|entry| {
+        self.leaf += 1;
+        self.file.read_column(self.part, self.leaf - 1, self.fetched, |entry| {
             if entry.repetition == 0 {
                 next_row += 1;
             }
@@ -206,82 +193,80 @@ impl ListReader<'_> {
         })
     }
 
+    fn next_texts(&mut self, texts: &mut Dictionary, numbers: &mut Vec<u32>) -> Result<(), ReadError> {
+        self.next(|_, value| {
+            numbers.push(texts.intern(text(Some(value))?).map_err(damage)?);
+            Ok(())
+        })
+    }
+
+    fn next_numbers(&mut self, numbers: &mut Vec<u32>) -> Result<(), ReadError> {
+        self.next(|_, value| {
+            numbers.push(number(Some(value))?);
+            Ok(())
+        })
+    }
+
+    /// Passes leaves of a list whose first leaf has no element.
+    fn skip(&mut self, leaves: usize) {
+        self.leaf += leaves;
+    }
+
     fn overflow(&mut self, columns: &mut SpanColumns) -> Result<(), ReadError> {
         let texts = &mut columns.list_texts;
         let list = &mut columns.overflow;
-        self.next_in_rows(|row, value| {
+        self.next(|row, value| {
             list.rows.push(row);
             list.entries.keys.push(texts.keys.intern(text(Some(value))?).map_err(damage)?);
             Ok(())
         })?;
         if list.rows.is_empty() {
-            return self.skip(OVERFLOW_LEAVES - 1);
+            self.skip(OVERFLOW_LEAVES - 1);
+            return Ok(());
         }
-        self.next_in_rows(|_, value| push_type(&mut list.entries, value))?;
-        self.next_in_rows(|_, value| {
-            list.entries.texts.push(texts.texts.intern(text(Some(value))?).map_err(damage)?);
-            Ok(())
-        })?;
+        self.next(|_, value| push_type(&mut list.entries, value))?;
+        self.next_texts(&mut texts.texts, &mut list.entries.texts)?;
         self.same_lengths(&[list.rows.len(), list.entries.types.len(), list.entries.texts.len()])
     }
 
     fn events(&mut self, columns: &mut SpanColumns) -> Result<(), ReadError> {
         let texts = &mut columns.list_texts;
         let list = &mut columns.events;
-        self.next_in_rows(|row, value| {
+        self.next(|row, value| {
             list.rows.push(row);
             list.times.push(long(Some(value))?.cast_unsigned());
             Ok(())
         })?;
         if list.rows.is_empty() {
-            return self.skip(EVENT_LEAVES - 1);
+            self.skip(EVENT_LEAVES - 1);
+            return Ok(());
         }
-        self.next_in_rows(|_, value| {
-            list.names.push(texts.texts.intern(text(Some(value))?).map_err(damage)?);
-            Ok(())
-        })?;
-        self.next_in_rows(|_, value| {
-            list.attributes.push(texts.texts.intern(text(Some(value))?).map_err(damage)?);
-            Ok(())
-        })?;
-        self.next_in_rows(|_, value| {
-            list.dropped.push(number(Some(value))?);
-            Ok(())
-        })?;
+        self.next_texts(&mut texts.texts, &mut list.names)?;
+        self.next_texts(&mut texts.texts, &mut list.attributes)?;
+        self.next_numbers(&mut list.dropped)?;
         self.same_lengths(&[list.rows.len(), list.names.len(), list.attributes.len(), list.dropped.len()])
     }
 
     fn links(&mut self, columns: &mut SpanColumns) -> Result<(), ReadError> {
         let texts = &mut columns.list_texts;
         let list = &mut columns.links;
-        self.next_in_rows(|row, value| {
+        self.next(|row, value| {
             list.rows.push(row);
             list.trace_ids.push(TraceId(bytes(Some(value))?));
             Ok(())
         })?;
         if list.rows.is_empty() {
-            return self.skip(LINK_LEAVES - 1);
+            self.skip(LINK_LEAVES - 1);
+            return Ok(());
         }
-        self.next_in_rows(|_, value| {
+        self.next(|_, value| {
             list.span_ids.push(SpanId(bytes(Some(value))?));
             Ok(())
         })?;
-        self.next_in_rows(|_, value| {
-            list.trace_states.push(texts.texts.intern(text(Some(value))?).map_err(damage)?);
-            Ok(())
-        })?;
-        self.next_in_rows(|_, value| {
-            list.flags.push(number(Some(value))?);
-            Ok(())
-        })?;
-        self.next_in_rows(|_, value| {
-            list.attributes.push(texts.texts.intern(text(Some(value))?).map_err(damage)?);
-            Ok(())
-        })?;
-        self.next_in_rows(|_, value| {
-            list.dropped.push(number(Some(value))?);
-            Ok(())
-        })?;
+        self.next_texts(&mut texts.texts, &mut list.trace_states)?;
+        self.next_numbers(&mut list.flags)?;
+        self.next_texts(&mut texts.texts, &mut list.attributes)?;
+        self.next_numbers(&mut list.dropped)?;
         self.same_lengths(&[
             list.rows.len(),
             list.span_ids.len(),

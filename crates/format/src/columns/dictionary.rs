@@ -36,9 +36,7 @@ impl Dictionary {
 
     /// The same without looking at the encoding again.
     pub fn bytes_of(&self, number: u32) -> &[u8] {
-        let index = number as usize;
-        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        &self.bytes[start..self.ends[index] as usize]
+        bytes_at(&self.bytes, &self.ends, number)
     }
 
     /// Bytes of all distinct texts.
