@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  append, write_at, truncate ──▶ seen content ──sync_file──▶ content on disk
-//!  create, rename, remove     ──▶ seen entries ──sync_dir───▶ entries on disk
+//!  create, link, rename, remove ▶ seen entries ──sync_dir───▶ entries on disk
 //! ```
 //!
 //! [`crash`](UnsyncedFiles::crash) makes the disk what is seen. The two sides are apart: a synced file in a
@@ -110,6 +110,20 @@ impl UnsyncedFiles {
     /// The names in a directory, sorted.
     pub fn list(&self, path: &str) -> io::Result<Vec<String>> {
         Ok(locked(&self.disk).directory(path)?.seen.keys().cloned().collect())
+    }
+
+    /// A second name for a file. Its directory must be there, and the name must not be taken.
+    pub fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut disk = locked(&self.disk);
+        disk.file(from)?;
+        let id = disk.resolve(from)?;
+        let (directory, name) = split(to)?;
+        let entries = disk.directory(directory)?;
+        if entries.seen.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        entries.seen.insert(name.to_owned(), id);
+        Ok(())
     }
 
     /// Moves a file or a directory, over a file if there is one.

@@ -71,6 +71,29 @@ fn should_undo_a_rename_that_was_not_synced() {
 }
 
 #[test]
+fn should_keep_a_file_under_the_names_that_were_synced() {
+    let files = files();
+    files.create("wal/staged").unwrap();
+    files.append("wal/staged", b"x").unwrap();
+    files.sync_file("wal/staged").unwrap();
+    files.sync_dir("wal").unwrap();
+    files.create("wal/taken").unwrap();
+    assert_eq!(files.link("wal/staged", "wal/taken").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+
+    files.link("wal/staged", "wal/0").unwrap();
+    assert_eq!(text(&files, "wal/0").as_deref(), Some("x"));
+    files.crash();
+    assert_eq!(files.list("wal").unwrap(), ["staged"]);
+
+    files.link("wal/staged", "wal/0").unwrap();
+    files.remove("wal/staged").unwrap();
+    files.sync_dir("wal").unwrap();
+    files.crash();
+    assert_eq!(files.list("wal").unwrap(), ["0"]);
+    assert_eq!(text(&files, "wal/0").as_deref(), Some("x"));
+}
+
+#[test]
 fn should_bring_back_what_was_removed_and_not_synced() {
     let files = files();
     files.create("wal/0").unwrap();
