@@ -9,15 +9,17 @@
 //! - Listings come in the order of the keys, directory by directory (a listing is not a snapshot).
 //!
 //! **What it does not**
-//! - What a reader sees may not be durable yet: an object can be seen when it has its name, milliseconds before
-//!   that name is synced, or for longer if that sync failed. A crash then takes it away from who saw it.
+//! - What a reader sees may not be durable yet: an object can be seen when it has its name, milliseconds
+//!   before that name is synced, or for longer if that sync failed. A crash then takes it away from who saw
+//!   it.
 //! - A deletion may be undone by a crash. It does not have to be synced: what comes back is a whole object
 //!   that somebody wanted gone, and will find and delete again.
 //! - `PutMode::Update` is not implemented: no call of the system replaces a file on condition, and a lock
 //!   around every put and delete would make all pay for what nobody here needs. Nor are attributes; tags
 //!   are ignored, as the contract says.
 //! - A key cannot be the directory of another: beside `a/b` there is no `a`, a clear error. Directories are
-//!   made when needed, stay when they become empty, and are removed by the next opening that is alone.
+//!   made when needed, stay when they become empty, and are removed by the next opening that is alone, some
+//!   thousands at a time.
 //! - Symbolic links in the folder are not followed: behind them is nothing, and nothing is written through
 //!   them. (The folder itself may be one.) A segment of a key has up to 255 bytes. Unix only.
 //! - On file systems that do not tell `A` from `a`, keys that differ only so are the same.
@@ -112,8 +114,8 @@ impl Folder {
 }
 
 impl FolderStore {
-    /// Opens a folder, and makes it if it is not there. Blocks: it reads the directory tree to clear away what
-    /// crashes and deletions left behind, when no other process has the folder open.
+    /// Opens a folder, and makes it if it is not there. Blocks: it reads the directory tree to clear away
+    /// what crashes and deletions left behind, when no other process has the folder open.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, OpenFolderError> {
         Self::over(Arc::new(RealFiles), opening::absolute(path.into())?)
     }

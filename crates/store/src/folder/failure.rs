@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use object_store::path::Path as Key;
 
+use super::keys::MAX_NAME_BYTES;
+
 pub(super) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// Under which name `object_store` reports our errors.
@@ -16,20 +18,30 @@ const STORE: &str = "folder";
 pub(super) enum Failure {
     #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("the name {} cannot be brought to the disk: {source}{}; the object may or may not be there after a crash: \
-             write it again", path.display(), advice(source))]
+    #[error(
+        "the name {} cannot be brought to the disk: {source}{}; the object may or may not be there after a \
+         crash: write it again",
+        path.display(),
+        advice(source)
+    )]
     NameNotDurable { path: PathBuf, source: io::Error },
     #[error("there is no object at {}", path.display())]
     NotThere { path: PathBuf },
     #[error("there is an object at {} already", path.display())]
     AlreadyThere { path: PathBuf },
-    #[error("{} is a directory, because other keys begin with this one and `/`, or did: a folder cannot hold an \
-             object under the name of a directory", path.display())]
+    #[error(
+        "{} is a directory, because other keys begin with this one and `/`, or did: a folder cannot hold an \
+         object under the name of a directory",
+        path.display()
+    )]
     KeyIsDirectory { path: PathBuf },
     #[error("{} is not a regular file and was not made by siltstone: remove it", path.display())]
     KeyIsForeign { path: PathBuf },
-    #[error("{} is not a directory: a folder cannot hold an object below the name of another object, and does not \
-             write through symbolic links", path.display())]
+    #[error(
+        "{} is not a directory: a folder cannot hold an object below the name of another object, and does \
+         not write through symbolic links",
+        path.display()
+    )]
     ParentIsNoDirectory { path: PathBuf },
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -53,7 +65,7 @@ pub(super) enum KeyError {
     Empty,
     #[error("keys that begin with `{0}` are reserved in a folder: choose another name")]
     Reserved(String),
-    #[error("`{0}` is longer than the {max} bytes that a file name may have", max = super::keys::MAX_NAME_BYTES)]
+    #[error("`{0}` is longer than the {MAX_NAME_BYTES} bytes that a file name may have")]
     TooLong(String),
 }
 

@@ -44,7 +44,8 @@ pub(super) fn path_of(root: &Path, key: &Key) -> Result<PathBuf, KeyError> {
     Ok(path)
 }
 
-/// Whether a name directly in the folder is none of the keys. Any case: some file systems do not tell them apart.
+/// Whether a name directly in the folder is none of the keys. In any case of the letters: some file systems
+/// do not tell them apart.
 pub(super) fn is_reserved(name: &str) -> bool {
     NOT_KEYS.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
 }

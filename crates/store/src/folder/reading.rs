@@ -77,8 +77,9 @@ pub(super) fn meta_of(key: Key, facts: &Facts) -> ObjectMeta {
 /// Around the year 9000.
 const LATEST: Duration = Duration::from_secs(222_000_000_000);
 
-/// Tells two objects under one name apart, unless the second has the same length, was written within the same
-/// tick of the file system's clock (some milliseconds), and got the place of a file that was removed meanwhile.
+/// Tells two objects under one name apart, unless the second has the same length, was written within the
+/// same tick of the file system's clock (some milliseconds), and got the place of a file that was removed
+/// meanwhile.
 pub(super) fn e_tag(facts: &Facts) -> String {
     let since_epoch = facts.modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     format!("{:x}-{:x}-{:x}", facts.inode, since_epoch.as_nanos(), facts.size)

@@ -41,8 +41,8 @@ pub(super) struct Staged {
 impl Staged {
     pub(super) fn create(folder: &Folder) -> Result<Self> {
         loop {
-            // The process id keeps processes apart, almost: in containers it is often the same. Then, and beside
-            // leftovers, the name is taken and the next one is tried.
+            // The process id keeps processes apart, almost: in containers it is often the same. Then, and
+            // beside leftovers, the name is taken and the next one is tried.
             let number = folder.staged_count.fetch_add(1, Ordering::Relaxed);
             let path = folder.staging_dir.join(format!("{}-{number}", std::process::id()));
             match folder.files.create_file(&path) {
@@ -71,8 +71,8 @@ impl Staged {
         let parent = target.parent().unwrap_or(&folder.root);
         let named = self.name(folder, target, parent, existing);
         if let Ok(()) | Err(Failure::AlreadyThere { .. }) = named {
-            // What is there already may have been named a moment ago, by somebody who has not synced it yet or
-            // whose sync failed: to say that it exists is to promise that it stays.
+            // What is there already may have been named a moment ago, by somebody who has not synced it yet
+            // or whose sync failed: to say that it exists is to promise that it stays.
             folder
                 .files
                 .sync_dir(parent)

@@ -151,6 +151,25 @@ fn should_clear_away_leftovers_only_when_alone() {
 }
 
 #[test]
+fn should_remove_a_limited_number_of_empty_directories() {
+    let (directory, _store) = real();
+    let root = directory.path().join("store");
+    for name in ["a/b/c", "d", "e"] {
+        std::fs::create_dir_all(root.join(name)).unwrap();
+    }
+    let remove = |mut left| opening::remove_empty_dirs(&RealFiles, &root, keys::is_reserved, &mut left);
+    let count = || std::fs::read_dir(&root).unwrap().count() + usize::from(root.join("a/b/c").exists());
+    let before = count();
+    remove(0);
+    assert_eq!(count(), before);
+    remove(1);
+    assert_eq!(count(), before - 1);
+    remove(10);
+    assert!(root.join(".siltstone/staged").exists());
+    assert_eq!(count(), 1, "what is reserved");
+}
+
+#[test]
 fn should_give_each_staged_file_a_name_that_is_free() {
     let (directory, store) = real();
     let staged = directory.path().join("store/.siltstone/staged");
