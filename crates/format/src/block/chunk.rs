@@ -12,6 +12,7 @@ use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
 use parquet::schema::types::ColumnDescPtr;
 
+use super::frame::FrameWriter;
 use super::leaf::MAX_PAGE_BYTES;
 use super::levels::{LevelForm, Levels};
 use super::page::{PageHeader, PageKind};
@@ -45,6 +46,9 @@ const SMALL_NUMBER_PAGE_BYTES: usize = 64 * 1024;
 /// Ids, times and texts without a dictionary.
 const PLAIN_PAGE_BYTES: usize = 16 * 1024;
 
+/// A part of a page that is shorter than this shares the block that follows.
+const LEAST_BLOCK_BYTES: usize = 64;
+
 /// A dictionary is read far more often than it is written.
 const DICTIONARY_ZSTD: i32 = 9;
 
@@ -63,8 +67,10 @@ pub(crate) struct EncodedChunk {
 
 /// Compressor and buffers that one chunk after the other uses.
 pub(crate) struct ChunkEncoder {
-    compressors: Vec<(i32, zstd::bulk::Compressor<'static>)>,
+    frames: FrameWriter,
     body: Vec<u8>,
+    /// Where a part of the body ends and the next begins.
+    cuts: Vec<usize>,
     packed: Vec<u8>,
 }
 
@@ -79,7 +85,7 @@ struct Chunk<'a> {
 
 impl ChunkEncoder {
     pub(crate) fn new() -> Self {
-        Self { compressors: Vec::new(), body: Vec::new(), packed: Vec::new() }
+        Self { frames: FrameWriter::new(), body: Vec::new(), cuts: Vec::new(), packed: Vec::new() }
     }
 
     pub(crate) fn encode(
@@ -98,6 +104,7 @@ impl ChunkEncoder {
         let mut out = ChunkOutput::new(column);
         if let Some(dictionary) = &chunk.dictionary {
             self.body.clear();
+            self.cuts.clear();
             self.body.extend_from_slice(&dictionary.plain);
             let distinct = dictionary.distinct;
             self.page(&mut out, &chunk, PageKind::Dictionary, Encoding::PLAIN, distinct)?;
@@ -131,7 +138,7 @@ impl ChunkEncoder {
             let mut size_of = |form| {
                 self.body.clear();
                 chunk.levels.write(&first, form, &mut self.body);
-                compress(&mut self.compressors, chunk.zstd, &self.body, &mut self.packed)
+                compress(&mut self.frames, chunk.zstd, &self.body, &[], &mut self.packed)
             };
             let (packed, runs) = (size_of(LevelForm::Packed)?, size_of(LevelForm::Runs)?);
             chunk.form = if runs < packed { LevelForm::Runs } else { LevelForm::Packed };
@@ -144,7 +151,7 @@ impl ChunkEncoder {
                 let mut size_of = |width| {
                     self.body.clear();
                     dictionary.write_indices(range.clone(), width, &mut self.body);
-                    compress(&mut self.compressors, chunk.zstd, &self.body, &mut self.packed)
+                    compress(&mut self.frames, chunk.zstd, &self.body, &[], &mut self.packed)
                 };
                 if size_of(narrow)? < size_of(whole)? {
                     chunk.width = narrow;
@@ -156,11 +163,22 @@ impl ChunkEncoder {
 
     fn write_body(&mut self, chunk: &Chunk<'_>, rows: &Range<usize>) {
         self.body.clear();
+        self.cuts.clear();
         chunk.levels.write(rows, chunk.form, &mut self.body);
+        let levels = self.body.len();
+        if levels >= LEAST_BLOCK_BYTES {
+            self.cuts.push(levels);
+        }
         let range = chunk.levels.values(rows);
         match (&chunk.dictionary, chunk.values.plain_encoding()) {
             (Some(dictionary), _) => dictionary.write_indices(range, chunk.width, &mut self.body),
-            (None, Encoding::BYTE_STREAM_SPLIT) => chunk.values.write_split(range, &mut self.body),
+            (None, Encoding::BYTE_STREAM_SPLIT) => {
+                let stream = range.len();
+                chunk.values.write_split(range, &mut self.body);
+                if stream >= LEAST_BLOCK_BYTES {
+                    self.cuts.extend((levels + stream..self.body.len()).step_by(stream));
+                }
+            }
             (None, _) => chunk.values.write_plain(range, &mut self.body),
         }
     }
@@ -176,7 +194,7 @@ impl ChunkEncoder {
     ) -> Result<(), EncodeError> {
         let level =
             if kind == PageKind::Dictionary { chunk.zstd.map(|_| DICTIONARY_ZSTD) } else { chunk.zstd };
-        compress(&mut self.compressors, level, &self.body, &mut self.packed)?;
+        compress(&mut self.frames, level, &self.body, &self.cuts, &mut self.packed)?;
         let header = PageHeader {
             kind,
             uncompressed_len: self.body.len(),
@@ -220,25 +238,20 @@ impl Chunk<'_> {
 
 /// Compresses into `out`, and says how many bytes that takes.
 fn compress(
-    compressors: &mut Vec<(i32, zstd::bulk::Compressor<'static>)>,
+    frames: &mut FrameWriter,
     level: Option<i32>,
     body: &[u8],
+    cuts: &[usize],
     out: &mut Vec<u8>,
 ) -> Result<usize, EncodeError> {
-    out.clear();
-    let Some(level) = level else {
-        out.extend_from_slice(body);
-        return Ok(out.len());
-    };
-    let index = match compressors.iter().position(|(known, _)| *known == level) {
-        Some(index) => index,
+    match level {
+        Some(level) => frames.compress(level, body, cuts, out).map_err(EncodeError::Compress)?,
         None => {
-            compressors.push((level, zstd::bulk::Compressor::new(level).map_err(EncodeError::Compress)?));
-            compressors.len() - 1
+            out.clear();
+            out.extend_from_slice(body);
         }
-    };
-    out.reserve(zstd::zstd_safe::compress_bound(body.len()));
-    compressors[index].1.compress_to_buffer(body, out).map_err(EncodeError::Compress)
+    }
+    Ok(out.len())
 }
 
 fn page_ranges(rows: usize, page_rows: usize) -> Vec<Range<usize>> {

@@ -188,7 +188,7 @@ impl<'a> Hybrid<'a> {
     }
 
     /// Where the value `wanted` stands for the `nth` time, counted from 0. Skips whole
-    /// runs, and eight values at a time within a packed one.
+    /// runs, and within one as many values at a time as it can.
     pub(crate) fn position(&self, nth: usize, wanted: u32) -> Option<usize> {
         let mut left = nth;
         for run in &self.runs {
@@ -199,20 +199,17 @@ impl<'a> Hybrid<'a> {
                 continue;
             }
             let mut at = run.start;
-            loop {
-                let next = (at + 8).min(end);
-                let found = self.count(at..next, wanted);
-                if left < found {
-                    break;
+            for step in [4096, 512, 64, 8, 1] {
+                while at + step <= end {
+                    let found = self.count(at..at + step, wanted);
+                    if left < found {
+                        break;
+                    }
+                    left -= found;
+                    at += step;
                 }
-                left -= found;
-                at = next;
             }
-            return (at..end).find(|index| {
-                let is_wanted = self.count(*index..index + 1, wanted) == 1;
-                left = if is_wanted { left.wrapping_sub(1) } else { left };
-                is_wanted && left == usize::MAX
-            });
+            return Some(at);
         }
         None
     }

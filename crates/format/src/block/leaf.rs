@@ -2,12 +2,11 @@
 //!
 //! Parquet's stock reader makes a compressor for each chunk and walks a page from its
 //! front; for one trace that is most of the time. Ours keeps one decompressor a
-//! thread, and finds a value by its position in the page.
+//! thread, opens of a page only what is needed, and finds a value by its position in the page.
 //!
 //! Everything that a page says is compared with the file's metadata, whose hash was
 //! checked: damage gives an error, not other rows.
 
-use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::statistics::Statistics;
 
+use super::frame::FrameReader;
 use super::hybrid::{Hybrid, bits_for};
 use super::page::{PageHeader, PageKind};
 
@@ -119,7 +119,12 @@ impl Leaf {
     }
 
     /// Opens a page whose bytes are exactly these, header included.
-    fn body(&self, page: &Bytes, kind: PageKind, encoding: Encoding) -> Result<(PageHeader, Bytes), Damage> {
+    fn open<'a>(
+        &self,
+        page: &'a [u8],
+        kind: PageKind,
+        encoding: Encoding,
+    ) -> Result<(PageHeader, Body<'a>), Damage> {
         let (header, length) = PageHeader::read(page).ok_or("a page header that Siltstone does not write")?;
         if header.kind != kind || header.encoding != encoding {
             return Err("a page of another kind");
@@ -128,20 +133,24 @@ impl Leaf {
         if header.compressed_len != page.len() - length || header.uncompressed_len > most {
             return Err("a page of another size than the index says");
         }
-        let stored = page.slice(length..);
-        if crc32fast::hash(&stored) != header.crc {
+        let stored = &page[length..];
+        if crc32fast::hash(stored) != header.crc {
             return Err("a page whose checksum is wrong");
         }
-        let body = if self.compressed { decompress(&stored, header.uncompressed_len)? } else { stored };
-        if body.len() != header.uncompressed_len {
+        if self.compressed {
+            let frame = FrameReader::new(stored, header.uncompressed_len)?;
+            return Ok((header, Body::Frame(frame)));
+        }
+        if stored.len() != header.uncompressed_len {
             return Err("a page of another length than its header says");
         }
-        Ok((header, body))
+        Ok((header, Body::Plain(stored)))
     }
 
     /// Opens the dictionary page whose bytes are exactly these.
     pub(crate) fn dictionary(&self, page: &Bytes) -> Result<PageDictionary, Damage> {
-        let (header, body) = self.body(page, PageKind::Dictionary, Encoding::PLAIN)?;
+        let (header, mut body) = self.open(page, PageKind::Dictionary, Encoding::PLAIN)?;
+        let body = Bytes::copy_from_slice(body.whole()?);
         let len = header.values;
         let (ends, width) = match self.width {
             Some(width) if width.checked_mul(len) == Some(body.len()) => (Vec::new(), width),
@@ -162,12 +171,47 @@ impl Leaf {
         dictionary: Option<&Arc<PageDictionary>>,
         mut each: impl FnMut(Entry<'_>) -> Result<(), Damage>,
     ) -> Result<(), Damage> {
-        let (header, body) = self.body(page, PageKind::Data, self.encoding)?;
-        let levels = header.values;
-        if levels > self.levels {
+        let (header, mut body) = self.open(page, PageKind::Data, self.encoding)?;
+        if header.values > self.levels {
             return Err("a page with more values than its chunk");
         }
-        let mut rest = &body[..];
+        let place = |body: &[u8]| self.place(body, header.values, page_rows, rows.clone());
+        let wanted = match self.max_definition {
+            0 => place(body.whole()?)?,
+            // The first block need not hold all levels.
+            _ => place(body.front()?).or_else(|_| place(body.whole()?))?,
+        };
+        let mut values = match wanted.values.is_empty() {
+            // Most columns have nothing in the few rows of a trace: their values stay packed.
+            true => None,
+            false => {
+                let values = &body.whole()?[wanted.values_start..];
+                let opened = PageValues::open(self, values, wanted.values.end, dictionary)?;
+                Some(opened.range(wanted.values)?)
+            }
+        };
+        for (index, definition) in wanted.definitions.into_iter().enumerate() {
+            if definition > self.max_definition {
+                return Err("a level that the column cannot have");
+            }
+            let value = match &mut values {
+                Some(values) if definition == self.max_definition => Some(values.next()?),
+                _ => None,
+            };
+            each(Entry { repetition: wanted.repetitions.get(index).copied().unwrap_or(0), value })?;
+        }
+        Ok(())
+    }
+
+    /// Finds the levels of some rows of a page, and which of its values are theirs.
+    fn place(
+        &self,
+        body: &[u8],
+        levels: usize,
+        page_rows: usize,
+        rows: Range<usize>,
+    ) -> Result<Wanted, Damage> {
+        let mut rest = body;
         let repetitions = self.levels(&mut rest, self.max_repetition, levels)?;
         let definitions = self.levels(&mut rest, self.max_definition, levels)?;
         let range = match &repetitions {
@@ -175,33 +219,24 @@ impl Leaf {
             None => return Err("a page with another number of rows than the index says"),
             Some(repetitions) => level_range(repetitions, levels, page_rows, rows)?,
         };
-        // Values behind the range are not looked at: most of a page is passed over.
-        let (before, within) = match &definitions {
-            None => (range.start, range.len()),
-            Some(definitions) => {
-                let count = |range| definitions.count(range, self.max_definition);
-                (count(0..range.start), count(range.clone()))
-            }
+        let all_of = |levels: &Hybrid<'_>| {
+            let mut all = Vec::with_capacity(range.len());
+            levels.for_each(range.clone(), |level| all.push(level));
+            all
         };
-        let values = PageValues::open(self, rest, before + within, dictionary)?;
-        let mut values = values.range(before..before + within)?;
-        let mut reps = Vec::new();
-        if let Some(repetitions) = &repetitions {
-            repetitions.for_each(range.clone(), |level| reps.push(level));
-        }
-        let mut defs = Vec::with_capacity(range.len());
-        match &definitions {
-            Some(definitions) => definitions.for_each(range.clone(), |level| defs.push(level)),
-            None => defs.resize(range.len(), 0),
-        }
-        for (index, definition) in defs.into_iter().enumerate() {
-            if definition > self.max_definition {
-                return Err("a level that the column cannot have");
-            }
-            let value = if definition == self.max_definition { Some(values.next()?) } else { None };
-            each(Entry { repetition: reps.get(index).copied().unwrap_or(0), value })?;
-        }
-        Ok(())
+        let count = |range: Range<usize>| {
+            definitions.as_ref().map_or(range.len(), |levels| levels.count(range, self.max_definition))
+        };
+        // Mostly there is nothing, and then what lies before need not be counted; what
+        // lies behind never is.
+        let within = count(range.clone());
+        let before = if within == 0 { 0 } else { count(0..range.start) };
+        Ok(Wanted {
+            repetitions: repetitions.as_ref().map_or_else(Vec::new, all_of),
+            definitions: definitions.as_ref().map_or_else(|| vec![0; range.len()], all_of),
+            values: before..before + within,
+            values_start: body.len() - rest.len(),
+        })
     }
 
     fn levels<'a>(&self, rest: &mut &'a [u8], max: u32, count: usize) -> Result<Option<Hybrid<'a>>, Damage> {
@@ -214,6 +249,38 @@ impl Leaf {
         *rest = tail;
         Hybrid::parse(levels, bits_for(max), count).map(Some).ok_or(broken)
     }
+}
+
+/// A page's body, whole or as far as it was needed.
+enum Body<'a> {
+    Plain(&'a [u8]),
+    Frame(FrameReader<'a>),
+}
+
+impl Body<'_> {
+    fn front(&mut self) -> Result<&[u8], Damage> {
+        match self {
+            Self::Plain(body) => Ok(body),
+            Self::Frame(frame) => frame.front(),
+        }
+    }
+
+    fn whole(&mut self) -> Result<&[u8], Damage> {
+        match self {
+            Self::Plain(body) => Ok(body),
+            Self::Frame(frame) => frame.whole(),
+        }
+    }
+}
+
+/// What some rows have in a page.
+struct Wanted {
+    repetitions: Vec<u32>,
+    definitions: Vec<u32>,
+    /// Their values, counted from the page's first.
+    values: Range<usize>,
+    /// Where the values begin in the body.
+    values_start: usize,
 }
 
 /// Whether the chunk's statistics say that it holds no value.
@@ -385,24 +452,6 @@ fn read_text<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], Damage> {
     let text = rest.get(..length).ok_or(broken)?;
     *at += 4 + length;
     Ok(text)
-}
-
-thread_local! {
-    /// Making one costs as much as reading several pages.
-    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
-}
-
-fn decompress(stored: &[u8], length: usize) -> Result<Bytes, Damage> {
-    DECOMPRESSOR.with_borrow_mut(|held| {
-        let decompressor = match held {
-            Some(decompressor) => decompressor,
-            None => held.insert(zstd::bulk::Decompressor::new().map_err(|_| "no memory to decompress")?),
-        };
-        decompressor
-            .decompress(stored, length)
-            .map(Bytes::from)
-            .map_err(|_| "a page that does not decompress")
-    })
 }
 
 /// The pages of a chunk that hold a range of a group's rows, each with the group's

@@ -7,6 +7,7 @@ mod choose;
 mod chunk;
 pub mod error;
 mod footer;
+mod frame;
 mod gather;
 mod hybrid;
 pub mod identity;
