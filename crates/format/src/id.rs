@@ -112,7 +112,7 @@ ulid_id!(
     WriterId, "writer id"
 );
 ulid_id!(
-    /// Names a manifest or a filter group.
+    /// Names a page of the catalog, a filter group or a job.
     ObjectId, "object id"
 );
 

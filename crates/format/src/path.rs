@@ -5,29 +5,31 @@
 //! blk/<block>/origins.parquet      origins and filters of the same block
 //! cat/log/<writer>-<n>             log entry: one flush
 //! cat/root/<number>                root
-//! man/<tenant>/<day>/<object>      day manifest
+//! man/<object>                     page of the catalog: of a tenant, of blocks, of marks
 //! flt/<object>                     transposed filter group
+//! lse/<job>                        lease: somebody works on this job
 //! wal/<writer>-<n>                 log segment of an ingester without a disk
 //! ```
 //!
-//! Numbers have 20 digits, so that the order of keys is the order of numbers.
+//! Numbers have 20 digits, so that the order of keys is the order of numbers. Pages and
+//! groups lie under their ids alone, so that those drawn in a span of time are a range
+//! of keys.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::day::Day;
 use crate::id::{BlockId, ObjectId, WriterId};
-use crate::tenant::Tenant;
 
 /// Every object that the store may hold, below the prefix that the user gave.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKey {
     Spans(BlockId),
     Origins(BlockId),
     LogEntry { writer: WriterId, number: u64 },
     Root { number: u64 },
-    Manifest { tenant: Tenant, day: Day, id: ObjectId },
+    Page(ObjectId),
     FilterGroup(ObjectId),
+    Lease(ObjectId),
     LogSegment { writer: WriterId, number: u64 },
 }
 
@@ -45,8 +47,9 @@ impl fmt::Display for ObjectKey {
             Self::Origins(block) => write!(f, "blk/{block}/origins.parquet"),
             Self::LogEntry { writer, number } => write!(f, "cat/log/{writer}-{number:020}"),
             Self::Root { number } => write!(f, "cat/root/{number:020}"),
-            Self::Manifest { tenant, day, id } => write!(f, "man/{tenant}/{day}/{id}"),
+            Self::Page(id) => write!(f, "man/{id}"),
             Self::FilterGroup(id) => write!(f, "flt/{id}"),
+            Self::Lease(job) => write!(f, "lse/{job}"),
             Self::LogSegment { writer, number } => write!(f, "wal/{writer}-{number:020}"),
         }
     }
@@ -70,10 +73,9 @@ fn parse(key: &str) -> Option<ObjectKey> {
             ObjectKey::LogEntry { writer, number }
         }
         ["cat", "root", number] => ObjectKey::Root { number: twenty_digits(number)? },
-        ["man", tenant, day, id] => {
-            ObjectKey::Manifest { tenant: tenant.parse().ok()?, day: day.parse().ok()?, id: id.parse().ok()? }
-        }
+        ["man", id] => ObjectKey::Page(id.parse().ok()?),
         ["flt", id] => ObjectKey::FilterGroup(id.parse().ok()?),
+        ["lse", job] => ObjectKey::Lease(job.parse().ok()?),
         ["wal", name] => {
             let (writer, number) = writer_and_number(name)?;
             ObjectKey::LogSegment { writer, number }
@@ -106,8 +108,9 @@ mod tests {
             ObjectKey::Origins(block),
             ObjectKey::LogEntry { writer, number: 7 },
             ObjectKey::Root { number: u64::MAX },
-            ObjectKey::Manifest { tenant: "team-a".parse().unwrap(), day: Day(20_000), id },
+            ObjectKey::Page(id),
             ObjectKey::FilterGroup(id),
+            ObjectKey::Lease(id),
             ObjectKey::LogSegment { writer, number: 0 },
         ];
         for key in keys {
@@ -124,7 +127,7 @@ mod tests {
             "cat/root/7",
             "cat/root/00000000000000000007/x",
             "cat/root/99999999999999999999",
-            "man/../2024-01-01/01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "man/../01ARZ3NDEKTSV4RRFFQ69G5FAV",
             "/flt/01ARZ3NDEKTSV4RRFFQ69G5FAV",
             "flt/01arz3ndektsv4rrffq69g5fav",
         ] {

@@ -1,0 +1,151 @@
+//! The changes that can be published, each with what must hold for it.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use siltstone_format::day::Day;
+use siltstone_format::id::{BlockId, WriterId};
+use siltstone_format::tenant::Tenant;
+
+use crate::block_entry::BlockEntry;
+use crate::block_page::Section;
+use crate::draft::Draft;
+use crate::mark::{MarkKind, MarkTarget};
+use crate::planted::{Bug, planted};
+use crate::publish::{Change, ChangeError};
+use crate::time::drawn_at;
+
+/// Folds the log, and nothing else.
+pub struct Fold;
+
+impl Change for Fold {
+    fn apply<'a>(&'a self, _: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+/// Puts blocks in the place of others that they were made of.
+#[derive(Clone, Debug)]
+pub struct Merge {
+    pub tenant: Tenant,
+    /// The inputs, each section with its blocks. Empty for no section.
+    pub inputs: Vec<(Section, Vec<BlockId>)>,
+    /// Each output with the day that it belongs to. `clean_through` is that of the root
+    /// whose marks were applied.
+    pub outputs: Vec<(Day, BlockEntry)>,
+}
+
+impl Change for Merge {
+    fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
+        async move {
+            let floor = draft.base().floor;
+            let named_late = |block: &BlockEntry| drawn_at(block.id().0) >= floor || planted(Bug::NoFence);
+            if !self.outputs.iter().all(|(_, block)| named_late(block)) {
+                return Err(ChangeError::Refused(
+                    "the merge took longer than the grace for orphans, so its outputs may be swept: \
+                     merge again"
+                        .to_owned(),
+                ));
+            }
+            for (section, blocks) in &self.inputs {
+                if !draft.retire_blocks(&self.tenant, *section, blocks).await? {
+                    return Err(ChangeError::Refused(format!(
+                        "a block of tenant {} that was merged is no longer there: somebody else merged or \
+                         deleted it",
+                        self.tenant
+                    )));
+                }
+            }
+            for (day, block) in &self.outputs {
+                let mut block = block.clone();
+                if planted(Bug::StaleMarks) {
+                    block.clean_through = draft.base().mark_number;
+                }
+                draft.add(Section::Day(*day), block).await?;
+            }
+            if planted(Bug::DropMarks) {
+                drop_marks_that_all_blocks_know(draft, &self.tenant).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+async fn drop_marks_that_all_blocks_know(draft: &mut Draft<'_>, tenant: &Tenant) -> Result<(), ChangeError> {
+    let sections: Vec<Section> =
+        draft.tenant_page(tenant).await?.pages.iter().map(|page| page.section).collect();
+    let mut known = u64::MAX;
+    for section in sections.into_iter().chain([Section::Inbox]) {
+        let blocks = draft.blocks(tenant, section).await?;
+        known = known.min(blocks.iter().map(|block| block.clean_through).min().unwrap_or(u64::MAX));
+    }
+    Ok(draft.retain_marks(tenant, |mark| mark.number > known).await?)
+}
+
+/// Archives or deletes traces: in force once it is published.
+#[derive(Clone, Debug)]
+pub struct AddMark {
+    pub tenant: Tenant,
+    pub kind: MarkKind,
+    pub target: MarkTarget,
+}
+
+impl Change for AddMark {
+    fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
+        async move {
+            // Asked for twice it is one mark: a mark holds for what comes later too, but
+            // hides only what was merged without it.
+            let page = draft.tenant_page(&self.tenant).await?;
+            let is_there = page.marks.iter().any(|mark| mark.kind == self.kind && mark.target == self.target);
+            if !is_there {
+                draft.mark(&self.tenant, self.kind, self.target.clone()).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// Gives up the days before one: their blocks are retired, and late ones never appear.
+#[derive(Clone, Debug)]
+pub struct CutDays {
+    pub tenant: Tenant,
+    pub first_kept: Day,
+}
+
+impl Change for CutDays {
+    fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
+        async move { Ok(draft.cut(&self.tenant, self.first_kept).await?) }.boxed()
+    }
+}
+
+/// Passes over a damaged log entry for good: what it named is lost to the catalog.
+#[derive(Clone, Copy, Debug)]
+pub struct Quarantine {
+    pub writer: WriterId,
+    pub number: u64,
+}
+
+impl Change for Quarantine {
+    fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
+        async move {
+            let damaged = &draft.base_loaded().accepted.damaged;
+            if !damaged.iter().any(|entry| (entry.writer, entry.number) == (self.writer, self.number)) {
+                return Err(ChangeError::Refused(format!(
+                    "log entry {} of writer {} is not damaged, or not in the log",
+                    self.number, self.writer
+                )));
+            }
+            let state = draft.writer_mut(self.writer);
+            if state.next != self.number {
+                return Err(ChangeError::Refused(format!(
+                    "entry {} of writer {} is damaged too: quarantine that one first",
+                    state.next, self.writer
+                )));
+            }
+            state.next = self.number + 1;
+            Ok(())
+        }
+        .boxed()
+    }
+}

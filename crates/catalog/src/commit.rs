@@ -1,0 +1,98 @@
+//! A writer's side: a flush is committed when its log entry stands in the log and is
+//! known to be accepted.
+//!
+//! ```text
+//! blocks → create log/<w>-<n> (again and again, the same name) → acknowledged
+//!    in time, in this incarnation: committed
+//!    late, or after a restart:     resolve
+//! ```
+
+use std::time::Duration;
+
+use siltstone_format::id::WriterId;
+use siltstone_format::path::ObjectKey;
+
+use crate::accept::is_fenced;
+use crate::bucket::{Created, StoreError};
+use crate::catalog::Catalog;
+use crate::change::Fold;
+use crate::load::LoadError;
+use crate::log_entry::LogEntry;
+use crate::planted::{Bug, planted};
+use crate::publish::PublishError;
+
+/// What became of a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is part of the data, and stays so.
+    Committed,
+    /// Its writer is fenced: the flush goes on under a new writer and new block ids. The
+    /// root with this number or a later one says so.
+    Fenced { root: u64 },
+    /// It is not there: commit it again, under the same name.
+    Missing,
+}
+
+/// Why a commit is not finished. Asking again is safe, and right.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("the log could not be folded to see whether the flush counts: {0}")]
+    Fold(#[from] PublishError),
+}
+
+impl Catalog {
+    /// Creates the log entry of a flush, whose blocks stand in the store. One attempt: on
+    /// an error the caller tries again, with this entry.
+    ///
+    /// `opened` is [`crate::time::Clock::elapsed`] from before its first block was named;
+    /// none for a flush of an earlier incarnation.
+    pub async fn commit(&self, entry: &LogEntry, opened: Option<Duration>) -> Result<Fate, CommitError> {
+        let key = ObjectKey::LogEntry { writer: entry.writer, number: entry.number };
+        let created = self.bucket.create(&key, entry.encode()).await?;
+        // A store may say "exists" of a conflict in which nobody has written: S3's 409.
+        if created == Created::Exists && !planted(Bug::TrustExists) && !self.read_entry_again(&key).await? {
+            return self.resolve(entry.writer, entry.number).await;
+        }
+        let fast = |opened: Duration| self.clock.elapsed().saturating_sub(opened) <= self.windows.commit;
+        match opened {
+            // Measured now, after the answer: no pause can hide.
+            Some(opened) if fast(opened) || planted(Bug::FastAck) => Ok(Fate::Committed),
+            None if planted(Bug::RestartFastAck) => Ok(Fate::Committed),
+            _ => self.resolve(entry.writer, entry.number).await,
+        }
+    }
+
+    /// Finds out what became of a flush, folding the log if that is what it takes.
+    pub async fn resolve(&self, writer: WriterId, number: u64) -> Result<Fate, CommitError> {
+        loop {
+            let loaded = self.load().await?;
+            let root = &loaded.root;
+            if root.writers.get(&writer).is_some_and(|state| number < state.next) {
+                return Ok(Fate::Committed);
+            }
+            if is_fenced(root, loaded.root_at, self.windows.forget_writer, writer) {
+                return Ok(Fate::Fenced { root: root.number });
+            }
+            if !loaded.listed.entries.contains_key(&(writer, number)) {
+                return Ok(Fate::Missing);
+            }
+            self.publish(&Fold).await?;
+            let folded = self.load().await?;
+            let state = folded.root.writers.get(&writer);
+            let decided = state.is_some_and(|state| number < state.next || state.fenced);
+            if !decided && folded.root.number == root.number {
+                // A gap or a damaged entry before it holds it back: both are seen in the log.
+                return Ok(Fate::Missing);
+            }
+        }
+    }
+
+    /// Folds the log, if it has anything to fold.
+    pub async fn fold(&self) -> Result<crate::publish::Published, PublishError> {
+        self.publish(&Fold).await
+    }
+}

@@ -1,0 +1,463 @@
+//! The next root while it is made: what is changed is loaded, what is replaced retired.
+//!
+//! Pages are immutable. A changed page is written under a new id, and the old one goes
+//! to the root's list of what it gave up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use siltstone_format::day::Day;
+use siltstone_format::id::{BlockId, ObjectId};
+use siltstone_format::path::ObjectKey;
+use siltstone_format::tenant::Tenant;
+use ulid::Ulid;
+
+use crate::block_entry::BlockEntry;
+use crate::block_page::{BlockPage, MAX_PAGE_BLOCKS, Section};
+use crate::bucket::{Bucket, StoreError};
+use crate::load::Loaded;
+use crate::mark::{self, MAX_PAGE_MARKS, Mark, MarkKind, MarkTarget};
+use crate::message::Damage;
+use crate::planted::{Bug, planted};
+use crate::root::{Retired, Root, TenantRef, WriterState};
+use crate::tenant_page::{GroupRef, PageRef, TenantPage};
+use crate::time::{Clock, Ids, StoreTime, drawn_at};
+use crate::windows::Windows;
+
+/// Why a draft cannot be made or written.
+#[derive(Debug, thiserror::Error)]
+pub enum DraftError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("`{key}` is damaged: {damage}. `siltstone check` says what belongs to it")]
+    Damaged { key: ObjectKey, damage: Damage },
+    /// A newer root gave it up meanwhile: the draft is out of date.
+    #[error("`{key}` is gone")]
+    Gone { key: ObjectKey },
+}
+
+/// The next root, and the pages that it changes.
+pub struct Draft<'a> {
+    bucket: &'a Bucket,
+    clock: &'a dyn Clock,
+    ids: &'a Ids,
+    base: &'a Loaded,
+    next: Root,
+    retired: Retired,
+    tenants: BTreeMap<Tenant, TenantDraft>,
+    changed: bool,
+}
+
+struct TenantDraft {
+    page: TenantPage,
+    cut: Option<Day>,
+    changed: bool,
+    loaded: BTreeMap<ObjectId, LoadedPage>,
+    /// Pages that do not stand in the store yet.
+    fresh: Vec<BlockPage>,
+}
+
+struct LoadedPage {
+    page: BlockPage,
+    changed: bool,
+}
+
+impl<'a> Draft<'a> {
+    /// The successor of what was loaded, with the log folded into it.
+    pub(crate) async fn begin(
+        bucket: &'a Bucket,
+        clock: &'a dyn Clock,
+        ids: &'a Ids,
+        windows: &Windows,
+        base: &'a Loaded,
+        nonce: Ulid,
+    ) -> Result<Draft<'a>, DraftError> {
+        let mut draft = Draft {
+            bucket,
+            clock,
+            ids,
+            base,
+            next: base.root.successor(base.root_at, nonce),
+            retired: Retired::default(),
+            tenants: BTreeMap::new(),
+            changed: false,
+        };
+        draft.fold().await?;
+        draft.forget_writers(windows);
+        Ok(draft)
+    }
+
+    /// Moves the accepted entries' blocks into the inboxes of their tenants.
+    async fn fold(&mut self) -> Result<(), DraftError> {
+        let accepted = &self.base.accepted;
+        self.changed = accepted.writers != self.base.root.writers;
+        self.next.writers.clone_from(&accepted.writers);
+        if planted(Bug::NoHighWater) {
+            let listed = &self.base.listed.entries;
+            self.next.writers.retain(|writer, _| listed.keys().any(|(named, _)| named == writer));
+        }
+        for entry in &accepted.foldable {
+            for block in &entry.blocks {
+                let cut = self.base.root.tenants.get(block.tenant()).and_then(|tenant| tenant.cut);
+                if cut.is_some_and(|cut| block.last_day() < cut) && !planted(Bug::NoCut) {
+                    self.retired.blocks.push(block.id());
+                } else {
+                    self.add(Section::Inbox, block.clone()).await?;
+                }
+            }
+        }
+        for entry in &accepted.refused {
+            self.retired.blocks.extend(entry.blocks.iter().map(BlockEntry::id));
+        }
+        Ok(())
+    }
+
+    /// Drops writers that have been silent for long. Their entries are void from then on,
+    /// by the age of their ids.
+    fn forget_writers(&mut self, windows: &Windows) {
+        let Loaded { root_at, listed, .. } = self.base;
+        let long_ago = root_at.minus(windows.forget_writer);
+        let before = self.next.writers.len();
+        self.next.writers.retain(|writer, state| {
+            state.last_entry >= long_ago
+                || drawn_at(writer.0) >= long_ago
+                || listed.entries.keys().any(|(named, _)| named == writer)
+        });
+        self.changed |= self.next.writers.len() != before;
+    }
+
+    /// The root that this draft replaces.
+    pub fn base(&self) -> &Root {
+        &self.base.root
+    }
+
+    /// When that root landed.
+    pub fn base_at(&self) -> StoreTime {
+        self.base.root_at
+    }
+
+    /// Whether anything differs from the root before.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.changed || !self.retired.is_empty() || self.tenants.values().any(TenantDraft::is_changed)
+    }
+
+    pub(crate) fn root_mut(&mut self) -> &mut Root {
+        self.changed = true;
+        &mut self.next
+    }
+
+    /// What is known of a writer once the log is folded.
+    pub(crate) fn writer_mut(&mut self, writer: siltstone_format::id::WriterId) -> &mut WriterState {
+        self.changed = true;
+        self.next.writers.entry(writer).or_insert_with(WriterState::unknown)
+    }
+
+    pub(crate) fn base_loaded(&self) -> &Loaded {
+        self.base
+    }
+
+    /// Tenants as they are in this draft.
+    pub(crate) fn tenant_names(&self) -> Vec<Tenant> {
+        self.next.tenants.keys().chain(self.tenants.keys()).cloned().collect()
+    }
+
+    async fn tenant(&mut self, tenant: &Tenant) -> Result<&mut TenantDraft, DraftError> {
+        if !self.tenants.contains_key(tenant) {
+            let known = self.next.tenants.get(tenant);
+            let page = match known {
+                Some(known) => read_tenant_page(self.bucket, known.page, tenant).await?,
+                None => TenantPage::new(tenant.clone()),
+            };
+            let cut = known.and_then(|known| known.cut);
+            let draft = TenantDraft { page, cut, changed: false, loaded: BTreeMap::new(), fresh: Vec::new() };
+            self.tenants.insert(tenant.clone(), draft);
+        }
+        // Inserted above if it was not there.
+        self.tenants.get_mut(tenant).ok_or(DraftError::Gone { key: ObjectKey::Root { number: 0 } })
+    }
+
+    /// Blocks of a section.
+    pub async fn blocks(&mut self, tenant: &Tenant, section: Section) -> Result<Vec<BlockEntry>, DraftError> {
+        let bucket = self.bucket;
+        let draft = self.tenant(tenant).await?;
+        draft.load_section(bucket, section).await?;
+        Ok(draft.section_pages(section).flat_map(|page| page.blocks.iter().cloned()).collect())
+    }
+
+    /// Adds a block to a section, on its last page if there is room.
+    pub async fn add(&mut self, section: Section, block: BlockEntry) -> Result<(), DraftError> {
+        let bucket = self.bucket;
+        let tenant = block.tenant().clone();
+        let draft = self.tenant(&tenant).await?;
+        let fresh = draft.fresh.iter_mut().rev().find(|page| page.section == section);
+        if let Some(page) = fresh.filter(|page| page.blocks.len() < MAX_PAGE_BLOCKS) {
+            page.blocks.push(block);
+            return Ok(());
+        }
+        let last = draft.page.pages.iter().rev().find(|page| page.section == section);
+        if let Some(last) = last.filter(|page| (page.blocks as usize) < MAX_PAGE_BLOCKS) {
+            let id = last.id;
+            match draft.load_page(bucket, id, section).await {
+                Ok(()) => {}
+                // The flush goes to a page of its own: a damaged one must not stop the rest.
+                Err(DraftError::Damaged { .. }) => return draft.add_fresh(section, block),
+                Err(error) => return Err(error),
+            }
+            if let Some(loaded) =
+                draft.loaded.get_mut(&id).filter(|one| one.page.blocks.len() < MAX_PAGE_BLOCKS)
+            {
+                loaded.page.blocks.push(block);
+                loaded.changed = true;
+                return Ok(());
+            }
+        }
+        draft.add_fresh(section, block)
+    }
+
+    /// Takes blocks out of a section and gives them up. False, and nothing is changed, if
+    /// one of them is not there.
+    pub async fn retire_blocks(
+        &mut self,
+        tenant: &Tenant,
+        section: Section,
+        blocks: &[BlockId],
+    ) -> Result<bool, DraftError> {
+        let bucket = self.bucket;
+        let draft = self.tenant(tenant).await?;
+        draft.load_section(bucket, section).await?;
+        let there = |id: &BlockId| {
+            draft.section_pages(section).any(|page| page.blocks.iter().any(|block| block.id() == *id))
+        };
+        if !blocks.iter().all(there) {
+            return Ok(false);
+        }
+        let goes = |block: &BlockEntry| blocks.contains(&block.id());
+        for loaded in draft.loaded.values_mut().filter(|loaded| loaded.page.section == section) {
+            let before = loaded.page.blocks.len();
+            loaded.page.blocks.retain(|block| !goes(block));
+            loaded.changed |= loaded.page.blocks.len() != before;
+        }
+        for page in draft.fresh.iter_mut().filter(|page| page.section == section) {
+            page.blocks.retain(|block| !goes(block));
+        }
+        self.retired.blocks.extend_from_slice(blocks);
+        Ok(true)
+    }
+
+    /// Replaces a tenant's filter groups.
+    pub async fn set_groups(&mut self, tenant: &Tenant, groups: Vec<GroupRef>) -> Result<(), DraftError> {
+        let draft = self.tenant(tenant).await?;
+        let gone: Vec<ObjectId> = draft
+            .page
+            .groups
+            .iter()
+            .map(|group| group.id)
+            .filter(|id| groups.iter().all(|group| group.id != *id))
+            .collect();
+        draft.page.groups = groups;
+        draft.changed = true;
+        self.retired.groups.extend(gone);
+        Ok(())
+    }
+
+    /// The tenant's page as it is in this draft, its pages of blocks as they were.
+    pub async fn tenant_page(&mut self, tenant: &Tenant) -> Result<&TenantPage, DraftError> {
+        Ok(&self.tenant(tenant).await?.page)
+    }
+
+    /// Adds a mark and says its number.
+    pub async fn mark(
+        &mut self,
+        tenant: &Tenant,
+        kind: MarkKind,
+        target: MarkTarget,
+    ) -> Result<u64, DraftError> {
+        let number = self.next.mark_number + 1;
+        let draft = self.tenant(tenant).await?;
+        draft.page.marks.push(Mark::new(number, kind, target));
+        draft.changed = true;
+        self.root_mut().mark_number = number;
+        Ok(number)
+    }
+
+    /// Drops marks from the tenant's page.
+    pub(crate) async fn retain_marks(
+        &mut self,
+        tenant: &Tenant,
+        keep: impl Fn(&Mark) -> bool,
+    ) -> Result<(), DraftError> {
+        let draft = self.tenant(tenant).await?;
+        let before = draft.page.marks.len();
+        draft.page.marks.retain(keep);
+        draft.changed |= draft.page.marks.len() != before;
+        Ok(())
+    }
+
+    /// Gives up the days before this one: blocks that end before it go.
+    pub async fn cut(&mut self, tenant: &Tenant, cut: Day) -> Result<(), DraftError> {
+        let sections: Vec<Section> = {
+            let draft = self.tenant(tenant).await?;
+            draft.cut = draft.cut.max(Some(cut));
+            draft.changed = true;
+            let all = draft.page.pages.iter().map(|page| page.section);
+            let mut all: Vec<Section> = all.chain(draft.fresh.iter().map(|page| page.section)).collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        for section in sections {
+            if matches!(section, Section::Day(day) if day >= cut) {
+                continue;
+            }
+            let all = self.blocks(tenant, section).await?;
+            let ended = all.iter().filter(|block| match section {
+                Section::Day(_) => true,
+                Section::Inbox => block.last_day() < cut,
+            });
+            let ended: Vec<BlockId> = ended.map(BlockEntry::id).collect();
+            self.retire_blocks(tenant, section, &ended).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops what was swept from the list of what was given up.
+    pub(crate) fn forget_retired(&mut self, swept: &[Retired]) {
+        let before = self.next.retired.len();
+        self.next.retired.retain(|retired| !swept.contains(retired));
+        self.changed |= self.next.retired.len() != before;
+    }
+
+    /// Writes the changed pages, and gives the root that refers to them.
+    pub(crate) async fn write(mut self) -> Result<Root, DraftError> {
+        for (tenant, draft) in std::mem::take(&mut self.tenants) {
+            if draft.is_changed() {
+                self.write_tenant(tenant, draft).await?;
+            }
+        }
+        if !self.retired.is_empty() {
+            self.next.retired.push(std::mem::take(&mut self.retired));
+        }
+        Ok(self.next)
+    }
+
+    async fn write_tenant(&mut self, tenant: Tenant, mut draft: TenantDraft) -> Result<(), DraftError> {
+        let mut pages = Vec::with_capacity(draft.page.pages.len() + draft.fresh.len());
+        for known in std::mem::take(&mut draft.page.pages) {
+            match draft.loaded.remove(&known.id) {
+                Some(loaded) if loaded.changed => {
+                    self.retired.pages.push(known.id);
+                    pages.extend(self.write_page(&loaded.page, Some(&known)).await?);
+                }
+                _ => pages.push(known),
+            }
+        }
+        for page in &draft.fresh {
+            pages.extend(self.write_page(page, None).await?);
+        }
+        draft.page.pages = pages;
+        self.spill_marks(&mut draft.page).await?;
+
+        let before = self.next.tenants.remove(&tenant);
+        self.retired.pages.extend(before.as_ref().map(|before| before.page));
+        let id = ObjectId(self.ids.next(self.clock));
+        self.bucket.put(&ObjectKey::Page(id), draft.page.encode()).await?;
+        let mut entry = TenantRef::new(id, before.as_ref());
+        entry.cut = draft.cut;
+        for page in &draft.page.pages {
+            entry.blocks += page.blocks;
+            entry.rows += page.rows;
+            entry.bytes += page.bytes;
+            entry.inbox_blocks += if page.section == Section::Inbox { page.blocks } else { 0 };
+        }
+        self.next.tenants.insert(tenant, entry);
+        Ok(())
+    }
+
+    /// Writes a page unless it is empty.
+    async fn write_page(
+        &self,
+        page: &BlockPage,
+        before: Option<&PageRef>,
+    ) -> Result<Option<PageRef>, DraftError> {
+        if page.blocks.is_empty() {
+            return Ok(None);
+        }
+        let id = ObjectId(self.ids.next(self.clock));
+        self.bucket.put(&ObjectKey::Page(id), page.encode()).await?;
+        Ok(Some(PageRef::of(id, page, before)))
+    }
+
+    /// Moves the oldest marks to a page of their own when there are many.
+    async fn spill_marks(&self, page: &mut TenantPage) -> Result<(), DraftError> {
+        while page.marks.len() > MAX_PAGE_MARKS {
+            let oldest: Vec<Mark> = page.marks.drain(..MAX_PAGE_MARKS).collect();
+            let id = ObjectId(self.ids.next(self.clock));
+            self.bucket.put(&ObjectKey::Page(id), mark::encode_page(&oldest)).await?;
+            page.mark_pages.push(id);
+        }
+        Ok(())
+    }
+}
+
+impl TenantDraft {
+    fn is_changed(&self) -> bool {
+        self.changed || !self.fresh.is_empty() || self.loaded.values().any(|loaded| loaded.changed)
+    }
+
+    fn add_fresh(&mut self, section: Section, block: BlockEntry) -> Result<(), DraftError> {
+        let mut page = BlockPage::new(self.page.tenant.clone(), section);
+        page.blocks.push(block);
+        self.fresh.push(page);
+        Ok(())
+    }
+
+    async fn load_page(&mut self, bucket: &Bucket, id: ObjectId, section: Section) -> Result<(), DraftError> {
+        if !self.loaded.contains_key(&id) {
+            let page = read_block_page(bucket, id, &self.page.tenant, section).await?;
+            self.loaded.insert(id, LoadedPage { page, changed: false });
+        }
+        Ok(())
+    }
+
+    async fn load_section(&mut self, bucket: &Bucket, section: Section) -> Result<(), DraftError> {
+        let ids: Vec<ObjectId> =
+            self.page.pages.iter().filter(|page| page.section == section).map(|page| page.id).collect();
+        for id in ids {
+            self.load_page(bucket, id, section).await?;
+        }
+        Ok(())
+    }
+
+    fn section_pages(&self, section: Section) -> impl Iterator<Item = &BlockPage> {
+        let loaded = self.loaded.values().map(|loaded| &loaded.page);
+        loaded.chain(&self.fresh).filter(move |page| page.section == section)
+    }
+}
+
+pub(crate) async fn read_tenant_page(
+    bucket: &Bucket,
+    id: ObjectId,
+    tenant: &Tenant,
+) -> Result<TenantPage, DraftError> {
+    let key = ObjectKey::Page(id);
+    let object = bucket.get(&key).await?.ok_or(DraftError::Gone { key: key.clone() })?;
+    TenantPage::decode(&object, tenant).map_err(|damage| DraftError::Damaged { key, damage })
+}
+
+pub(crate) async fn read_block_page(
+    bucket: &Bucket,
+    id: ObjectId,
+    tenant: &Tenant,
+    section: Section,
+) -> Result<BlockPage, DraftError> {
+    let key = ObjectKey::Page(id);
+    let object = bucket.get(&key).await?.ok_or(DraftError::Gone { key: key.clone() })?;
+    BlockPage::decode(&object, tenant, section).map_err(|damage| DraftError::Damaged { key, damage })
+}
+
+/// Marks of a page of older ones.
+pub(crate) async fn read_mark_page(bucket: &Bucket, id: ObjectId) -> Result<Arc<Vec<Mark>>, DraftError> {
+    let key = ObjectKey::Page(id);
+    let object = bucket.get(&key).await?.ok_or(DraftError::Gone { key: key.clone() })?;
+    mark::decode_page(&object).map(Arc::new).map_err(|damage| DraftError::Damaged { key, damage })
+}

@@ -1,0 +1,52 @@
+//! Which blocks exist. The bucket is the only state: no database, no lock, no leader.
+//!
+//! Writers commit flushes as log entries, and whoever publishes folds the log into the
+//! next root; readers take the newest root and the entries that it has not folded. The
+//! protocol with its proofs is `docs/catalog.md`.
+//!
+//! This crate decides what is part of the data, and nothing else: it looks into no
+//! span, runs no task of its own, and sends nothing unless it is asked.
+
+// How objects are written.
+pub mod message;
+// What is written: a log entry, the root, a tenant's page, pages of blocks and marks.
+pub mod block_entry;
+pub mod block_page;
+pub mod log_entry;
+pub mod mark;
+pub mod root;
+pub mod tenant_page;
+
+// Time and the windows that depend on it.
+pub mod time;
+pub mod windows;
+
+// The store as the catalog sees it, and one look at it.
+pub mod bucket;
+mod listing;
+mod load;
+// Which log entries count.
+pub mod accept;
+
+// A writer's side: commit a flush, and find out what became of one.
+pub mod commit;
+// A reader's side.
+pub mod snapshot;
+// Changing the catalog: draft a root, publish it.
+pub mod change;
+mod draft;
+pub mod publish;
+// Deleting what nobody needs.
+pub mod sweep;
+
+// Everything above in one value.
+mod catalog;
+// Repairs that tests can switch off.
+mod planted;
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod test_blocks;
+
+pub use catalog::{Catalog, CatalogConfig};

@@ -1,0 +1,178 @@
+//! The newest root with what the log adds to it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use siltstone_format::path::ObjectKey;
+
+use crate::accept::{Accepted, EntryName, Found, accept, candidates};
+use crate::bucket::{Bucket, Listing, StoreError};
+use crate::listing::Listed;
+use crate::log_entry::LogEntry;
+use crate::message::Damage;
+use crate::planted::{Bug, planted};
+use crate::root::Root;
+use crate::time::{Clock, StoreTime};
+use crate::windows::Windows;
+
+/// Entries that are fetched at the same time.
+const PARALLEL_GETS: usize = 32;
+/// A root or an entry may vanish between listing and reading; this often in a row it
+/// does not unless something is wrong.
+const MOST_TRIES: usize = 16;
+
+/// Why the catalog cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("there is no catalog here yet: `cat/root` is empty")]
+    Empty,
+    #[error(
+        "root {number} is damaged ({damage}), and no older root is left: rebuild the catalog from the blocks"
+    )]
+    Damaged { number: u64, damage: Damage },
+    #[error(
+        "root and log changed under every one of {MOST_TRIES} attempts to read them: \
+         is a sweeper with other windows at work, or a store that is slower than they allow?"
+    )]
+    Unsteady,
+}
+
+/// The catalog as one look found it.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) root: Arc<Root>,
+    /// When the root landed.
+    pub(crate) root_at: StoreTime,
+    pub(crate) accepted: Accepted,
+    pub(crate) listed: Listed,
+    /// The newest root cannot be read, and this is an older one: nothing may be written.
+    pub(crate) damaged_root: Option<(u64, Damage)>,
+}
+
+impl Loaded {
+    /// Whether entries stay behind in the log when all that may be folded is.
+    pub(crate) fn leaves_entries(&self, forget: Duration) -> bool {
+        self.listed.entries.keys().any(|(writer, number)| {
+            let state = self.accepted.writers.get(writer);
+            let void = state.is_some_and(|state| state.fenced)
+                || crate::accept::is_fenced(&self.root, self.root_at, forget, *writer);
+            !void && state.is_none_or(|state| *number >= state.next)
+        })
+    }
+}
+
+/// What was read before and cannot have changed.
+#[derive(Default)]
+pub(crate) struct LoadCache {
+    root: Mutex<Option<Arc<Root>>>,
+    entries: Mutex<HashMap<EntryName, Arc<LogEntry>>>,
+}
+
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) async fn load(
+    bucket: &Bucket,
+    clock: &dyn Clock,
+    windows: &Windows,
+    cache: &LoadCache,
+) -> Result<Loaded, LoadError> {
+    for _ in 0..MOST_TRIES {
+        let listed = Listed::now(bucket, clock).await?;
+        let together = bucket.listing == Listing::Together;
+        if together && listed.took > windows.longest_listing() && !planted(Bug::NoListingBound) {
+            continue;
+        }
+        if listed.roots.is_empty() {
+            return Err(LoadError::Empty);
+        }
+        let Some((root, root_at, damaged_root)) = newest_root(bucket, &listed.roots, cache).await? else {
+            continue;
+        };
+        let names = candidates(&root, root_at, windows.forget_writer, &listed.entries);
+        let Some(found) = entries(bucket, &names, &listed.entries, cache).await? else { continue };
+        let accepted = accept(&root, &found);
+        return Ok(Loaded { root, root_at, accepted, listed, damaged_root });
+    }
+    Err(LoadError::Unsteady)
+}
+
+type NewestRoot = (Arc<Root>, StoreTime, Option<(u64, Damage)>);
+
+/// The newest root that can be read, and the newest one if it is another. None: one
+/// vanished meanwhile.
+async fn newest_root(
+    bucket: &Bucket,
+    roots: &BTreeMap<u64, StoreTime>,
+    cache: &LoadCache,
+) -> Result<Option<NewestRoot>, LoadError> {
+    let mut damaged = None;
+    for (number, landed) in roots.iter().rev() {
+        let known = held(&cache.root).clone().filter(|root| root.number == *number);
+        let root = match known {
+            Some(root) => Ok(root),
+            None => match bucket.get(&ObjectKey::Root { number: *number }).await? {
+                Some(object) => Root::decode(&object, *number).map(Arc::new),
+                None => return Ok(None),
+            },
+        };
+        match root {
+            Ok(root) => {
+                *held(&cache.root) = Some(Arc::clone(&root));
+                return Ok(Some((root, *landed, damaged)));
+            }
+            Err(damage) => damaged = damaged.or(Some((*number, damage))),
+        }
+    }
+    match damaged {
+        Some((number, damage)) => Err(LoadError::Damaged { number, damage }),
+        None => Err(LoadError::Empty),
+    }
+}
+
+/// The entries of these names. None: one vanished meanwhile.
+async fn entries(
+    bucket: &Bucket,
+    names: &[EntryName],
+    listed: &BTreeMap<EntryName, StoreTime>,
+    cache: &LoadCache,
+) -> Result<Option<Vec<Found>>, LoadError> {
+    let mut known = std::mem::take(&mut *held(&cache.entries));
+    known.retain(|name, _| names.binary_search(name).is_ok());
+    let missing: Vec<EntryName> = names.iter().filter(|name| !known.contains_key(name)).copied().collect();
+    let mut fetched = stream::iter(missing)
+        .map(|name| async move {
+            (name, bucket.get(&ObjectKey::LogEntry { writer: name.0, number: name.1 }).await)
+        })
+        .buffer_unordered(PARALLEL_GETS);
+    let mut damaged = HashMap::new();
+    let mut vanished = false;
+    while let Some((name, object)) = fetched.next().await {
+        match object? {
+            None => vanished = true,
+            Some(object) => match LogEntry::decode(&object, name.0, name.1) {
+                Ok(entry) => {
+                    known.insert(name, Arc::new(entry));
+                }
+                Err(damage) => {
+                    damaged.insert(name, damage);
+                }
+            },
+        }
+    }
+    let found = names.iter().filter_map(|name| {
+        let content = match known.get(name) {
+            Some(entry) => Ok(Arc::clone(entry)),
+            None => Err(damaged.remove(name)?),
+        };
+        Some(Found { name: *name, landed: listed.get(name).copied().unwrap_or_default(), content })
+    });
+    let found: Vec<Found> = found.collect();
+    *held(&cache.entries) = known;
+    Ok((!vanished).then_some(found))
+}

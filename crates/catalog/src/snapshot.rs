@@ -1,0 +1,309 @@
+//! A reader's side: the newest root and the entries that it has not folded.
+//!
+//! A reader asks the ingesters first and takes a snapshot that covers their answers
+//! then; so a span that leaves an ingester's memory meanwhile is found in the store.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use siltstone_format::id::{ObjectId, WriterId};
+use siltstone_format::path::ObjectKey;
+use siltstone_format::tenant::Tenant;
+
+use crate::accept::{DamagedEntry, is_fenced};
+use crate::block_entry::BlockEntry;
+use crate::block_page::BlockPage;
+use crate::bucket::{Bucket, StoreError};
+use crate::catalog::Catalog;
+use crate::draft::{DraftError, read_block_page, read_mark_page, read_tenant_page};
+use crate::load::{LoadError, Loaded};
+use crate::log_entry::LogEntry;
+use crate::mark::Mark;
+use crate::message::Damage;
+use crate::planted::{Bug, planted};
+use crate::root::Root;
+use crate::tenant_page::{PageRef, TenantPage};
+use crate::time::StoreTime;
+use crate::windows::Windows;
+
+/// What ingesters said of themselves: a snapshot must know at least as much.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cover {
+    /// Of each writer, the number behind its last committed flush.
+    pub committed: BTreeMap<WriterId, u64>,
+    /// A root that fenced one of their writers.
+    pub min_root: u64,
+    /// Ask the store whatever is known: an ingester has vanished since.
+    pub fresh: bool,
+}
+
+/// The catalog as a reader uses it. It is good until [`Snapshot::expires`].
+#[derive(Debug)]
+pub struct Snapshot {
+    pub root: Arc<Root>,
+    root_at: StoreTime,
+    /// Flushes that no root has folded.
+    pub entries: Vec<Arc<LogEntry>>,
+    /// Of each writer, the number behind the last flush that is seen.
+    seen: BTreeMap<WriterId, u64>,
+    /// Log entries that cannot be read: every answer is partial, and says so.
+    pub damaged: Vec<DamagedEntry>,
+    /// The newest root cannot be read: this is an older one.
+    pub damaged_root: Option<(u64, Damage)>,
+    /// Before the store was asked.
+    began: Duration,
+    windows: Windows,
+}
+
+/// What a tenant has in some time range.
+#[derive(Clone, Debug, Default)]
+pub struct TenantBlocks {
+    pub blocks: Vec<BlockEntry>,
+    /// Every mark that may hide one of their rows, or archive one of their traces.
+    pub marks: Vec<Mark>,
+    /// Parts that cannot be read: an answer from the rest is partial.
+    pub missing: Vec<Missing>,
+}
+
+/// A part of the catalog that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    pub key: ObjectKey,
+    pub why: Damage,
+}
+
+/// Why a snapshot, or what it refers to, is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the catalog does not know yet what an ingester has committed: {0}")]
+    NotCovered(String),
+    /// Before it expires that is a broken promise, and an error; after it, take a new one.
+    #[error("`{key}` is gone although the snapshot refers to it")]
+    Gone { key: ObjectKey },
+}
+
+/// Pages that were read: they never change.
+#[derive(Default)]
+pub(crate) struct PageCache {
+    pages: Mutex<Pages>,
+}
+
+#[derive(Default)]
+struct Pages {
+    tenants: HashMap<ObjectId, Arc<TenantPage>>,
+    blocks: HashMap<ObjectId, Arc<BlockPage>>,
+    marks: HashMap<ObjectId, Arc<Vec<Mark>>>,
+}
+
+/// Most pages of a kind that are kept; beyond it all are dropped and read anew.
+const MOST_CACHED_PAGES: usize = 4096;
+const PARALLEL_GETS: usize = 32;
+
+impl Catalog {
+    /// A snapshot that is not older than the bound and covers what ingesters said. Many
+    /// who ask at once share one request; nobody who asks, no request.
+    pub async fn snapshot(&self, cover: &Cover) -> Result<Arc<Snapshot>, SnapshotError> {
+        let asked = self.clock.elapsed();
+        if let Some(known) = self.newest.lock().await.as_ref()
+            && self.is_good(known, asked, cover)
+        {
+            return Ok(Arc::clone(known));
+        }
+        let mut newest = self.newest.lock().await;
+        if let Some(known) = newest.as_ref()
+            && (self.is_good(known, asked, cover) || (known.began >= asked && known.covers(cover)))
+        {
+            return Ok(Arc::clone(known));
+        }
+        let snapshot = Arc::new(Snapshot::new(self.load().await?, self.windows));
+        *newest = Some(Arc::clone(&snapshot));
+        match snapshot.covers(cover) {
+            true => Ok(snapshot),
+            false => Err(SnapshotError::NotCovered(format!("{cover:?}"))),
+        }
+    }
+
+    fn is_good(&self, known: &Snapshot, asked: Duration, cover: &Cover) -> bool {
+        let young = asked.saturating_sub(known.began) <= self.windows.snapshot_age;
+        young && !cover.fresh && (known.covers(cover) || planted(Bug::NoCover))
+    }
+
+    /// The tenant's blocks that may have spans in a range of time.
+    pub async fn blocks(
+        &self,
+        snapshot: &Snapshot,
+        tenant: &Tenant,
+        from_unix_nano: u64,
+        to_unix_nano: u64,
+    ) -> Result<TenantBlocks, SnapshotError> {
+        let mut found = TenantBlocks::default();
+        let cut = snapshot.root.tenants.get(tenant).and_then(|tenant| tenant.cut);
+        if let Some(known) = snapshot.root.tenants.get(tenant) {
+            match self.pages.tenant(&self.bucket, known.page, tenant).await {
+                Ok(page) => self.add_pages(&page, from_unix_nano, to_unix_nano, &mut found).await?,
+                Err(error) => found.missing.push(missing(error)?),
+            }
+        }
+        let flushed = snapshot.entries.iter().flat_map(|entry| &entry.blocks);
+        let wanted = flushed.filter(|block| {
+            let spans = &block.summary.spans;
+            let end = spans.max_end_unix_nano.max(spans.max_start_unix_nano);
+            block.tenant() == tenant
+                && spans.min_start_unix_nano <= to_unix_nano
+                && from_unix_nano <= end
+                && cut.is_none_or(|cut| block.last_day() >= cut || planted(Bug::NoCut))
+        });
+        found.blocks.extend(wanted.cloned());
+        Ok(found)
+    }
+
+    async fn add_pages(
+        &self,
+        page: &TenantPage,
+        from_unix_nano: u64,
+        to_unix_nano: u64,
+        found: &mut TenantBlocks,
+    ) -> Result<(), SnapshotError> {
+        let wanted = page.pages.iter().filter(|page| page.overlaps(from_unix_nano, to_unix_nano));
+        let mut read = stream::iter(wanted)
+            .map(|wanted| self.pages.blocks(&self.bucket, wanted, &page.tenant))
+            .buffered(PARALLEL_GETS);
+        while let Some(blocks) = read.next().await {
+            match blocks {
+                Ok(blocks) => {
+                    let in_time = blocks.blocks.iter().filter(|block| {
+                        let spans = &block.summary.spans;
+                        let end = spans.max_end_unix_nano.max(spans.max_start_unix_nano);
+                        spans.min_start_unix_nano <= to_unix_nano && from_unix_nano <= end
+                    });
+                    found.blocks.extend(in_time.cloned());
+                }
+                Err(error) => found.missing.push(missing(error)?),
+            }
+        }
+        let older: Vec<Arc<Vec<Mark>>> = stream::iter(&page.mark_pages)
+            .map(|id| self.pages.marks(&self.bucket, *id))
+            .buffered(PARALLEL_GETS)
+            .try_collect()
+            .await
+            // Without its marks, what is deleted would be shown: that is no partial answer.
+            .map_err(hard)?;
+        found.marks.extend(older.iter().flat_map(|marks| marks.iter()).chain(&page.marks).cloned());
+        Ok(())
+    }
+}
+
+impl Snapshot {
+    fn new(loaded: Loaded, windows: Windows) -> Self {
+        Self {
+            root: loaded.root,
+            root_at: loaded.root_at,
+            entries: loaded.accepted.visible,
+            seen: loaded.accepted.seen,
+            damaged: loaded.accepted.damaged,
+            damaged_root: loaded.damaged_root,
+            began: loaded.listed.began,
+            windows,
+        }
+    }
+
+    /// Until then ([`crate::time::Clock::elapsed`]) all that it refers to can be read.
+    pub fn expires(&self) -> Duration {
+        self.began + self.windows.query
+    }
+
+    /// Whether it knows all that ingesters have committed.
+    pub fn covers(&self, cover: &Cover) -> bool {
+        let seen = |writer: &WriterId| self.seen.get(writer).copied().unwrap_or(0);
+        self.root.number >= cover.min_root
+            && cover.committed.iter().all(|(writer, next)| seen(writer) >= *next || self.is_void(*writer))
+    }
+
+    /// Whether a live segment (w, n) is in the snapshot, so that it must be dropped from
+    /// the live answer.
+    pub fn holds(&self, writer: WriterId, number: u64) -> bool {
+        let damaged = |entry: &DamagedEntry| (entry.writer, entry.number) == (writer, number);
+        self.seen.get(&writer).is_some_and(|next| number < *next) && !self.damaged.iter().any(damaged)
+    }
+
+    /// Whether a live segment bears the name of a fenced writer: its ingester is about to
+    /// commit it under another, and must be asked again.
+    pub fn is_stale(&self, writer: WriterId, number: u64) -> bool {
+        self.is_void(writer) && !self.holds(writer, number)
+    }
+
+    fn is_void(&self, writer: WriterId) -> bool {
+        is_fenced(&self.root, self.root_at, self.windows.forget_writer, writer)
+    }
+}
+
+impl PageCache {
+    async fn tenant(
+        &self,
+        bucket: &Bucket,
+        id: ObjectId,
+        tenant: &Tenant,
+    ) -> Result<Arc<TenantPage>, DraftError> {
+        if let Some(known) = self.held().tenants.get(&id) {
+            return Ok(Arc::clone(known));
+        }
+        let page = Arc::new(read_tenant_page(bucket, id, tenant).await?);
+        keep(&mut self.held().tenants, id, &page);
+        Ok(page)
+    }
+
+    async fn blocks(
+        &self,
+        bucket: &Bucket,
+        page: &PageRef,
+        tenant: &Tenant,
+    ) -> Result<Arc<BlockPage>, DraftError> {
+        if let Some(known) = self.held().blocks.get(&page.id) {
+            return Ok(Arc::clone(known));
+        }
+        let read = Arc::new(read_block_page(bucket, page.id, tenant, page.section).await?);
+        keep(&mut self.held().blocks, page.id, &read);
+        Ok(read)
+    }
+
+    async fn marks(&self, bucket: &Bucket, id: ObjectId) -> Result<Arc<Vec<Mark>>, DraftError> {
+        if let Some(known) = self.held().marks.get(&id) {
+            return Ok(Arc::clone(known));
+        }
+        let marks = read_mark_page(bucket, id).await?;
+        keep(&mut self.held().marks, id, &marks);
+        Ok(marks)
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn keep<T>(pages: &mut HashMap<ObjectId, Arc<T>>, id: ObjectId, page: &Arc<T>) {
+    if pages.len() >= MOST_CACHED_PAGES {
+        pages.clear();
+    }
+    pages.insert(id, Arc::clone(page));
+}
+
+/// A damaged page makes an answer partial; a page that is gone does not.
+fn missing(error: DraftError) -> Result<Missing, SnapshotError> {
+    match error {
+        DraftError::Damaged { key, damage } => Ok(Missing { key, why: damage }),
+        error => Err(hard(error)),
+    }
+}
+
+fn hard(error: DraftError) -> SnapshotError {
+    match error {
+        DraftError::Store(error) => SnapshotError::Store(error),
+        DraftError::Damaged { key, .. } | DraftError::Gone { key } => SnapshotError::Gone { key },
+    }
+}

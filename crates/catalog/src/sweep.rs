@@ -1,0 +1,247 @@
+//! Deleting what nobody needs. All rules are monotone: what may be deleted once may be
+//! deleted for ever, so a sweeper that was paused for a day does no harm.
+//!
+//! | object | rule |
+//! |---|---|
+//! | retired block, page, group | retired for longer than the read grace |
+//! | block, page, group that nobody refers to | named before a floor that is older than the read grace |
+//! | log entry | folded, or of a fenced writer, in a root that every reader has seen |
+//! | root | older than that root |
+
+use std::collections::BTreeSet;
+
+use futures::TryStreamExt;
+use object_store::path::Path;
+use siltstone_format::id::{BlockId, ObjectId};
+use siltstone_format::path::ObjectKey;
+use ulid::Ulid;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::accept::is_fenced;
+use crate::bucket::{Listing, StoreError, failed};
+use crate::catalog::Catalog;
+use crate::draft::{Draft, DraftError, read_block_page, read_tenant_page};
+use crate::load::{LoadError, Loaded};
+use crate::planted::{Bug, planted};
+use crate::publish::{Change, ChangeError, PublishError};
+use crate::root::{Retired, Root};
+use crate::time::{StoreTime, drawn_at};
+
+/// What a sweep deleted, or would delete.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub retired: Vec<ObjectKey>,
+    pub orphans: Vec<ObjectKey>,
+    pub log_entries: Vec<ObjectKey>,
+    pub roots: Vec<ObjectKey>,
+}
+
+/// Why a sweep stopped. What it deleted was right to delete; another sweep goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("what the catalog refers to cannot be read, so no orphan can be told from it: {0}")]
+    Draft(#[from] DraftError),
+    #[error(
+        "root {number} is damaged: nothing is swept until the catalog is whole again (`siltstone check`)"
+    )]
+    DamagedRoot { number: u64 },
+    #[error("the root could not be told what was swept: {0}")]
+    Publish(#[from] PublishError),
+}
+
+/// Whether to delete, or only to say what would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweepMode {
+    Delete,
+    DryRun,
+}
+
+impl Swept {
+    fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.retired.iter().chain(&self.orphans).chain(&self.log_entries).chain(&self.roots)
+    }
+}
+
+impl Catalog {
+    /// Deletes what may be deleted now, and publishes what the next sweep builds on.
+    pub async fn sweep(&self, mode: SweepMode) -> Result<Swept, SweepError> {
+        let loaded = self.load().await?;
+        if let Some((number, _)) = loaded.damaged_root {
+            return Err(SweepError::DamagedRoot { number });
+        }
+        let (root, now) = (&loaded.root, loaded.root_at);
+        let gone: Vec<Retired> =
+            root.retired.iter().filter(|retired| self.is_past_grace(retired, now)).cloned().collect();
+        let sweepable = self.sweepable_floor(root, now);
+        let mut swept =
+            Swept { retired: gone.iter().flat_map(keys_of_retired).collect(), ..Swept::default() };
+        swept.orphans = self.orphans(root, sweepable, now).await?;
+        self.old_log_and_roots(&loaded, &mut swept).await?;
+        if mode == SweepMode::DryRun {
+            return Ok(swept);
+        }
+        for key in swept.keys() {
+            self.bucket.delete(key).await?;
+        }
+        let seen_before = now;
+        let done = AfterSweep { gone, swept: sweepable, seen_before, windows: self.windows };
+        self.publish(&done).await?;
+        Ok(swept)
+    }
+
+    fn is_past_grace(&self, retired: &Retired, now: StoreTime) -> bool {
+        let age_is_enough = retired.at.is_some_and(|at| at.plus(self.windows.read_grace) <= now);
+        let named_long_ago = |id: Ulid| drawn_at(id).plus(self.windows.read_grace) <= now;
+        age_is_enough
+            || (planted(Bug::RetiredByAge) && retired.blocks.iter().all(|block| named_long_ago(block.0)))
+    }
+
+    /// Objects named before this time and not referred to belong to nobody.
+    fn sweepable_floor(&self, root: &Root, now: StoreTime) -> StoreTime {
+        if planted(Bug::OrphansAtOnce) {
+            return root.floor;
+        }
+        if planted(Bug::NoFence) {
+            return now.minus(self.windows.orphan_grace);
+        }
+        let old_enough =
+            |at: &Option<StoreTime>| at.is_some_and(|at| at.plus(self.windows.read_grace) <= now);
+        let floors = root.floors.iter().filter(|(_, at)| old_enough(at)).map(|(floor, _)| *floor);
+        floors.max().unwrap_or_default()
+    }
+
+    /// Objects named between the last sweep's floor and this one's to which nothing refers.
+    async fn orphans(
+        &self,
+        root: &Root,
+        floor: StoreTime,
+        now: StoreTime,
+    ) -> Result<Vec<ObjectKey>, SweepError> {
+        if floor <= root.swept {
+            return Ok(Vec::new());
+        }
+        let referred = self.referred(root).await?;
+        let mut orphans = Vec::new();
+        for prefix in ["blk", "man", "flt"] {
+            let start = Path::from(format!("{prefix}/{}", Ulid::from_parts(root.swept.0, 0)));
+            let end = format!("{prefix}/{}", Ulid::from_parts(floor.0, 0));
+            let mut objects = self.bucket.objects().list_with_offset(Some(&Path::from(prefix)), &start);
+            while let Some(meta) = objects.try_next().await.map_err(|error| failed("list", &prefix, error))? {
+                if meta.location.as_ref() >= end.as_str() {
+                    if self.bucket.listing == Listing::Together {
+                        break;
+                    }
+                    continue;
+                }
+                let Ok(key) = meta.location.as_ref().parse::<ObjectKey>() else { continue };
+                if !referred.contains(&key) && StoreTime::of(&meta) < now {
+                    orphans.push(key);
+                }
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// All that the root refers to, and what it gave up and still lists.
+    async fn referred(&self, root: &Root) -> Result<BTreeSet<ObjectKey>, DraftError> {
+        let mut referred: BTreeSet<ObjectKey> = root.retired.iter().flat_map(keys_of_retired).collect();
+        for (tenant, known) in &root.tenants {
+            referred.insert(ObjectKey::Page(known.page));
+            let page = read_tenant_page(&self.bucket, known.page, tenant).await?;
+            referred.extend(page.groups.iter().map(|group| ObjectKey::FilterGroup(group.id)));
+            referred.extend(page.mark_pages.iter().map(|id| ObjectKey::Page(*id)));
+            for blocks in &page.pages {
+                referred.insert(ObjectKey::Page(blocks.id));
+                let blocks = read_block_page(&self.bucket, blocks.id, tenant, blocks.section).await?;
+                referred.extend(blocks.blocks.iter().flat_map(|block| keys_of_block(block.id())));
+            }
+        }
+        Ok(referred)
+    }
+
+    /// Log entries and roots that no reader can need: where one listing brings both, those
+    /// of a root that has been there for the grace period.
+    async fn old_log_and_roots(&self, loaded: &Loaded, swept: &mut Swept) -> Result<(), SweepError> {
+        let (listed, now) = (&loaded.listed, loaded.root_at);
+        let seen_by_all = match self.bucket.listing {
+            Listing::Together if !planted(Bug::NoLogGrace) => {
+                let aged = listed.roots.iter().filter(|(_, at)| at.plus(self.windows.log_grace) <= now);
+                let Some(number) = aged.map(|(number, _)| *number).max() else { return Ok(()) };
+                let object = self.bucket.get(&ObjectKey::Root { number }).await?;
+                match object.map(|object| Root::decode(&object, number)) {
+                    Some(Ok(root)) => root,
+                    // Gone or damaged: the next sweep finds another.
+                    _ => return Ok(()),
+                }
+            }
+            _ => (*loaded.root).clone(),
+        };
+        let forget = self.windows.forget_writer;
+        for (writer, number) in listed.entries.keys() {
+            let folded = seen_by_all.writers.get(writer).is_some_and(|state| *number < state.next);
+            let at = listed.roots.get(&seen_by_all.number).copied().unwrap_or(now);
+            if folded || is_fenced(&seen_by_all, at, forget, *writer) {
+                swept.log_entries.push(ObjectKey::LogEntry { writer: *writer, number: *number });
+            }
+        }
+        let older = listed.roots.keys().filter(|number| **number < seen_by_all.number);
+        swept.roots.extend(older.map(|number| ObjectKey::Root { number: *number }));
+        Ok(())
+    }
+}
+
+fn keys_of_block(block: BlockId) -> [ObjectKey; 2] {
+    [ObjectKey::Spans(block), ObjectKey::Origins(block)]
+}
+
+fn keys_of_retired(retired: &Retired) -> Vec<ObjectKey> {
+    let pages = retired.pages.iter().map(|id: &ObjectId| ObjectKey::Page(*id));
+    let groups = retired.groups.iter().map(|id| ObjectKey::FilterGroup(*id));
+    retired.blocks.iter().flat_map(|block| keys_of_block(*block)).chain(pages).chain(groups).collect()
+}
+
+/// How many floors a root remembers.
+const REMEMBERED_FLOORS: usize = 8;
+
+/// What a sweep leaves in the root: what it deleted is forgotten, and the floor rises.
+struct AfterSweep {
+    gone: Vec<Retired>,
+    swept: StoreTime,
+    /// When the root landed that was seen before this publish looks at the log.
+    seen_before: StoreTime,
+    windows: crate::windows::Windows,
+}
+
+impl Change for AfterSweep {
+    fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
+        async move {
+            draft.forget_retired(&self.gone);
+            if self.swept > draft.base().swept {
+                draft.root_mut().swept = self.swept;
+            }
+            let seen = if planted(Bug::FloorFromBase) { draft.base_at() } else { self.seen_before };
+            let floor = seen.minus(self.windows.orphan_grace);
+            // One floor after the other, so that those remembered span the grace they wait for.
+            let due = draft.base_at().minus(self.windows.read_grace / 4);
+            let is_due =
+                draft.base().floors.last().is_none_or(|(_, at)| at.unwrap_or(draft.base_at()) <= due);
+            // Entries that stay in the log may have blocks of any age.
+            let leaves = draft.base_loaded().leaves_entries(self.windows.forget_writer);
+            if floor > draft.base().floor && is_due && !leaves {
+                let root = draft.root_mut();
+                root.floor = floor;
+                root.floors.push((floor, None));
+                let old = root.floors.len().saturating_sub(REMEMBERED_FLOORS);
+                root.floors.drain(..old);
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}

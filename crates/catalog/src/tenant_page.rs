@@ -1,0 +1,226 @@
+//! `man/<id>`: what belongs to one tenant: its pages of blocks, filter groups and marks.
+
+use bytes::Bytes;
+use prost::Message;
+use siltstone_format::filter::size::SizeClass;
+use siltstone_format::filter::transposed::GroupKind;
+use siltstone_format::id::ObjectId;
+use siltstone_format::tenant::Tenant;
+
+use crate::block_entry::{id_bytes, id_of};
+use crate::block_page::{BlockPage, Section};
+use crate::mark::{Mark, MarkMessage};
+use crate::message::{self, Damage, Kind, KnownTags, Open};
+
+/// A tenant's part of the catalog.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TenantPage {
+    pub tenant: Tenant,
+    pub pages: Vec<PageRef>,
+    pub groups: Vec<GroupRef>,
+    /// The newest marks, by number.
+    pub marks: Vec<Mark>,
+    /// Pages of older ones, oldest first.
+    pub mark_pages: Vec<ObjectId>,
+    stored: Open<TenantMessage>,
+}
+
+/// A page of blocks, in short.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PageRef {
+    pub id: ObjectId,
+    pub section: Section,
+    pub blocks: u64,
+    pub rows: u64,
+    pub bytes: u64,
+    pub min_start_unix_nano: u64,
+    pub max_end_unix_nano: u64,
+    stored: Open<PageRefMessage>,
+}
+
+/// A transposed filter group, in short.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupRef {
+    pub id: ObjectId,
+    pub kind: GroupKind,
+    pub class: SizeClass,
+    pub blocks: u64,
+    stored: Open<GroupRefMessage>,
+}
+
+impl PageRef {
+    pub(crate) fn of(id: ObjectId, page: &BlockPage, before: Option<&Self>) -> Self {
+        let spans = || page.blocks.iter().map(|block| &block.summary.spans);
+        Self {
+            id,
+            section: page.section,
+            blocks: page.blocks.len() as u64,
+            rows: spans().map(|spans| spans.rows).sum(),
+            bytes: page.blocks.iter().map(|block| block.bytes()).sum(),
+            min_start_unix_nano: spans().map(|spans| spans.min_start_unix_nano).min().unwrap_or(0),
+            max_end_unix_nano: spans()
+                .map(|spans| spans.max_end_unix_nano.max(spans.max_start_unix_nano))
+                .max()
+                .unwrap_or(0),
+            stored: before.map_or_else(Open::default, |before| before.stored.clone()),
+        }
+    }
+
+    /// Whether a span of its blocks may lie in a range of time.
+    pub fn overlaps(&self, from_unix_nano: u64, to_unix_nano: u64) -> bool {
+        self.min_start_unix_nano <= to_unix_nano && from_unix_nano <= self.max_end_unix_nano
+    }
+
+    fn to_message(&self) -> Open<PageRefMessage> {
+        self.stored.with(PageRefMessage {
+            id: id_bytes(self.id.0),
+            day: self.section.to_number(),
+            blocks: self.blocks,
+            rows: self.rows,
+            bytes: self.bytes,
+            min_start: self.min_start_unix_nano,
+            max_end: self.max_end_unix_nano,
+        })
+    }
+
+    fn from_message(stored: Open<PageRefMessage>) -> Result<Self, Damage> {
+        let message = &stored.known;
+        Ok(Self {
+            id: ObjectId(id_of(&message.id)?),
+            section: Section::from_number(message.day),
+            blocks: message.blocks,
+            rows: message.rows,
+            bytes: message.bytes,
+            min_start_unix_nano: message.min_start,
+            max_end_unix_nano: message.max_end,
+            stored,
+        })
+    }
+}
+
+impl GroupRef {
+    pub(crate) fn new(id: ObjectId, kind: GroupKind, class: SizeClass, blocks: u64) -> Self {
+        Self { id, kind, class, blocks, stored: Open::default() }
+    }
+
+    fn to_message(&self) -> Open<GroupRefMessage> {
+        self.stored.with(GroupRefMessage {
+            id: id_bytes(self.id.0),
+            terms: self.kind == GroupKind::Terms,
+            class: u32::from(self.class.number()),
+            blocks: self.blocks,
+        })
+    }
+
+    fn from_message(stored: Open<GroupRefMessage>) -> Result<Self, Damage> {
+        let message = &stored.known;
+        let class = u8::try_from(message.class).ok().and_then(SizeClass::from_number);
+        Ok(Self {
+            id: ObjectId(id_of(&message.id)?),
+            kind: if message.terms { GroupKind::Terms } else { GroupKind::TraceIds },
+            class: class.ok_or(Damage::Content("a filter group has a size that none has"))?,
+            blocks: message.blocks,
+            stored,
+        })
+    }
+}
+
+impl TenantPage {
+    pub(crate) fn new(tenant: Tenant) -> Self {
+        Self {
+            tenant,
+            pages: Vec::new(),
+            groups: Vec::new(),
+            marks: Vec::new(),
+            mark_pages: Vec::new(),
+            stored: Open::default(),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Bytes {
+        let message = self.stored.with(TenantMessage {
+            tenant: self.tenant.to_string(),
+            pages: self.pages.iter().map(PageRef::to_message).collect(),
+            groups: self.groups.iter().map(GroupRef::to_message).collect(),
+            marks: self.marks.iter().map(Mark::to_message).collect(),
+            mark_pages: self.mark_pages.iter().map(|id| id_bytes(id.0)).collect(),
+        });
+        message::encode(Kind::TenantPage, &message)
+    }
+
+    pub(crate) fn decode(object: &Bytes, tenant: &Tenant) -> Result<Self, Damage> {
+        let mut stored: Open<TenantMessage> = message::decode(Kind::TenantPage, object)?;
+        let message = std::mem::take(&mut stored.known);
+        if message.tenant != tenant.as_str() {
+            return Err(Damage::Content("it is the page of another tenant"));
+        }
+        Ok(Self {
+            tenant: tenant.clone(),
+            pages: message.pages.into_iter().map(PageRef::from_message).collect::<Result<_, _>>()?,
+            groups: message.groups.into_iter().map(GroupRef::from_message).collect::<Result<_, _>>()?,
+            marks: message.marks.into_iter().map(Mark::from_message).collect::<Result<_, _>>()?,
+            mark_pages: message
+                .mark_pages
+                .iter()
+                .map(|id| id_of(id).map(ObjectId))
+                .collect::<Result<_, _>>()?,
+            stored,
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TenantMessage {
+    #[prost(string, tag = "1")]
+    tenant: String,
+    #[prost(message, repeated, tag = "2")]
+    pages: Vec<Open<PageRefMessage>>,
+    #[prost(message, repeated, tag = "3")]
+    groups: Vec<Open<GroupRefMessage>>,
+    #[prost(message, repeated, tag = "4")]
+    marks: Vec<Open<MarkMessage>>,
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    mark_pages: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PageRefMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    id: Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    day: u32,
+    #[prost(uint64, tag = "3")]
+    blocks: u64,
+    #[prost(uint64, tag = "4")]
+    rows: u64,
+    #[prost(uint64, tag = "5")]
+    bytes: u64,
+    #[prost(fixed64, tag = "6")]
+    min_start: u64,
+    #[prost(fixed64, tag = "7")]
+    max_end: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct GroupRefMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    id: Vec<u8>,
+    #[prost(bool, tag = "2")]
+    terms: bool,
+    #[prost(uint32, tag = "3")]
+    class: u32,
+    #[prost(uint64, tag = "4")]
+    blocks: u64,
+}
+
+impl KnownTags for TenantMessage {
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5];
+}
+
+impl KnownTags for PageRefMessage {
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7];
+}
+
+impl KnownTags for GroupRefMessage {
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4];
+}
