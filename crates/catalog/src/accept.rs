@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use siltstone_format::id::WriterId;
 
@@ -55,16 +54,11 @@ pub(crate) struct Accepted {
 
 /// Names of the entries that a root's readers must look at: of each writer those that
 /// follow the folded ones without a gap.
-pub(crate) fn candidates(
-    root: &Root,
-    root_at: StoreTime,
-    forget: Duration,
-    listed: &BTreeMap<EntryName, StoreTime>,
-) -> Vec<EntryName> {
+pub(crate) fn candidates(root: &Root, listed: &BTreeMap<EntryName, StoreTime>) -> Vec<EntryName> {
     let mut next: BTreeMap<WriterId, u64> = BTreeMap::new();
     let mut names = Vec::new();
     for (writer, number) in listed.keys() {
-        if is_fenced(root, root_at, forget, *writer) {
+        if is_fenced(root, *writer) {
             continue;
         }
         let expected =
@@ -77,11 +71,12 @@ pub(crate) fn candidates(
     names
 }
 
-/// Whether entries of a writer are void: it was fenced, or it was forgotten.
-pub(crate) fn is_fenced(root: &Root, root_at: StoreTime, forget: Duration, writer: WriterId) -> bool {
+/// Whether entries of a writer are void: it was fenced, or it was forgotten. A writer
+/// that the root does not know is a new one, or one so old that it was forgotten.
+pub(crate) fn is_fenced(root: &Root, writer: WriterId) -> bool {
     match root.writers.get(&writer) {
         Some(state) => state.fenced,
-        None => drawn_at(writer.0) < root_at.minus(forget) && !planted(Bug::ForgottenWriters),
+        None => drawn_at(writer.0) < root.forgotten && !planted(Bug::ForgottenWriters),
     }
 }
 

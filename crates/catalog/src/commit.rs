@@ -20,6 +20,7 @@ use crate::load::LoadError;
 use crate::log_entry::LogEntry;
 use crate::planted::{Bug, planted};
 use crate::publish::PublishError;
+use crate::time::{StoreTime, drawn_at};
 
 /// What became of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,13 +58,23 @@ impl Catalog {
         if created == Created::Exists && !planted(Bug::TrustExists) && !self.read_entry_again(&key).await? {
             return self.resolve(entry.writer, entry.number).await;
         }
-        let fast = |opened: Duration| self.clock.elapsed().saturating_sub(opened) <= self.windows.commit;
+        let fast = |opened: Duration| {
+            let in_time = self.clock.elapsed().saturating_sub(opened) <= self.windows.commit;
+            in_time && (self.is_young(entry.writer) || planted(Bug::ForgottenWriters))
+        };
         match opened {
             // Measured now, after the answer: no pause can hide.
             Some(opened) if fast(opened) || planted(Bug::FastAck) => Ok(Fate::Committed),
             None if planted(Bug::RestartFastAck) => Ok(Fate::Committed),
             _ => self.resolve(entry.writer, entry.number).await,
         }
+    }
+
+    /// Whether a writer is too young to be forgotten while its entry lands: an old one
+    /// that no root knows is void. Writers take a new id every day.
+    pub fn is_young(&self, writer: WriterId) -> bool {
+        let now = StoreTime(self.clock.wall_millis());
+        now < drawn_at(writer.0).plus(self.windows.forget_writer / 2)
     }
 
     /// Finds out what became of a flush, folding the log if that is what it takes.
@@ -74,7 +85,7 @@ impl Catalog {
             if root.writers.get(&writer).is_some_and(|state| number < state.next) {
                 return Ok(Fate::Committed);
             }
-            if is_fenced(root, loaded.root_at, self.windows.forget_writer, writer) {
+            if is_fenced(root, writer) {
                 return Ok(Fate::Fenced { root: root.number });
             }
             if !loaded.listed.entries.contains_key(&(writer, number)) {

@@ -22,7 +22,6 @@ use crate::planted::{Bug, planted};
 use crate::root::{Retired, Root, TenantRef, WriterState};
 use crate::tenant_page::{GroupRef, PageRef, TenantPage};
 use crate::time::{Clock, Ids, StoreTime, drawn_at};
-use crate::windows::Windows;
 
 /// Why a draft cannot be made or written.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +67,6 @@ impl<'a> Draft<'a> {
         bucket: &'a Bucket,
         clock: &'a dyn Clock,
         ids: &'a Ids,
-        windows: &Windows,
         base: &'a Loaded,
         nonce: Ulid,
     ) -> Result<Draft<'a>, DraftError> {
@@ -83,7 +81,7 @@ impl<'a> Draft<'a> {
             changed: false,
         };
         draft.fold().await?;
-        draft.forget_writers(windows);
+        draft.forget_writers();
         Ok(draft)
     }
 
@@ -114,9 +112,8 @@ impl<'a> Draft<'a> {
 
     /// Drops writers that have been silent for long. Their entries are void from then on,
     /// by the age of their ids.
-    fn forget_writers(&mut self, windows: &Windows) {
-        let Loaded { root_at, listed, .. } = self.base;
-        let long_ago = root_at.minus(windows.forget_writer);
+    fn forget_writers(&mut self) {
+        let (listed, long_ago) = (&self.base.listed, self.next.forgotten);
         let before = self.next.writers.len();
         self.next.writers.retain(|writer, state| {
             state.last_entry >= long_ago

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use siltstone_format::path::ObjectKey;
 
-use crate::accept::{Accepted, EntryName, Found, accept, candidates};
+use crate::accept::{Accepted, EntryName, Found, accept, candidates, is_fenced};
 use crate::bucket::{Bucket, Listing, StoreError};
 use crate::listing::Listed;
 use crate::log_entry::LogEntry;
@@ -55,11 +55,10 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     /// Whether entries stay behind in the log when all that may be folded is.
-    pub(crate) fn leaves_entries(&self, forget: Duration) -> bool {
+    pub(crate) fn leaves_entries(&self) -> bool {
         self.listed.entries.keys().any(|(writer, number)| {
             let state = self.accepted.writers.get(writer);
-            let void = state.is_some_and(|state| state.fenced)
-                || crate::accept::is_fenced(&self.root, self.root_at, forget, *writer);
+            let void = state.is_some_and(|state| state.fenced) || is_fenced(&self.root, *writer);
             !void && state.is_none_or(|state| *number >= state.next)
         })
     }
@@ -94,7 +93,7 @@ pub(crate) async fn load(
         let Some((root, root_at, damaged_root)) = newest_root(bucket, &listed.roots, cache).await? else {
             continue;
         };
-        let names = candidates(&root, root_at, windows.forget_writer, &listed.entries);
+        let names = candidates(&root, &listed.entries);
         let Some(found) = entries(bucket, &names, &listed.entries, cache).await? else { continue };
         let accepted = accept(&root, &found);
         return Ok(Loaded { root, root_at, accepted, listed, damaged_root });
@@ -111,6 +110,12 @@ async fn newest_root(
     roots: &BTreeMap<u64, StoreTime>,
     cache: &LoadCache,
 ) -> Result<Option<NewestRoot>, LoadError> {
+    if planted(Bug::ProbeRoots)
+        && let Some(known) = probed_root(bucket, cache).await?
+    {
+        let at = roots.get(&known.number).copied().unwrap_or_default();
+        return Ok(Some((known, at, None)));
+    }
     let mut damaged = None;
     for (number, landed) in roots.iter().rev() {
         let known = held(&cache.root).clone().filter(|root| root.number == *number);
@@ -133,6 +138,21 @@ async fn newest_root(
         Some((number, damage)) => Err(LoadError::Damaged { number, damage }),
         None => Err(LoadError::Empty),
     }
+}
+
+/// The last root that follows the one that is known, looked for by its number.
+async fn probed_root(bucket: &Bucket, cache: &LoadCache) -> Result<Option<Arc<Root>>, LoadError> {
+    let Some(mut known) = held(&cache.root).clone() else { return Ok(None) };
+    loop {
+        let number = known.number + 1;
+        let Some(object) = bucket.get(&ObjectKey::Root { number }).await? else { break };
+        known = match Root::decode(&object, number) {
+            Ok(root) => Arc::new(root),
+            Err(damage) => return Err(LoadError::Damaged { number, damage }),
+        };
+    }
+    *held(&cache.root) = Some(Arc::clone(&known));
+    Ok(Some(known))
 }
 
 /// The entries of these names. None: one vanished meanwhile.

@@ -142,8 +142,7 @@ impl Catalog {
         loaded: &Loaded,
         nonce: ulid::Ulid,
     ) -> Result<Option<Attempt>, ChangeError> {
-        let mut draft =
-            Draft::begin(&self.bucket, &*self.clock, &self.ids, &self.windows, loaded, nonce).await?;
+        let mut draft = Draft::begin(&self.bucket, &*self.clock, &self.ids, loaded, nonce).await?;
         change.apply(&mut draft).await?;
         if !draft.is_changed() {
             return Ok(None);

@@ -37,6 +37,9 @@ pub struct Root {
     pub floors: Vec<(StoreTime, Option<StoreTime>)>,
     /// Below this time of naming, objects that nobody refers to were swept.
     pub swept: StoreTime,
+    /// A writer named before this time that the root does not know was forgotten: its
+    /// entries are void.
+    pub forgotten: StoreTime,
     /// Number of the newest mark.
     pub mark_number: u64,
     stored: Open<RootMessage>,
@@ -122,6 +125,7 @@ impl Root {
             floor: StoreTime::default(),
             floors: Vec::new(),
             swept: StoreTime::default(),
+            forgotten: StoreTime::default(),
             mark_number: 0,
             stored: Open::default(),
         }
@@ -181,6 +185,7 @@ impl Root {
                 .map(|(floor, at)| FloorMessage { floor: floor.0, at: at.map(|at| at.0) })
                 .collect(),
             swept: self.swept.0,
+            forgotten: self.forgotten.0,
             mark_number: self.mark_number,
         })
     }
@@ -200,6 +205,7 @@ impl Root {
             floor: StoreTime(message.floor),
             floors: floors.map(|floor| (StoreTime(floor.floor), floor.at.map(StoreTime))).collect(),
             swept: StoreTime(message.swept),
+            forgotten: StoreTime(message.forgotten),
             mark_number: message.mark_number,
             stored,
         })
@@ -305,6 +311,8 @@ struct RootMessage {
     swept: u64,
     #[prost(uint64, tag = "11")]
     mark_number: u64,
+    #[prost(uint64, tag = "12")]
+    forgotten: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -367,7 +375,7 @@ struct RetiredMessage {
 }
 
 impl KnownTags for RootMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 }
 
 impl KnownTags for WriterMessage {

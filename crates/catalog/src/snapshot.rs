@@ -25,7 +25,6 @@ use crate::message::Damage;
 use crate::planted::{Bug, planted};
 use crate::root::Root;
 use crate::tenant_page::{PageRef, TenantPage};
-use crate::time::StoreTime;
 use crate::windows::Windows;
 
 /// What ingesters said of themselves: a snapshot must know at least as much.
@@ -43,7 +42,6 @@ pub struct Cover {
 #[derive(Debug)]
 pub struct Snapshot {
     pub root: Arc<Root>,
-    root_at: StoreTime,
     /// Flushes that no root has folded.
     pub entries: Vec<Arc<LogEntry>>,
     /// Of each writer, the number behind the last flush that is seen.
@@ -104,6 +102,8 @@ struct Pages {
 /// Most pages of a kind that are kept; beyond it all are dropped and read anew.
 const MOST_CACHED_PAGES: usize = 4096;
 const PARALLEL_GETS: usize = 32;
+/// Between two looks for an entry that must be there.
+const LISTING_PAUSE: Duration = Duration::from_millis(50);
 
 impl Catalog {
     /// A snapshot that is not older than the bound and covers what ingesters said. Many
@@ -121,11 +121,17 @@ impl Catalog {
         {
             return Ok(Arc::clone(known));
         }
-        let snapshot = Arc::new(Snapshot::new(self.load().await?, self.windows));
-        *newest = Some(Arc::clone(&snapshot));
-        match snapshot.covers(cover) {
-            true => Ok(snapshot),
-            false => Err(SnapshotError::NotCovered(format!("{cover:?}"))),
+        loop {
+            let snapshot = Arc::new(Snapshot::new(self.load().await?, self.windows));
+            *newest = Some(Arc::clone(&snapshot));
+            if snapshot.covers(cover) || planted(Bug::NoCover) {
+                return Ok(snapshot);
+            }
+            // What was committed just now may not be listed yet.
+            if snapshot.began > asked + self.windows.visibility {
+                return Err(SnapshotError::NotCovered(format!("{cover:?}")));
+            }
+            self.clock.sleep(LISTING_PAUSE).await;
         }
     }
 
@@ -203,7 +209,6 @@ impl Snapshot {
     fn new(loaded: Loaded, windows: Windows) -> Self {
         Self {
             root: loaded.root,
-            root_at: loaded.root_at,
             entries: loaded.accepted.visible,
             seen: loaded.accepted.seen,
             damaged: loaded.accepted.damaged,
@@ -239,7 +244,7 @@ impl Snapshot {
     }
 
     fn is_void(&self, writer: WriterId) -> bool {
-        is_fenced(&self.root, self.root_at, self.windows.forget_writer, writer)
+        is_fenced(&self.root, writer)
     }
 }
 

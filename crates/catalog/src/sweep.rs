@@ -182,11 +182,9 @@ impl Catalog {
             }
             _ => (*loaded.root).clone(),
         };
-        let forget = self.windows.forget_writer;
         for (writer, number) in listed.entries.keys() {
             let folded = seen_by_all.writers.get(writer).is_some_and(|state| *number < state.next);
-            let at = listed.roots.get(&seen_by_all.number).copied().unwrap_or(now);
-            if folded || is_fenced(&seen_by_all, at, forget, *writer) {
+            if folded || is_fenced(&seen_by_all, *writer) {
                 swept.log_entries.push(ObjectKey::LogEntry { writer: *writer, number: *number });
             }
         }
@@ -232,9 +230,12 @@ impl Change for AfterSweep {
             let is_due =
                 draft.base().floors.last().is_none_or(|(_, at)| at.unwrap_or(draft.base_at()) <= due);
             // Entries that stay in the log may have blocks of any age.
-            let leaves = draft.base_loaded().leaves_entries(self.windows.forget_writer);
+            let leaves = draft.base_loaded().leaves_entries();
             if floor > draft.base().floor && is_due && !leaves {
                 let root = draft.root_mut();
+                // All that landed before that look is folded, so its writers are known; a
+                // writer commits without a look of its own for half of this time.
+                root.forgotten = root.forgotten.max(seen.minus(self.windows.forget_writer));
                 root.floor = floor;
                 root.floors.push((floor, None));
                 let old = root.floors.len().saturating_sub(REMEMBERED_FLOORS);

@@ -4,8 +4,6 @@ use ulid::Ulid;
 use super::*;
 use crate::test_blocks::{entry_with_block, writer};
 
-const FORGET: Duration = Duration::from_secs(7 * 24 * 3600);
-
 fn root() -> Root {
     Root::first(Ulid(1))
 }
@@ -24,7 +22,7 @@ fn found(writer: WriterId, number: u64, named_at: u64) -> Found {
 fn should_look_only_at_entries_that_follow_without_a_gap() {
     let (one, two) = (writer(1), writer(2));
     let listed = listed(&[(one, 0), (one, 1), (one, 3), (two, 1)]);
-    assert_eq!(candidates(&root(), StoreTime(100), FORGET, &listed), [(one, 0), (one, 1)]);
+    assert_eq!(candidates(&root(), &listed), [(one, 0), (one, 1)]);
 }
 
 #[test]
@@ -34,8 +32,9 @@ fn should_pass_over_folded_fenced_and_forgotten_writers() {
     root.writers.entry(folded).or_insert_with(WriterState::unknown).next = 2;
     root.writers.entry(fenced).or_insert_with(WriterState::unknown).fenced = true;
     let listed = listed(&[(folded, 0), (folded, 1), (folded, 2), (fenced, 0), (writer(3), 0)]);
-    let late = StoreTime(1_000).plus(FORGET).plus(Duration::from_secs(10));
-    assert_eq!(candidates(&root, late, FORGET, &listed), [(folded, 2)]);
+    assert_eq!(candidates(&root, &listed), [(folded, 2), (writer(3), 0)]);
+    root.forgotten = StoreTime(1_001);
+    assert_eq!(candidates(&root, &listed), [(folded, 2)]);
 }
 
 #[test]

@@ -1,0 +1,1 @@
+//! Interleavings made by hand, for windows that are too narrow for chance.
