@@ -153,11 +153,6 @@ impl<'a> Draft<'a> {
         self.base
     }
 
-    /// Tenants as they are in this draft.
-    pub(crate) fn tenant_names(&self) -> Vec<Tenant> {
-        self.next.tenants.keys().chain(self.tenants.keys()).cloned().collect()
-    }
-
     async fn tenant(&mut self, tenant: &Tenant) -> Result<&mut TenantDraft, DraftError> {
         if !self.tenants.contains_key(tenant) {
             let known = self.next.tenants.get(tenant);

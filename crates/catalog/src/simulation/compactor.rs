@@ -95,12 +95,10 @@ async fn merge(site: &Site, job: Job) {
         let root = published.as_ref().map(|done| done.root().number).map_err(ToString::to_string);
         format!("merge {:?} into {outputs:?}: {root:?}", merge.inputs)
     });
-    let mut world = site.world.borrow_mut();
     match &published {
-        Ok(_) => world.counts.merges += 1,
-        Err(_) => world.counts.refused_merges += 1,
+        Ok(_) => site.world.borrow_mut().counts.merges += 1,
+        Err(_) => site.world.borrow_mut().counts.refused_merges += 1,
     }
-    drop(world);
     if planted(Bug::NoNonce) && matches!(published, Err(PublishError::GaveUp { .. })) {
         delete_outputs(site, &merge).await;
     }
@@ -124,7 +122,8 @@ async fn delete_outputs(site: &Site, merge: &Merge) {
     }
 }
 
-/// All that a root refers to is there (C1), and no block is there twice (C2).
+/// All that a root refers to is there (C1), no block is there twice (C2), and none lies
+/// in days that were given up.
 pub(super) async fn check_root(site: &Site, root: &Root) -> Result<(), Violation> {
     let mut seen = BTreeSet::new();
     for (tenant, known) in &root.tenants {
@@ -133,6 +132,9 @@ pub(super) async fn check_root(site: &Site, root: &Root) -> Result<(), Violation
         for wanted in &page.pages {
             let blocks = read_block_page(bucket, wanted.id, tenant, wanted.section).await;
             for block in blocks.map_err(|error| error.to_string())?.blocks {
+                if known.cut.is_some_and(|cut| block.last_day() < cut) {
+                    return Err(format!("block {} of a day that was given up is still there", block.id()));
+                }
                 if !seen.insert(block.id()) {
                     return Err(format!("C2: block {} is there twice", block.id()));
                 }

@@ -1,4 +1,5 @@
-//! A store whose listings show a new object only after a moment, each its own.
+//! A store whose listings show a new object only after a moment, each its own, and
+//! which may read the parts of one listing in any order.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,11 +20,13 @@ use super::world::Store;
 pub(super) struct LateListing {
     store: Store,
     longest: Duration,
+    /// One listing of log and roots reads the roots first.
+    roots_first: bool,
 }
 
 impl LateListing {
-    pub(super) fn new(store: Store, longest: Duration) -> Self {
-        Self { store, longest }
+    pub(super) fn new(store: Store, longest: Duration, roots_first: bool) -> Self {
+        Self { store, longest, roots_first }
     }
 
     fn shown(
@@ -69,6 +72,10 @@ impl ObjectStore for LateListing {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        if self.roots_first && prefix.is_some_and(|prefix| prefix.as_ref() == "cat") {
+            let (roots, log) = (Path::from("cat/root"), Path::from("cat/log"));
+            return self.shown(self.store.list(Some(&roots)).chain(self.store.list(Some(&log))).boxed());
+        }
         self.shown(self.store.list(prefix))
     }
 

@@ -98,10 +98,9 @@ impl Run {
             roles.iter().map(|_| if rng.random_bool(0.5) { 0 } else { rng.random_range(-worst..=worst) });
         let skews = skews.collect();
         let listing = if rng.random_bool(0.5) { Listing::Together } else { Listing::LogThenRoots };
-        let mut world = World::default();
-        world.writers = (0..writers)
-            .map(|_| WriterLog { to_accept: rng.random_range(1..=4), ..WriterLog::default() })
-            .collect();
+        let logs =
+            (0..writers).map(|_| WriterLog { to_accept: rng.random_range(1..=4), ..WriterLog::default() });
+        let world = World { writers: logs.collect(), ..World::default() };
         let world = Rc::new(RefCell::new(world));
         Self { seed, rng, clock, store, world, listing, roles, started: 0, skews }
     }

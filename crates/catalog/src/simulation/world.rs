@@ -141,7 +141,10 @@ impl Site {
         windows: Windows,
         seed: u64,
     ) -> Self {
-        let objects: Arc<dyn ObjectStore> = Arc::new(LateListing::new(store.clone(), windows.visibility / 2));
+        // A listing that has no order promises nothing about log and roots either.
+        let roots_first = listing == Listing::Together && seed.is_multiple_of(2);
+        let late = LateListing::new(store.clone(), windows.visibility / 2, roots_first);
+        let objects: Arc<dyn ObjectStore> = Arc::new(late);
         let mut seed_bytes = [0; 32];
         seed_bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let catalog = Catalog::new(CatalogConfig {
