@@ -45,6 +45,8 @@ mod catalog;
 mod planted;
 
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod test_blocks;
