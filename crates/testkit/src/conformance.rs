@@ -110,3 +110,6 @@ fn in_order(mut keys: Vec<String>, promises: Promises) -> Vec<String> {
 fn is_not_found<T>(result: &object_store::Result<T>) -> bool {
     matches!(result, Err(object_store::Error::NotFound { .. }))
 }
+
+#[cfg(test)]
+mod tests;
