@@ -256,10 +256,10 @@ fn should_find_each_flaw() {
             listing::should_list_what_was_just_written(store, Promises::ALL).boxed_local()
         }),
         (Flaw::ListsOnePage, |store| {
-            listing::should_list_more_than_one_page(store, Promises::ALL).boxed_local()
+            listing::should_list_and_delete_more_than_one_page(store, Promises::ALL).boxed_local()
         }),
         (Flaw::ListsInReverse, |store| {
-            listing::should_list_more_than_one_page(store, Promises::ALL).boxed_local()
+            listing::should_list_and_delete_more_than_one_page(store, Promises::ALL).boxed_local()
         }),
         (Flaw::OffsetIncluded, |store| {
             listing::should_list_from_an_offset_on(store, Promises::ALL).boxed_local()
@@ -276,7 +276,9 @@ fn should_find_each_flaw() {
         (Flaw::FailsOnDeletingNothing, |store| {
             deleting::should_delete_what_is_not_there(store).boxed_local()
         }),
-        (Flaw::DeletesOne, |store| deleting::should_delete_many(store).boxed_local()),
+        (Flaw::DeletesOne, |store| {
+            listing::should_list_and_delete_more_than_one_page(store, Promises::ALL).boxed_local()
+        }),
         (Flaw::ShowsParts, |store| uploading::should_show_an_upload_when_it_is_complete(store).boxed_local()),
         (Flaw::ShowsParts, |store| uploading::should_forget_an_upload_that_is_aborted(store).boxed_local()),
         (Flaw::TimeOfLongAgo, |store| times::should_tell_when_an_object_was_written(store).boxed_local()),
