@@ -74,6 +74,8 @@ pub enum AzureKey {
     Account(Secret),
     /// An application's id with its secret, in a tenant of Entra ID.
     Application { tenant_id: String, client_id: String, client_secret: Secret },
+    /// An application's id with a file in which Kubernetes keeps a token for it (workload identity).
+    Federated { tenant_id: String, client_id: String, token_file: PathBuf },
 }
 
 /// A text that is not printed.
