@@ -38,6 +38,11 @@ mod draft;
 pub mod publish;
 // Deleting what nobody needs.
 pub mod sweep;
+// Who works on what, so that nobody does it twice.
+pub mod lease;
+// Whether all of this holds, and what to do if the catalog is lost.
+pub mod check;
+pub mod rebuild;
 
 // Everything above in one value.
 mod catalog;
@@ -48,5 +53,7 @@ mod planted;
 mod simulation;
 #[cfg(test)]
 mod test_blocks;
+#[cfg(test)]
+mod test_world;
 
 pub use catalog::{Catalog, CatalogConfig};
