@@ -46,6 +46,12 @@ impl Change for Merge {
                         .to_owned(),
                 ));
             }
+            if self.outputs.iter().any(|(_, block)| draft.base().taken.contains(&block.id())) {
+                return Err(ChangeError::Refused(
+                    "the catalog was rebuilt while the merge ran, and has decided about its outputs: merge again"
+                        .to_owned(),
+                ));
+            }
             for (section, blocks) in &self.inputs {
                 if !draft.retire_blocks(&self.tenant, *section, blocks).await? {
                     return Err(ChangeError::Refused(format!(

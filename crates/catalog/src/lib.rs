@@ -50,6 +50,8 @@ mod catalog;
 mod planted;
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod test_blocks;

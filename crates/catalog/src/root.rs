@@ -1,7 +1,7 @@
 //! `cat/root/<number>`: the catalog at one moment. Numbered, immutable, created if
 //! absent; whose it is, its nonce says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use prost::Message;
@@ -12,7 +12,9 @@ use siltstone_format::version::FORMAT_VERSION;
 use ulid::Ulid;
 
 use crate::block_entry::{id_bytes, id_of};
+use crate::block_page::Section;
 use crate::message::{self, Damage, Kind, KnownTags, Open};
+use crate::tenant_page::PageRef;
 use crate::time::StoreTime;
 
 /// How many publishes a root remembers.
@@ -42,6 +44,9 @@ pub struct Root {
     pub forgotten: StoreTime,
     /// Number of the newest mark.
     pub mark_number: u64,
+    /// Blocks that a rebuild decided about: a log entry or a merge that names one comes
+    /// too late to add it again.
+    pub taken: BTreeSet<BlockId>,
     stored: Open<RootMessage>,
 }
 
@@ -111,6 +116,16 @@ impl TenantRef {
     }
 }
 
+impl TenantRef {
+    /// Counts a page of the tenant's blocks.
+    pub(crate) fn count(&mut self, page: &PageRef) {
+        self.blocks += page.blocks;
+        self.rows += page.rows;
+        self.bytes += page.bytes;
+        self.inbox_blocks += if page.section == Section::Inbox { page.blocks } else { 0 };
+    }
+}
+
 impl Root {
     /// The root of a store that holds nothing.
     pub(crate) fn first(nonce: Ulid) -> Self {
@@ -127,6 +142,7 @@ impl Root {
             swept: StoreTime::default(),
             forgotten: StoreTime::default(),
             mark_number: 0,
+            taken: BTreeSet::new(),
             stored: Open::default(),
         }
     }
@@ -187,6 +203,7 @@ impl Root {
             swept: self.swept.0,
             forgotten: self.forgotten.0,
             mark_number: self.mark_number,
+            taken: packed(&mut self.taken.iter().map(|id| id.0)),
         })
     }
 
@@ -207,6 +224,7 @@ impl Root {
             swept: StoreTime(message.swept),
             forgotten: StoreTime(message.forgotten),
             mark_number: message.mark_number,
+            taken: unpacked(&message.taken, BlockId)?.into_iter().collect(),
             stored,
         })
     }
@@ -261,7 +279,6 @@ impl TenantRef {
 
 impl Retired {
     fn to_message(&self) -> RetiredMessage {
-        let packed = |ids: &mut dyn Iterator<Item = Ulid>| ids.flat_map(|id| id.to_bytes()).collect();
         RetiredMessage {
             at: self.at.map(|at| at.0),
             blocks: packed(&mut self.blocks.iter().map(|id| id.0)),
@@ -271,19 +288,25 @@ impl Retired {
     }
 
     fn from_message(message: &RetiredMessage) -> Result<Self, Damage> {
-        fn unpacked<T>(bytes: &[u8], id: impl Fn(Ulid) -> T) -> Result<Vec<T>, Damage> {
-            let (ids, rest) = bytes.as_chunks();
-            match rest.is_empty() {
-                true => Ok(ids.iter().map(|bytes| id(Ulid::from_bytes(*bytes))).collect()),
-                false => Err(Damage::Content("an id has not 16 bytes")),
-            }
-        }
         Ok(Self {
             at: message.at.map(StoreTime),
             blocks: unpacked(&message.blocks, BlockId)?,
             pages: unpacked(&message.pages, ObjectId)?,
             groups: unpacked(&message.groups, ObjectId)?,
         })
+    }
+}
+
+/// Ids lie packed, 16 bytes each.
+fn packed(ids: &mut dyn Iterator<Item = Ulid>) -> Vec<u8> {
+    ids.flat_map(|id| id.to_bytes()).collect()
+}
+
+fn unpacked<T>(bytes: &[u8], id: impl Fn(Ulid) -> T) -> Result<Vec<T>, Damage> {
+    let (ids, rest) = bytes.as_chunks();
+    match rest.is_empty() {
+        true => Ok(ids.iter().map(|bytes| id(Ulid::from_bytes(*bytes))).collect()),
+        false => Err(Damage::Content("an id has not 16 bytes")),
     }
 }
 
@@ -313,6 +336,8 @@ struct RootMessage {
     mark_number: u64,
     #[prost(uint64, tag = "12")]
     forgotten: u64,
+    #[prost(bytes = "vec", tag = "16")]
+    taken: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -361,7 +386,6 @@ struct TenantRefMessage {
     inbox_blocks: u64,
 }
 
-/// Ids lie packed, 16 bytes each.
 #[derive(Clone, PartialEq, Message)]
 struct RetiredMessage {
     #[prost(uint64, optional, tag = "1")]
@@ -375,7 +399,7 @@ struct RetiredMessage {
 }
 
 impl KnownTags for RootMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16];
 }
 
 impl KnownTags for WriterMessage {

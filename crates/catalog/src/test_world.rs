@@ -30,7 +30,7 @@ use crate::change::Merge;
 use crate::commit::Fate;
 use crate::log_entry::LogEntry;
 use crate::publish::{PublishError, Published};
-use crate::snapshot::Cover;
+use crate::snapshot::{Cover, Snapshot, TenantBlocks};
 use crate::sweep::{SweepMode, Swept};
 use crate::time::Clock;
 use crate::windows::Windows;
@@ -244,18 +244,29 @@ impl TestWorld {
         })
     }
 
-    /// All spans that a query of the tenant would find, once each; sorted by content.
-    pub(crate) fn found(&self, catalog: &Catalog, tenant: &Tenant) -> Vec<Span> {
-        let blocks = self.finish(async {
-            let cover = Cover { fresh: true, ..Cover::default() };
-            let snapshot = catalog.snapshot(&cover).await.unwrap();
-            catalog.blocks(&snapshot, tenant, 0, u64::MAX).await.unwrap()
-        });
+    /// A snapshot taken now.
+    pub(crate) fn snapshot(&self, catalog: &Catalog) -> Arc<Snapshot> {
+        self.pass(Duration::from_millis(1));
+        self.finish(catalog.snapshot(&Cover { fresh: true, ..Cover::default() })).unwrap()
+    }
+
+    /// What a query of the tenant would have to read.
+    pub(crate) fn blocks(&self, catalog: &Catalog, tenant: &Tenant) -> TenantBlocks {
+        let snapshot = self.snapshot(catalog);
+        self.finish(catalog.blocks(&snapshot, tenant, 0, u64::MAX)).unwrap()
+    }
+
+    /// The numbers of all spans that a query of the tenant would find; same spans count
+    /// once.
+    pub(crate) fn found(&self, catalog: &Catalog, tenant: &Tenant) -> Vec<u64> {
+        let blocks = self.blocks(catalog, tenant).blocks;
         let mut seen = BTreeMap::new();
-        for span in blocks.blocks.iter().flat_map(|block| self.read_block(block)) {
-            seen.insert(canonical_span(&span), span);
+        for span in blocks.iter().flat_map(|block| self.read_block(block)) {
+            seen.insert(canonical_span(&span), u64::from_be_bytes(span.span_id.0) - 1);
         }
-        seen.into_values().collect()
+        let mut numbers: Vec<u64> = seen.into_values().collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     pub(crate) fn fold(&self, catalog: &Catalog) -> Result<Published, PublishError> {
@@ -354,8 +365,9 @@ pub(crate) fn tenant(name: &str) -> Tenant {
     name.parse().unwrap()
 }
 
-/// The spans sorted as [`TestWorld::found`] gives them.
-pub(crate) fn sorted(spans: impl IntoIterator<Item = Span>) -> Vec<Span> {
-    let by_content: BTreeMap<_, _> = spans.into_iter().map(|span| (canonical_span(&span), span)).collect();
-    by_content.into_values().collect()
+/// Numbers in order.
+pub(crate) fn numbers(ranges: &[std::ops::Range<u64>]) -> Vec<u64> {
+    let mut numbers: Vec<u64> = ranges.iter().cloned().flatten().collect();
+    numbers.sort_unstable();
+    numbers
 }
