@@ -73,6 +73,8 @@ pub enum CheckError {
     Load(#[from] LoadError),
 }
 
+/// Walks of one check: each needs a sweep and a grace period to fail.
+const MOST_WALKS: usize = 8;
 /// Requests that are under way at the same time.
 const PARALLEL: usize = 32;
 
@@ -89,7 +91,7 @@ impl Catalog {
             }
             Err(error) => return Err(error.into()),
         };
-        let references = References::of(self, &loaded, &mut report).await?;
+        let (loaded, references) = self.walk(loaded, &mut report).await?;
         references.note_totals(&loaded, &mut report);
         let survey = Survey::take(&self.bucket, &mut report).await?;
         self.check_roots(&loaded, options.depth, &mut report).await?;
@@ -97,18 +99,42 @@ impl Catalog {
         self.check_clocks(&survey, &mut report);
         self.check_leases(&survey, &mut report).await?;
         let mut suspects = self.suspects(&references, &survey);
+        survey.note_sizes(&references, options.depth, &mut report);
         if options.depth >= Depth::Headers {
             self.check_blocks(&loaded, &references, options.depth, &mut suspects, &mut report).await?;
         }
         let later = self.second_look(&loaded).await?;
         // What it says of pages was said before, by the first walk or by the next check.
-        let later_references = References::of(self, &later, &mut Report::of(options.depth)).await?;
+        let (later, later_references) = self.walk(later, &mut Report::of(options.depth)).await?;
         self.check_missing(&suspects, &references, &later_references, &later, &mut report).await?;
         self.check_stranded(&loaded, &later, &mut report);
         let strays = strays::Both { first: &references, later: &later_references, loaded: &loaded };
         self.check_strays(&survey, &strays, options.leaks, &mut report).await?;
         report.finish();
         Ok(report)
+    }
+
+    /// Walks the pages of a root. Pages that went because a newer root replaced them are
+    /// looked for in that one.
+    async fn walk(
+        &self,
+        mut loaded: Loaded,
+        report: &mut Report,
+    ) -> Result<(Loaded, References), CheckError> {
+        for _ in 0..MOST_WALKS {
+            let mut found = report.clone();
+            let references = References::of(self, &loaded, &mut found).await?;
+            if !references.lacks_pages || self.is_newest(&loaded).await? {
+                *report = found;
+                return Ok((loaded, references));
+            }
+            loaded = self.load().await?;
+        }
+        Err(LoadError::Unsteady.into())
+    }
+
+    async fn is_newest(&self, loaded: &Loaded) -> Result<bool, CheckError> {
+        Ok(self.load().await?.root.number == loaded.root.number)
     }
 
     /// The catalog again. Where an entry looked as if one before it were missing, so much

@@ -39,6 +39,8 @@ pub(super) struct References {
     pub(super) pages: Vec<(Tenant, Section, ObjectId)>,
     /// A page could not be read: more is referred to than is known.
     pub(super) is_incomplete: bool,
+    /// A page is not there: it is lost, or a newer root replaced it.
+    pub(super) lacks_pages: bool,
 }
 
 impl References {
@@ -129,7 +131,7 @@ impl References {
             DraftError::Damaged { key, damage } => {
                 report.add(&key, Wrong::PageUnreadable { tenant: tenant.clone(), damage });
             }
-            DraftError::Gone { .. } => {}
+            DraftError::Gone { .. } => self.lacks_pages = true,
         }
         Ok(())
     }

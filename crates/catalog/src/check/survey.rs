@@ -9,8 +9,9 @@ use siltstone_format::id::{BlockId, ObjectId};
 use siltstone_format::path::ObjectKey;
 use ulid::Ulid;
 
-use super::CheckError;
 use super::finding::{Report, Wrong};
+use super::references::References;
+use super::{CheckError, Depth};
 use crate::bucket::{Bucket, failed};
 use crate::time::{StoreTime, drawn_at};
 
@@ -90,6 +91,25 @@ impl Survey {
         let behind = Duration::from_millis(landed.saturating_sub(drawn));
         if self.behind.as_ref().is_none_or(|(worst, _)| behind > *worst) {
             self.behind = Some((behind, key));
+        }
+    }
+
+    /// Blocks whose objects have other sizes than their entries say. Where metadata is
+    /// read, that is seen there.
+    pub(super) fn note_sizes(&self, references: &References, depth: Depth, report: &mut Report) {
+        if depth > Depth::Catalog {
+            return;
+        }
+        for (block, known) in &references.blocks {
+            let Some(found) = self.blocks.get(block) else { continue };
+            for (key, found, said) in [
+                (ObjectKey::Spans(*block), found.spans, known.spans_bytes),
+                (ObjectKey::Origins(*block), found.origins, known.origins_bytes),
+            ] {
+                if let Some(found) = found.filter(|found| found.bytes != said) {
+                    report.add(&key, Wrong::Size { found: found.bytes, said });
+                }
+            }
         }
     }
 
