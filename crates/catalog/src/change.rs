@@ -61,7 +61,13 @@ impl Change for Merge {
                     )));
                 }
             }
+            let cut = draft.cut_of(&self.tenant).await?;
             for (day, block) in &self.outputs {
+                // The day was given up while the merge ran.
+                if cut.is_some_and(|cut| *day < cut) {
+                    draft.give_up(block.id());
+                    continue;
+                }
                 let mut block = block.clone();
                 if planted(Bug::StaleMarks) {
                     block.clean_through = draft.base().mark_number;

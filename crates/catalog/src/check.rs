@@ -83,7 +83,7 @@ impl Catalog {
     /// deleted.
     pub async fn check(&self, options: &CheckOptions) -> Result<Report, CheckError> {
         let mut report = Report::of(options.depth);
-        let loaded = match self.load().await {
+        let loaded = match self.load_patiently().await {
             Ok(loaded) => loaded,
             Err(LoadError::Empty) => return self.check_without_root(report, None).await,
             Err(LoadError::Damaged { number, damage }) => {
@@ -112,6 +112,17 @@ impl Catalog {
         self.check_strays(&survey, &strays, options.leaks, &mut report).await?;
         report.finish();
         Ok(report)
+    }
+
+    /// The first root of a store may not be listed yet.
+    async fn load_patiently(&self) -> Result<Loaded, LoadError> {
+        match self.load().await {
+            Err(LoadError::Empty) => {
+                self.clock.sleep(self.windows.visibility).await;
+                self.load().await
+            }
+            other => other,
+        }
     }
 
     /// Walks the pages of a root. Pages that went because a newer root replaced them are

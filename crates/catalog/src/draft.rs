@@ -262,6 +262,16 @@ impl<'a> Draft<'a> {
         Ok(&self.tenant(tenant).await?.page)
     }
 
+    /// The first day of the tenant that is kept.
+    pub(crate) async fn cut_of(&mut self, tenant: &Tenant) -> Result<Option<Day>, DraftError> {
+        Ok(self.tenant(tenant).await?.cut)
+    }
+
+    /// Gives up a block that stands in no section.
+    pub(crate) fn give_up(&mut self, block: BlockId) {
+        self.retired.blocks.push(block);
+    }
+
     /// Adds a mark and says its number.
     pub async fn mark(
         &mut self,

@@ -68,7 +68,7 @@ impl LeaseRecord {
             owner: id_of(&message.owner)?,
             lasts: Duration::from_millis(message.lasts_millis),
             renewals: message.renewals,
-            stored,
+            stored: stored.rest(),
         })
     }
 }

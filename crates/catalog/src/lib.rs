@@ -46,11 +46,15 @@ pub mod rebuild;
 
 // Everything above in one value.
 mod catalog;
+// One object, for people who look into a bucket.
+pub mod inspect;
 // Repairs that tests can switch off.
 mod planted;
 
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod round_trip;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -44,8 +44,8 @@
 //! *Marks* are numbered from T0 on: a merge begun before may say that it applied
 //! deletions up to a number of the old chain, and those made from now on must be greater.
 //!
-//! *The version that is written* is the highest that a block bears: whoever wrote it was
-//! allowed to, and a rebuild by a newer program allows no more.
+//! *The version that is written* starts again from the oldest that this program reads:
+//! every reader knows it, and a rebuild by a newer program must not begin a new one.
 
 // What is in the store, read as far as a catalog needs it.
 mod candidates;

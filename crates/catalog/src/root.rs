@@ -77,13 +77,14 @@ pub struct TenantRef {
 }
 
 /// Objects that one root gave up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Retired {
     /// Store time of that root; unknown to itself.
     pub at: Option<StoreTime>,
     pub blocks: Vec<BlockId>,
     pub pages: Vec<ObjectId>,
     pub groups: Vec<ObjectId>,
+    stored: Open<RetiredMessage>,
 }
 
 impl Retired {
@@ -174,11 +175,15 @@ impl Root {
 
     /// Reads the root that stands under this number.
     pub(crate) fn decode(object: &Bytes, number: u64) -> Result<Self, Damage> {
-        let stored: Open<RootMessage> = message::decode(Kind::Root, object)?;
-        if stored.known.number != number {
-            return Err(Damage::Content("it is another root than its name says"));
+        let found = Self::decode_any(object)?;
+        match found.number == number {
+            true => Ok(found),
+            false => Err(Damage::Content("it is another root than its name says")),
         }
-        Self::from_message(stored)
+    }
+
+    pub(crate) fn decode_any(object: &Bytes) -> Result<Self, Damage> {
+        Self::from_message(message::decode(Kind::Root, object)?)
     }
 
     fn to_message(&self) -> Open<RootMessage> {
@@ -218,7 +223,7 @@ impl Root {
             write_version: message.write_version,
             writers: message.writers.into_iter().map(WriterState::from_message).collect::<Result<_, _>>()?,
             tenants: message.tenants.into_iter().map(TenantRef::from_message).collect::<Result<_, _>>()?,
-            retired: message.retired.iter().map(Retired::from_message).collect::<Result<_, _>>()?,
+            retired: message.retired.into_iter().map(Retired::from_message).collect::<Result<_, _>>()?,
             floor: StoreTime(message.floor),
             floors: floors.map(|floor| (StoreTime(floor.floor), floor.at.map(StoreTime))).collect(),
             swept: StoreTime(message.swept),
@@ -244,7 +249,7 @@ impl WriterState {
         let message = &stored.known;
         let writer = WriterId(id_of(&message.writer)?);
         let (next, fenced, last_entry) = (message.next, message.fenced, StoreTime(message.last_entry));
-        Ok((writer, Self { next, fenced, last_entry, stored }))
+        Ok((writer, Self { next, fenced, last_entry, stored: stored.rest() }))
     }
 }
 
@@ -271,28 +276,30 @@ impl TenantRef {
             rows: message.rows,
             bytes: message.bytes,
             inbox_blocks: message.inbox_blocks,
-            stored,
+            stored: stored.rest(),
         };
         Ok((tenant, found))
     }
 }
 
 impl Retired {
-    fn to_message(&self) -> RetiredMessage {
-        RetiredMessage {
+    fn to_message(&self) -> Open<RetiredMessage> {
+        self.stored.with(RetiredMessage {
             at: self.at.map(|at| at.0),
             blocks: packed(&mut self.blocks.iter().map(|id| id.0)),
             pages: packed(&mut self.pages.iter().map(|id| id.0)),
             groups: packed(&mut self.groups.iter().map(|id| id.0)),
-        }
+        })
     }
 
-    fn from_message(message: &RetiredMessage) -> Result<Self, Damage> {
+    fn from_message(stored: Open<RetiredMessage>) -> Result<Self, Damage> {
+        let message = &stored.known;
         Ok(Self {
             at: message.at.map(StoreTime),
             blocks: unpacked(&message.blocks, BlockId)?,
             pages: unpacked(&message.pages, ObjectId)?,
             groups: unpacked(&message.groups, ObjectId)?,
+            stored: stored.rest(),
         })
     }
 }
@@ -325,7 +332,7 @@ struct RootMessage {
     #[prost(message, repeated, tag = "6")]
     tenants: Vec<Open<TenantRefMessage>>,
     #[prost(message, repeated, tag = "7")]
-    retired: Vec<RetiredMessage>,
+    retired: Vec<Open<RetiredMessage>>,
     #[prost(uint64, tag = "8")]
     floor: u64,
     #[prost(message, repeated, tag = "9")]
@@ -340,6 +347,7 @@ struct RootMessage {
     taken: Vec<u8>,
 }
 
+/// It and [`FloorMessage`] have no room for fields of later releases.
 #[derive(Clone, PartialEq, Message)]
 struct RecentMessage {
     #[prost(uint64, tag = "1")]
@@ -400,6 +408,10 @@ struct RetiredMessage {
 
 impl KnownTags for RootMessage {
     const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16];
+}
+
+impl KnownTags for RetiredMessage {
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4];
 }
 
 impl KnownTags for WriterMessage {

@@ -96,7 +96,7 @@ impl PageRef {
             bytes: message.bytes,
             min_start_unix_nano: message.min_start,
             max_end_unix_nano: message.max_end,
-            stored,
+            stored: stored.rest(),
         })
     }
 }
@@ -123,7 +123,7 @@ impl GroupRef {
             kind: if message.terms { GroupKind::Terms } else { GroupKind::TraceIds },
             class: class.ok_or(Damage::Content("a filter group has a size that none has"))?,
             blocks: message.blocks,
-            stored,
+            stored: stored.rest(),
         })
     }
 }
@@ -169,13 +169,18 @@ impl TenantPage {
     }
 
     pub(crate) fn decode(object: &Bytes, tenant: &Tenant) -> Result<Self, Damage> {
+        let found = Self::decode_any(object)?;
+        match &found.tenant == tenant {
+            true => Ok(found),
+            false => Err(Damage::Content("it is the page of another tenant")),
+        }
+    }
+
+    pub(crate) fn decode_any(object: &Bytes) -> Result<Self, Damage> {
         let mut stored: Open<TenantMessage> = message::decode(Kind::TenantPage, object)?;
         let message = std::mem::take(&mut stored.known);
-        if message.tenant != tenant.as_str() {
-            return Err(Damage::Content("it is the page of another tenant"));
-        }
         Ok(Self {
-            tenant: tenant.clone(),
+            tenant: message.tenant.parse().map_err(|_| Damage::Content("a tenant's name is none"))?,
             pages: message.pages.into_iter().map(PageRef::from_message).collect::<Result<_, _>>()?,
             groups: message.groups.into_iter().map(GroupRef::from_message).collect::<Result<_, _>>()?,
             marks: message.marks.into_iter().map(Mark::from_message).collect::<Result<_, _>>()?,

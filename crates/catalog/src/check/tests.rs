@@ -330,7 +330,7 @@ fn should_find_an_input_beside_its_output() {
 #[test]
 fn should_find_a_root_that_does_not_follow() {
     let plants: [(&str, Box<dyn Fn(&Lived, &mut Root)>); 6] = [
-        ("another root of that number", Box::new(|_, next| next.recent.clear())),
+        ("a root that it does not name", Box::new(|_, next| next.recent.clear())),
         ("the floor went back", Box::new(|_, next| next.floor = StoreTime::default())),
         ("is no longer there", Box::new(|lived, next| drop(next.tenants.remove(&lived.one)))),
         (
@@ -352,6 +352,19 @@ fn should_find_a_root_that_does_not_follow() {
     }
 }
 
+#[test]
+fn should_pass_over_a_root_that_landed_late_and_is_part_of_nothing() {
+    let lived = lived();
+    let loaded = lived.world.finish(lived.catalog.load()).unwrap();
+    lived.world.touch(&lived.catalog);
+    lived.world.touch(&lived.catalog);
+    let mut late = loaded.root.successor(loaded.root_at, lived.catalog.next_id());
+    late.tenants.clear();
+    lived.world.put(&ObjectKey::Root { number: late.number }, late.encode().to_vec());
+    lived.world.delete(&ObjectKey::Root { number: loaded.root.number });
+    assert!(lived.check(Depth::Catalog).is_clean());
+}
+
 /// Writes the pages of the tenant with a changed page of blocks, and has the root refer
 /// to them and give up the old ones.
 fn change_blocks(lived: &Lived, next: &mut Root, section: Section, change: impl FnOnce(&mut BlockPage)) {
@@ -369,7 +382,9 @@ fn change_blocks(lived: &Lived, next: &mut Root, section: Section, change: impl 
     page.pages.iter().for_each(|page| known.count(page));
     let before = next.tenants.insert(lived.one.clone(), known).unwrap();
     let pages = vec![old.id, before.page];
-    next.retired.push(crate::root::Retired { pages, ..Default::default() });
+    let mut given_up = crate::root::Retired::default();
+    given_up.pages = pages;
+    next.retired.push(given_up);
 }
 
 fn lose_a_block(lived: &Lived, next: &mut Root) {
@@ -480,6 +495,24 @@ fn should_find_blocks_behind_a_cut() {
     for found in &report.findings {
         assert_eq!(found.wrong, Wrong::BehindCut { tenant: lived.one.clone() }, "{report}");
     }
+}
+
+#[test]
+fn should_find_nothing_after_days_were_given_up_while_a_merge_ran() {
+    let lived = lived();
+    let flush = [spans(2_000..2_003, 0), spans(2_003..2_006, 1)].concat();
+    let mut writer = TestWriter::new(&lived.catalog);
+    let entry = writer.flush(&lived.world, &lived.catalog, &[(&lived.one, &flush)]);
+    lived.world.fold(&lived.catalog).unwrap();
+    let inputs = [(Section::Inbox, entry.blocks[0].clone())];
+    let merge = lived.world.prepare_merge(&lived.catalog, &lived.one, &inputs);
+    let first_kept = merge.outputs[1].0;
+    lived.world.finish(lived.catalog.publish(&CutDays { tenant: lived.one.clone(), first_kept })).unwrap();
+    lived.world.finish(lived.catalog.publish(&merge)).unwrap();
+    let report = lived.check(Depth::Headers);
+    assert!(report.is_clean(), "{report}");
+    let days = lived.tenant_page().pages.into_iter().map(|page| page.section);
+    assert!(days.filter(|section| matches!(section, Section::Day(day) if *day < first_kept)).count() == 0);
 }
 
 #[test]

@@ -34,7 +34,6 @@ impl Catalog {
         let mut root = Root::first(self.next_id());
         root.number = root_number(began, log);
         root.recent = vec![(root.number, root.nonce)];
-        // The only version there is; a second one is read from the files.
         root.write_version = OLDEST_FORMAT_VERSION;
         root.floor = began.minus(self.windows.orphan_grace);
         root.floors = vec![(root.floor, None)];
