@@ -125,8 +125,7 @@ impl TestWorld {
 
     pub(crate) fn get(&self, key: &ObjectKey) -> Option<Bytes> {
         let path = Path::from(key.to_string());
-        let got = self.finish(async { self.store.get(&path).await.ok()?.bytes().await.ok() });
-        got
+        self.finish(async { self.store.get(&path).await.ok()?.bytes().await.ok() })
     }
 
     pub(crate) fn delete(&self, key: &ObjectKey) {
@@ -365,9 +364,9 @@ pub(crate) fn tenant(name: &str) -> Tenant {
     name.parse().unwrap()
 }
 
-/// Numbers in order.
-pub(crate) fn numbers(ranges: &[std::ops::Range<u64>]) -> Vec<u64> {
-    let mut numbers: Vec<u64> = ranges.iter().cloned().flatten().collect();
+/// All numbers of these ranges, in order.
+pub(crate) fn numbers(ranges: &[(u64, u64)]) -> Vec<u64> {
+    let mut numbers: Vec<u64> = ranges.iter().flat_map(|(from, to)| *from..*to).collect();
     numbers.sort_unstable();
     numbers
 }

@@ -327,18 +327,18 @@ fn should_find_an_input_beside_its_output() {
     assert!(report.to_string().contains("replaces nothing"), "{report}");
 }
 
+/// A mistake in the next root.
+type Plant = fn(&Lived, &mut Root);
+
 #[test]
 fn should_find_a_root_that_does_not_follow() {
-    let plants: [(&str, Box<dyn Fn(&Lived, &mut Root)>); 6] = [
-        ("a root that it does not name", Box::new(|_, next| next.recent.clear())),
-        ("the floor went back", Box::new(|_, next| next.floor = StoreTime::default())),
-        ("is no longer there", Box::new(|lived, next| drop(next.tenants.remove(&lived.one)))),
-        (
-            "went back from entry",
-            Box::new(|lived, next| next.writers.get_mut(&lived.writer.id).unwrap().next = 1),
-        ),
-        ("is no longer listed", Box::new(|lived, next| lose_a_block(lived, next))),
-        ("no log entry brought it", Box::new(|lived, next| invent_a_block(lived, next))),
+    let plants: [(&str, Plant); 6] = [
+        ("a root that it does not name", |_, next| next.recent.clear()),
+        ("the floor went back", |_, next| next.floor = StoreTime::default()),
+        ("is no longer there", |lived, next| drop(next.tenants.remove(&lived.one))),
+        ("went back from entry", |lived, next| next.writers.get_mut(&lived.writer.id).unwrap().next = 1),
+        ("is no longer listed", lose_a_block),
+        ("no log entry brought it", invent_a_block),
     ];
     for (expected, plant) in plants {
         let lived = lived();
