@@ -84,7 +84,7 @@ pub struct Retired {
     pub blocks: Vec<BlockId>,
     pub pages: Vec<ObjectId>,
     pub groups: Vec<ObjectId>,
-    stored: Open<RetiredMessage>,
+    pub(crate) stored: Open<RetiredMessage>,
 }
 
 impl Retired {
@@ -395,7 +395,7 @@ struct TenantRefMessage {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct RetiredMessage {
+pub(crate) struct RetiredMessage {
     #[prost(uint64, optional, tag = "1")]
     at: Option<u64>,
     #[prost(bytes = "vec", tag = "2")]

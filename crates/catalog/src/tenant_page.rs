@@ -102,7 +102,7 @@ impl PageRef {
 }
 
 impl GroupRef {
-    pub(crate) fn new(id: ObjectId, kind: GroupKind, class: SizeClass, blocks: u64) -> Self {
+    pub fn new(id: ObjectId, kind: GroupKind, class: SizeClass, blocks: u64) -> Self {
         Self { id, kind, class, blocks, stored: Open::default() }
     }
 

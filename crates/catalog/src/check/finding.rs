@@ -82,6 +82,8 @@ pub enum Wrong {
     Clock { off: Duration, ahead: bool },
     /// A lease whose holder has not given it back.
     StaleLease { job: String },
+    /// An object written to learn the store's time, and left behind.
+    LeftProbe,
     /// A lease that cannot be read.
     LeaseUnreadable { damage: Damage },
 }
@@ -175,6 +177,7 @@ impl Wrong {
             | Self::Foreign
             | Self::Clock { .. }
             | Self::StaleLease { .. }
+            | Self::LeftProbe
             | Self::LeaseUnreadable { .. } => Note,
         }
     }
@@ -212,7 +215,7 @@ impl Wrong {
             Self::Incomplete { .. } | Self::Leak { .. } | Self::NotSwept { .. } => "none; they cost space",
             Self::StraysUnknown => "none; orphans are not deleted meanwhile",
             Self::GoneTooSoon => "queries that began before may fail once",
-            Self::Foreign => "none",
+            Self::Foreign | Self::LeftProbe => "none",
             Self::Clock { .. } => "none yet; a clock off by hours has flushes refused, or orphans swept late",
             Self::StaleLease { .. } | Self::LeaseUnreadable { .. } => "none; the job waited for it once",
         }
@@ -255,6 +258,7 @@ impl Wrong {
             Self::NotSwept { .. } => "is a compactor running that sweeps?",
             Self::GoneTooSoon => "is somebody else deleting, or a sweeper with shorter windows at work?",
             Self::Foreign => "move it out of the store's prefix",
+            Self::LeftProbe => "delete it, or let it be",
             Self::Clock { .. } => {
                 "set the clocks by NTP; a bucket that was copied has new times, and this is expected"
             }
@@ -339,6 +343,7 @@ impl fmt::Display for Wrong {
                 let side = if *ahead { "ahead of" } else { "behind" };
                 write!(f, "its maker's clock was {} s {side} the store", off.as_secs())
             }
+            Self::LeftProbe => f.write_str("it was written to learn the store's time, and left behind"),
             Self::StaleLease { job } => write!(f, "the lease for `{job}` is stale"),
             Self::LeaseUnreadable { damage } => write!(f, "the lease cannot be read: {damage}"),
         }

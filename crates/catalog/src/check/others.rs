@@ -49,6 +49,11 @@ impl Catalog {
         if let Some((off, key)) = survey.behind.as_ref().filter(|(off, _)| *off > longest) {
             report.add(key, Wrong::Clock { off: *off, ahead: false });
         }
+        for (key, landed) in &survey.probes {
+            if landed.plus(longest) < survey.newest {
+                report.add(key, Wrong::LeftProbe);
+            }
+        }
         let ours = StoreTime(self.clock.wall_millis());
         if ours.plus(allowed) < survey.newest {
             let off = std::time::Duration::from_millis(survey.newest.0 - ours.0);

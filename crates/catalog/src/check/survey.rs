@@ -36,6 +36,7 @@ pub(super) struct Survey {
     pub(super) pages: BTreeMap<ObjectId, Standing>,
     pub(super) groups: BTreeMap<ObjectId, Standing>,
     pub(super) leases: Vec<ObjectId>,
+    pub(super) probes: Vec<(ObjectKey, StoreTime)>,
     /// The latest time that the store gave anything.
     pub(super) newest: StoreTime,
     /// The objects whose names are furthest from when they landed.
@@ -78,6 +79,7 @@ impl Survey {
                 self.note_time(id.0, standing, key);
             }
             ObjectKey::Lease(id) => self.leases.push(id),
+            ObjectKey::ClockProbe(_) => self.probes.push((key, standing.landed)),
             ObjectKey::LogEntry { .. } | ObjectKey::Root { .. } | ObjectKey::LogSegment { .. } => {}
         }
     }
@@ -121,7 +123,10 @@ impl Survey {
             ObjectKey::FilterGroup(id) => self.groups.contains_key(id),
             ObjectKey::Lease(id) => self.leases.contains(id),
             // Others than these are not surveyed.
-            ObjectKey::LogEntry { .. } | ObjectKey::Root { .. } | ObjectKey::LogSegment { .. } => true,
+            ObjectKey::LogEntry { .. }
+            | ObjectKey::Root { .. }
+            | ObjectKey::ClockProbe(_)
+            | ObjectKey::LogSegment { .. } => true,
         }
     }
 }

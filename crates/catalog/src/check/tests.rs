@@ -642,6 +642,17 @@ fn should_find_clocks_that_are_off() {
 }
 
 #[test]
+fn should_find_a_clock_probe_that_was_left_behind() {
+    let lived = lived();
+    let key = ObjectKey::ClockProbe(ObjectId(lived.catalog.next_id()));
+    lived.world.put(&key, b"clock".to_vec());
+    assert!(lived.check(Depth::Catalog).is_clean());
+    lived.world.pass(HOUR * 3);
+    lived.world.touch(&lived.catalog);
+    assert_one(&lived.check(Depth::Catalog), &key, Wrong::LeftProbe);
+}
+
+#[test]
 fn should_find_stale_and_damaged_leases() {
     let lived = lived();
     let acquired = lived.world.finish(lived.catalog.acquire_lease("merge", HOUR)).unwrap();
