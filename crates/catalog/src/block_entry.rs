@@ -140,7 +140,7 @@ impl BlockEntry {
             [] => None,
             bytes => Some(id_of(bytes)?),
         };
-        Ok(Self { summary, clean_through: message.clean_through, disjoint_set, stored })
+        Ok(Self { summary, clean_through: message.clean_through, disjoint_set, stored: stored.rest() })
     }
 }
 

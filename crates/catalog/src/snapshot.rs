@@ -176,6 +176,10 @@ impl Catalog {
         to_unix_nano: u64,
         found: &mut TenantBlocks,
     ) -> Result<(), SnapshotError> {
+        found.missing.extend(page.damaged.iter().map(|id| Missing {
+            key: ObjectKey::Page(*id),
+            why: Damage::Content("it could not be read when it was to be changed"),
+        }));
         let wanted = page.pages.iter().filter(|page| page.overlaps(from_unix_nano, to_unix_nano));
         let mut read = stream::iter(wanted)
             .map(|wanted| self.pages.blocks(&self.bucket, wanted, &page.tenant))
