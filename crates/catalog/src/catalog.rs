@@ -7,6 +7,7 @@ use futures::lock::Mutex;
 use ulid::Ulid;
 
 use crate::bucket::{Bucket, Created, StoreError};
+use crate::groups::index::IndexCache;
 use crate::load::{LoadCache, LoadError, Loaded, load};
 use crate::root::Root;
 use crate::snapshot::{PageCache, Snapshot};
@@ -31,6 +32,7 @@ pub struct Catalog {
     pub(crate) windows: Windows,
     cache: LoadCache,
     pub(crate) pages: Arc<PageCache>,
+    pub(crate) indexes: IndexCache,
     pub(crate) newest: Mutex<Option<Arc<Snapshot>>>,
 }
 
@@ -44,6 +46,7 @@ impl Catalog {
             windows: config.windows,
             cache: LoadCache::default(),
             pages: Arc::new(PageCache::default()),
+            indexes: IndexCache::default(),
             newest: Mutex::new(None),
         })
     }

@@ -28,6 +28,7 @@ pub enum Kind {
     TenantPage = 3,
     BlockPage = 4,
     MarkPage = 5,
+    GroupIndex = 6,
 }
 
 /// Why an object of the catalog cannot be read.
