@@ -233,7 +233,11 @@ impl Tenancy {
         self.blocks.push(Some((class(size), in_inbox)));
         self.loose.push(number);
         self.cost.most_loose = self.cost.most_loose.max(self.loose.len());
-        if self.loose.len() >= self.limits.loose_of_days {
+        let of_inbox =
+            self.loose.iter().filter_map(|number| self.blocks[*number]).filter(|(_, inbox)| *inbox);
+        let of_inbox = of_inbox.count();
+        let of_days = self.loose.len() - of_inbox;
+        if of_days >= self.limits.loose_of_days || of_inbox >= self.limits.loose_of_inbox {
             self.regroup();
         }
         number
