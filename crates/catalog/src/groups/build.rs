@@ -33,80 +33,80 @@ pub(super) enum BuildError {
     Unreadable(ObjectId),
 }
 
-/// Both filters of a block.
-pub(super) struct BlockFilters {
-    traces: SplitBlockFilter,
-    terms: SplitBlockFilter,
-    /// They are not what the block was written with, so they exclude nothing.
-    pub(super) damaged: bool,
+/// The filters of blocks, until they are transposed.
+#[derive(Default)]
+pub(super) struct Filters {
+    traces: BTreeMap<BlockId, SplitBlockFilter>,
+    terms: BTreeMap<BlockId, SplitBlockFilter>,
+    /// Their filters are lost, or not what they were written with.
+    pub(super) damaged: Vec<BlockId>,
 }
 
-impl BlockFilters {
-    fn of_kind(&self, kind: GroupKind) -> &SplitBlockFilter {
+impl Filters {
+    fn of_kind(&mut self, kind: GroupKind) -> &mut BTreeMap<BlockId, SplitBlockFilter> {
         match kind {
-            GroupKind::TraceIds => &self.traces,
-            GroupKind::Terms => &self.terms,
+            GroupKind::TraceIds => &mut self.traces,
+            GroupKind::Terms => &mut self.terms,
         }
     }
 
-    /// Filters that say of every key that it may be there.
-    fn damaged(block: &BlockEntry) -> Self {
-        // Spread over the class that the block's entry says it is the same.
+    /// What stands for filters that cannot be read: it says of every key that it may be
+    /// there. Small, as it is the same spread over any class.
+    fn add_damaged(&mut self, block: &BlockEntry) {
         let full = |class: SizeClass| {
             SplitBlockFilter::full(SizeClass::from_number(class.number() % 4).unwrap_or(SizeClass::SMALLEST))
         };
         let filters = &block.summary.filters;
-        Self { traces: full(filters.traces.class), terms: full(filters.terms.class), damaged: true }
+        self.traces.insert(block.id(), full(filters.traces.class));
+        self.terms.insert(block.id(), full(filters.terms.class));
+        self.damaged.push(block.id());
     }
 }
 
-/// The filters of these blocks, but for those that have been deleted meanwhile.
+/// The filters of these blocks, each with its checksum verified.
 pub(super) async fn read_filters(
     bucket: &Bucket,
     blocks: impl Iterator<Item = &BlockEntry>,
-) -> Result<BTreeMap<BlockId, BlockFilters>, StoreError> {
-    let read = stream::iter(blocks)
-        .map(|block| async move { Ok((block.id(), filters_of(bucket, block).await?)) })
-        .buffer_unordered(PARALLEL_BLOCKS)
-        .try_filter_map(|(id, filters)| async move { Ok(filters.map(|filters| (id, filters))) });
-    read.try_collect().await
+) -> Result<Filters, StoreError> {
+    let mut read = stream::iter(blocks)
+        .map(|block| async move { Ok::<_, StoreError>((block, filters_of(bucket, block).await?)) })
+        .buffer_unordered(PARALLEL_BLOCKS);
+    let mut filters = Filters::default();
+    while let Some((block, read)) = read.try_next().await? {
+        match read {
+            Some((traces, terms)) => {
+                filters.traces.insert(block.id(), traces);
+                filters.terms.insert(block.id(), terms);
+            }
+            None => filters.add_damaged(block),
+        }
+    }
+    Ok(filters)
 }
 
-async fn filters_of(bucket: &Bucket, block: &BlockEntry) -> Result<Option<BlockFilters>, StoreError> {
+/// None: they are damaged.
+async fn filters_of(
+    bucket: &Bucket,
+    block: &BlockEntry,
+) -> Result<Option<(SplitBlockFilter, SplitBlockFilter)>, StoreError> {
     let filters = &block.summary.filters;
     let (traces, terms) = (filters.traces.range(), filters.terms.range());
     if traces.end != terms.start || terms.end > block.summary.origins.bytes {
-        return Ok(Some(BlockFilters::damaged(block)));
+        return Ok(None);
     }
-    let key = ObjectKey::Origins(block.id());
-    let bytes = match get_range(bucket, &key, traces.start..terms.end).await? {
-        Fetched::Bytes(bytes) => bytes,
-        Fetched::Gone => return Ok(None),
-        Fetched::CutOff => return Ok(Some(BlockFilters::damaged(block))),
-    };
+    let range = traces.start..terms.end;
+    let bytes = get_range(bucket, &ObjectKey::Origins(block.id()), range).await?;
+    let Some(bytes) = bytes.filter(|bytes| xxh3_64(bytes) == filters.hash) else { return Ok(None) };
     let (of_traces, of_terms) = bytes.split_at((traces.end - traces.start) as usize);
     let traces = SplitBlockFilter::from_bytes(filters.traces.class, of_traces);
-    let terms = SplitBlockFilter::from_bytes(filters.terms.class, of_terms);
-    Ok(Some(match (traces, terms) {
-        (Some(traces), Some(terms)) if xxh3_64(&bytes) == filters.hash => {
-            BlockFilters { traces, terms, damaged: false }
-        }
-        _ => BlockFilters::damaged(block),
-    }))
+    Ok(traces.zip(SplitBlockFilter::from_bytes(filters.terms.class, of_terms)))
 }
 
-enum Fetched {
-    /// As many as were wanted.
-    Bytes(Bytes),
-    Gone,
-    CutOff,
-}
-
-async fn get_range(bucket: &Bucket, key: &ObjectKey, range: Range<u64>) -> Result<Fetched, StoreError> {
+/// All the bytes of a range. None: the object does not have them, or does not exist.
+async fn get_range(bucket: &Bucket, key: &ObjectKey, range: Range<u64>) -> Result<Option<Bytes>, StoreError> {
     match bucket.objects().get_range(&path(key), range.clone()).await {
-        Ok(bytes) if bytes.len() as u64 == range.end - range.start => Ok(Fetched::Bytes(bytes)),
-        Ok(_) => Ok(Fetched::CutOff),
-        Err(object_store::Error::NotFound { .. }) => Ok(Fetched::Gone),
+        Ok(bytes) => Ok((bytes.len() as u64 == range.end - range.start).then_some(bytes)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(source) => Err(failed("read a range of", key, source)),
     }
 }
@@ -122,23 +122,23 @@ impl Source {
     async fn rows(&self, bucket: &Bucket, range: Range<u64>) -> Result<Bytes, BuildError> {
         match self {
             Self::Memory(bytes) => Ok(bytes.slice(range.start as usize..range.end as usize)),
-            Self::Group(id) => match get_range(bucket, &ObjectKey::FilterGroup(*id), range).await {
-                Ok(Fetched::Bytes(bytes)) => Ok(bytes),
-                Ok(Fetched::Gone | Fetched::CutOff) => Err(BuildError::Unreadable(*id)),
-                Err(error) => Err(BuildError::Store(error)),
-            },
+            Self::Group(id) => {
+                let rows = get_range(bucket, &ObjectKey::FilterGroup(*id), range).await;
+                rows.map_err(BuildError::Store)?.ok_or(BuildError::Unreadable(*id))
+            }
         }
     }
 }
 
-/// Transposes filters of one kind. None: there are none.
+/// Transposes filters of one kind, and lets go of them. None: there are none.
 pub(super) fn transposed(
     kind: GroupKind,
     blocks: &[BlockId],
-    filters: &BTreeMap<BlockId, BlockFilters>,
+    filters: &mut Filters,
 ) -> Result<Option<(GroupHeader, Source)>, BuildError> {
+    let of_kind = filters.of_kind(kind);
     let filters: Vec<(BlockId, SplitBlockFilter)> =
-        blocks.iter().filter_map(|id| Some((*id, filters.get(id)?.of_kind(kind).clone()))).collect();
+        blocks.iter().filter_map(|id| Some((*id, of_kind.remove(id)?))).collect();
     let Some(class) = filters.iter().map(|(_, filter)| filter.class()).max() else { return Ok(None) };
     let bytes = Bytes::from(build(kind, class, &filters).map_err(BuildError::Group)?);
     let header = GroupHeader::parse(&bytes).map_err(BuildError::Group)?;

@@ -67,6 +67,10 @@ impl Observed {
         }
         let wanted = unsettled(&groups, &page.pages, &sections);
         let read = read_sections(catalog, page, &wanted).await?;
+        if read.len() < wanted.len() {
+            // What an unreadable group had may be on a page that cannot be read today.
+            groups.retain(|seen| seen.index.is_some());
+        }
         let tenant = page.tenant.clone();
         let mut observed = Self { tenant, groups, dead: BTreeSet::new(), loose: BTreeMap::new() };
         let indexes = observed.groups.iter().filter_map(|seen| seen.index.as_ref());

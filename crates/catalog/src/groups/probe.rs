@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use siltstone_format::filter::split_block::FilterKey;
 use siltstone_format::filter::transposed::{GroupHeader, GroupKind};
-use siltstone_format::id::BlockId;
+use siltstone_format::id::{BlockId, ObjectId};
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 
@@ -16,7 +16,6 @@ use crate::block_entry::BlockEntry;
 use crate::block_page::Section;
 use crate::bucket::path;
 use crate::catalog::Catalog;
-use crate::draft::DraftError;
 use crate::mark::Mark;
 use crate::snapshot::{Missing, Snapshot, SnapshotError, TenantBlocks};
 use crate::tenant_page::{GroupRef, PageRef, TenantPage};
@@ -49,10 +48,10 @@ pub struct Candidates {
     pub unread: Vec<Unread>,
 }
 
-/// A group that could not be asked.
+/// A group that could not be asked: [`Catalog::regroup_without`] builds it anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
-    pub key: ObjectKey,
+    pub group: ObjectId,
     pub why: String,
 }
 
@@ -101,10 +100,9 @@ impl Catalog {
     }
 
     async fn ask_group(&self, group: &GroupRef, wanted: Wanted<'_>) -> Answer {
-        let key = ObjectKey::FilterGroup(group.id);
         // Row and index side by side: where a row lies follows from what the tenant's page says.
         let rows = rows_of(group, wanted);
-        let path = path(&key);
+        let path = path(&ObjectKey::FilterGroup(group.id));
         let read_rows = async {
             match rows.is_empty() {
                 true => Ok(Vec::new()),
@@ -114,29 +112,25 @@ impl Catalog {
         let (index, bytes) = futures::join!(self.indexes.of(&self.bucket, group), read_rows);
         let index = match index {
             Ok(index) => index,
-            Err(error) => return Answer::unread(unread(ObjectKey::Page(group.index), describe(&error))),
+            Err(error) => return Answer::unread(unread(group, error.to_string())),
         };
         match bytes {
             Ok(bytes) => {
                 let (holding, is_damaged) = holding(&index.header, wanted, &Rows { rows, bytes });
-                let unread = is_damaged.then(|| unread(key, "a row of it is damaged".to_owned()));
+                let unread = is_damaged.then(|| unread(group, "a row of it is damaged".to_owned()));
                 Answer { holding, index: Some(index), unread }
             }
             Err(error) => Answer {
                 holding: vec![true; index.header.blocks().len()],
                 index: Some(index),
-                unread: Some(unread(key, error.to_string())),
+                unread: Some(unread(group, error.to_string())),
             },
         }
     }
 }
 
-fn unread(key: ObjectKey, why: String) -> Unread {
-    Unread { key, why }
-}
-
-fn describe(error: &DraftError) -> String {
-    error.to_string()
+fn unread(group: &GroupRef, why: String) -> Unread {
+    Unread { group: group.id, why }
 }
 
 /// The bytes of a group that tell of all keys.

@@ -9,7 +9,7 @@ use siltstone_format::id::{BlockId, ObjectId};
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 
-use super::build::{BlockFilters, BuildError, Source, Written, read_filters, transposed, write_group};
+use super::build::{BuildError, Filters, Source, Written, read_filters, transposed, write_group};
 use super::index::GroupIndex;
 use super::observe::Observed;
 use super::plan::{Limits, Plan, Step, plan};
@@ -30,7 +30,7 @@ pub struct Regrouped {
     /// Blocks that are in groups now and were in none before.
     pub blocks: u64,
     pub bytes_written: u64,
-    /// Blocks whose filters are damaged: every lookup must read them.
+    /// Blocks whose filters are damaged or lost: no lookup excludes them.
     pub damaged_blocks: Vec<BlockId>,
     /// Rows of new groups that exclude nothing, because a group before was damaged there.
     pub damaged_rows: u64,
@@ -57,13 +57,24 @@ impl Catalog {
     /// Puts blocks that are in no filter group into groups, merges groups, and drops those
     /// that nobody needs. Nothing is done, and nothing written, while there is little to do.
     pub async fn regroup(&self, tenant: &Tenant) -> Result<Regrouped, GroupsError> {
-        self.regroup_within(tenant, &Limits::default()).await
+        self.regroup_within(tenant, &Limits::default(), &BTreeSet::new()).await
+    }
+
+    /// The same, and builds groups anew that a lookup or a check found damaged, from the
+    /// blocks' own filters.
+    pub async fn regroup_without(
+        &self,
+        tenant: &Tenant,
+        damaged: &BTreeSet<ObjectId>,
+    ) -> Result<Regrouped, GroupsError> {
+        self.regroup_within(tenant, &Limits::default(), damaged).await
     }
 
     pub(crate) async fn regroup_within(
         &self,
         tenant: &Tenant,
         limits: &Limits,
+        damaged: &BTreeSet<ObjectId>,
     ) -> Result<Regrouped, GroupsError> {
         let loaded = self.load().await?;
         if let Some((number, damage)) = loaded.damaged_root {
@@ -71,7 +82,7 @@ impl Catalog {
         }
         let Some(known) = loaded.root.tenants.get(tenant) else { return Ok(Regrouped::default()) };
         let page = self.pages.tenant(&self.bucket, known.page, tenant).await?;
-        let mut unreadable = BTreeSet::new();
+        let mut unreadable = damaged.clone();
         loop {
             match self.try_regroup(&page, &unreadable, limits).await {
                 // Each time it is another one, so this ends.
@@ -133,21 +144,20 @@ impl Work {
         let blocks: BTreeSet<BlockId> =
             plan.steps.iter().flat_map(|step| step.blocks.iter().copied()).collect();
         let entries = blocks.iter().filter_map(|id| observed.loose.get(id)).map(|(_, block)| block);
-        let filters = read_filters(&catalog.bucket, entries).await.map_err(GroupsError::from)?;
+        let mut filters = read_filters(&catalog.bucket, entries).await.map_err(GroupsError::from)?;
         let mut work = Self {
             change: Regroup {
                 tenant: observed.tenant.clone(),
                 added: Vec::new(),
                 given_up: plan.dropped.iter().copied().collect(),
-                grouped: newly_grouped(observed, &filters),
+                grouped: newly_grouped(observed, &blocks),
             },
             done: Regrouped { more: plan.more, ..Regrouped::default() },
         };
         for step in &plan.steps {
-            work.make(catalog, observed, step, &filters).await?;
+            work.make(catalog, observed, step, &mut filters).await?;
         }
-        let damaged = filters.iter().filter(|(_, filters)| filters.damaged);
-        work.done.damaged_blocks = damaged.map(|(id, _)| *id).collect();
+        work.done.damaged_blocks = filters.damaged;
         work.done.blocks = work.change.grouped.values().map(|blocks| blocks.len() as u64).sum();
         work.done.given_up = work.change.given_up.iter().copied().collect();
         Ok(work)
@@ -159,7 +169,7 @@ impl Work {
         catalog: &Catalog,
         observed: &Observed,
         step: &Step,
-        filters: &BTreeMap<BlockId, BlockFilters>,
+        filters: &mut Filters,
     ) -> Result<(), TryError> {
         let mut sections: BTreeMap<BlockId, Section> = BTreeMap::new();
         let mut time = (u64::MAX, 0);
@@ -207,12 +217,9 @@ impl Work {
 }
 
 /// Blocks that were in no group. Others were in an unreadable one, and are noted already.
-fn newly_grouped(
-    observed: &Observed,
-    filters: &BTreeMap<BlockId, BlockFilters>,
-) -> BTreeMap<Section, BTreeSet<BlockId>> {
+fn newly_grouped(observed: &Observed, blocks: &BTreeSet<BlockId>) -> BTreeMap<Section, BTreeSet<BlockId>> {
     let mut grouped: BTreeMap<Section, BTreeSet<BlockId>> = BTreeMap::new();
-    for (section, block) in filters.keys().filter_map(|id| observed.loose.get(id)) {
+    for (section, block) in blocks.iter().filter_map(|id| observed.loose.get(id)) {
         if !block.grouped {
             grouped.entry(*section).or_default().insert(block.id());
         }

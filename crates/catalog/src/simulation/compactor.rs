@@ -45,7 +45,7 @@ async fn regroup(site: &Site) {
     let loose = 1 + site.draw(3) as usize;
     let limits =
         Limits { loose_of_days: loose, loose_of_inbox: loose, groups_of_days: 2, ..Limits::default() };
-    let done = site.catalog.regroup_within(tenant, &limits).await;
+    let done = site.catalog.regroup_within(tenant, &limits, &BTreeSet::new()).await;
     site.tell(|| format!("regroup {tenant}: {:?}", done.as_ref().map_err(ToString::to_string)));
     if let Ok(done) = done {
         site.world.borrow_mut().counts.groups += done.built.len() as u64;

@@ -171,8 +171,8 @@ async fn answer(site: &Site, snapshot: &Snapshot, live: Live) -> Result<Option<A
             let hidden = deleted(&found.marks, block.clean_through);
             add(&mut answer, snapshot, spans.iter().filter(|span| !hidden.contains(&span.trace())));
         }
-        if let Some(missed) = look_up(site, snapshot, &tenant, &found.blocks).await? {
-            return missed;
+        if !look_up(site, snapshot, &tenant, &found.blocks).await? {
+            return Ok(None);
         }
         let all_marks = deleted(&found.marks, 0);
         let of_tenant = |span: &&SimSpan| span.tenant == tenant && !all_marks.contains(&span.trace());
@@ -195,32 +195,31 @@ async fn answer(site: &Site, snapshot: &Snapshot, live: Live) -> Result<Option<A
     Ok(Some(answer))
 }
 
-/// Looks one span up by its trace alone: its block must be found. Something else than none:
-/// the query ends with that.
-#[expect(clippy::type_complexity, reason = "it is what the caller returns")]
+/// Looks one span up by its trace alone: its block must be found. False: something could
+/// not be read, and may be so.
 async fn look_up(
     site: &Site,
     snapshot: &Snapshot,
     tenant: &Tenant,
     blocks: &[BlockEntry],
-) -> Result<Option<Result<Option<Answer>, Violation>>, Violation> {
-    let Some(block) = blocks.get(site.draw(blocks.len() as u64) as usize) else { return Ok(None) };
+) -> Result<bool, Violation> {
+    let Some(block) = blocks.get(site.draw(blocks.len() as u64) as usize) else { return Ok(true) };
     let Some(spans) = site.read_block(block.id()).await else {
-        return Ok(Some(gone(site, snapshot, &block.id().to_string())));
+        return gone(site, snapshot, &block.id().to_string()).map(|_| false);
     };
-    let Some(span) = spans.get(site.draw(spans.len() as u64) as usize) else { return Ok(None) };
+    let Some(span) = spans.get(site.draw(spans.len() as u64) as usize) else { return Ok(true) };
     let kind = if site.draw(2) == 0 { GroupKind::TraceIds } else { GroupKind::Terms };
     let all_of_any = [vec![span.key()]];
     let wanted = Wanted { kind, all_of_any: &all_of_any, from_unix_nano: 0, to_unix_nano: u64::MAX };
     let found = match site.catalog.blocks_that_may_hold(snapshot, tenant, wanted).await {
         Ok(found) => found,
-        Err(SnapshotError::Gone { key }) => return Ok(Some(gone(site, snapshot, &key.to_string()))),
-        Err(_) => return Ok(Some(Ok(None))),
+        Err(SnapshotError::Gone { key }) => return gone(site, snapshot, &key.to_string()).map(|_| false),
+        Err(_) => return Ok(false),
     };
     let candidates = found.holding.len() + found.unasked.len();
     site.world.borrow_mut().counts.excluded += blocks.len().saturating_sub(candidates) as u64;
     match found.holding.iter().chain(&found.unasked).any(|found| found.id() == block.id()) {
-        true => Ok(None),
+        true => Ok(true),
         false => Err(format!("block {} was missed by its filter groups", block.id())),
     }
 }

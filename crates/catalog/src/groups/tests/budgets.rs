@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use futures::executor::block_on;
 use siltstone_format::day::Day;
 use siltstone_format::filter::transposed::{GroupKind, merge};
@@ -128,7 +130,7 @@ fn should_merge_groups_that_are_larger_than_a_part_piece_by_piece() {
         let keys: Vec<u64> = (0..blocks).map(|block| day * 1_000 + block).collect();
         let blocks: Vec<(&[u64], u8)> = keys.chunks(1).map(|keys| (keys, 52)).collect();
         bench.add_day(&catalog, &one, Day(FIRST_DAY + day as u32), &blocks);
-        while block_on(catalog.regroup_within(&one, &alone())).unwrap().more {}
+        while block_on(catalog.regroup_within(&one, &alone(), &BTreeSet::new())).unwrap().more {}
     }
     let (before, blocks) = bench.all(&one);
     let traces = |groups: &[crate::tenant_page::GroupRef]| {
@@ -141,7 +143,7 @@ fn should_merge_groups_that_are_larger_than_a_part_piece_by_piece() {
     let dead = blocks[5].1.id();
     bench.retire(&catalog, &one, Section::Day(Day(FIRST_DAY)), vec![dead]);
     let few = Limits { groups_of_days: 1, cheap_bytes: 1 << 30, ..Limits::default() };
-    let (done, counts) = bench.counted(catalog.regroup_within(&one, &few));
+    let (done, counts) = bench.counted(catalog.regroup_within(&one, &few, &BTreeSet::new()));
     let done = done.unwrap();
     println!("{} bytes written: {counts:?}", done.bytes_written);
     assert!(counts.of(Operation::MultipartPart) >= 5 && counts.of(Operation::MultipartComplete) >= 1);

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use futures::executor::block_on;
 use proptest::prelude::*;
 use siltstone_format::day::Day;
@@ -76,8 +78,7 @@ fn take(bench: &mut Bench, step: &Step) {
         Step::Fold => drop(block_on(catalog.fold()).unwrap()),
         Step::Retire { part, every } => {
             let (_, blocks) = bench.all(&tenant);
-            let sections: std::collections::BTreeSet<Section> =
-                blocks.iter().map(|(section, _)| *section).collect();
+            let sections: BTreeSet<Section> = blocks.iter().map(|(section, _)| *section).collect();
             if sections.is_empty() {
                 return;
             }
@@ -86,7 +87,9 @@ fn take(bench: &mut Bench, step: &Step) {
             let gone: Vec<BlockId> = of_section.step_by(*every).map(|(_, block)| block.id()).collect();
             bench.retire(&catalog, &tenant, section, gone);
         }
-        Step::Regroup { loose } => drop(block_on(catalog.regroup_within(&tenant, &limits(*loose))).unwrap()),
+        Step::Regroup { loose } => {
+            drop(block_on(catalog.regroup_within(&tenant, &limits(*loose), &BTreeSet::new())).unwrap())
+        }
         Step::Cut { day: at } => {
             let cut = CutDays { tenant, first_kept: day(at) };
             block_on(catalog.publish(&cut)).unwrap();
@@ -215,6 +218,46 @@ fn should_build_a_lost_group_anew_from_the_blocks() {
         let found = bench.check(&one, ever(GroupKind::Terms, &[vec![key(3)]]));
         assert_eq!((found.unread.len(), found.unasked.len(), found.holding.len()), (0, 0, 9));
     }
+}
+
+#[test]
+fn should_build_a_damaged_group_anew_when_told_so() {
+    let mut bench = Bench::new();
+    let catalog = bench.catalog();
+    let one = tenant("one");
+    let blocks = [(&[1][..], 4); 8];
+    bench.add_day(&catalog, &one, Day(FIRST_DAY), &blocks);
+    block_on(catalog.regroup(&one)).unwrap();
+    let (page, _) = bench.all(&one);
+    let rows = ObjectKey::FilterGroup(page.groups[0].id);
+    let damaged = vec![0; bench.get(&rows).unwrap().len()];
+    bench.put(&rows, damaged.into());
+    let found = bench.check(&one, ever(page.groups[0].kind, &[vec![key(8)]]));
+    assert_eq!((found.holding.len(), found.unread.len()), (8, 1));
+    let unread = found.unread.iter().map(|unread| unread.group).collect();
+    let done = block_on(catalog.regroup_without(&one, &unread)).unwrap();
+    assert_eq!((done.built.len(), done.given_up.as_slice()), (1, [page.groups[0].id].as_slice()));
+    bench.check_groups(&one);
+    assert_eq!(bench.check_exact(&one, ever(page.groups[0].kind, &[vec![key(8)]])).holding, []);
+}
+
+#[test]
+fn should_keep_a_lost_group_while_a_page_of_its_time_is_damaged() {
+    let mut bench = Bench::new();
+    let catalog = bench.catalog();
+    let one = tenant("one");
+    let blocks = [(&[1][..], 4); 8];
+    bench.add_day(&catalog, &one, Day(FIRST_DAY), &blocks);
+    block_on(catalog.regroup(&one)).unwrap();
+    let (page, _) = bench.all(&one);
+    let lost = page.groups.iter().map(|group| group.id).collect();
+    let day = ObjectKey::Page(page.pages[0].id);
+    let whole = bench.get(&day).unwrap();
+    bench.put(&day, vec![0; 50].into());
+    let done = block_on(bench.catalog().regroup_without(&one, &lost)).unwrap();
+    assert_eq!(done, crate::groups::Regrouped::default());
+    bench.put(&day, whole);
+    assert_eq!(bench.check_exact(&one, ever(GroupKind::Terms, &[vec![key(1)]])).holding.len(), 8);
 }
 
 #[test]
