@@ -1,5 +1,6 @@
 //! Whole-system tests and benchmarks, and what they share.
 
 pub mod blocks;
+pub mod catalog;
 pub mod decode;
 pub mod encode;

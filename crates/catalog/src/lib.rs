@@ -21,6 +21,8 @@ pub mod tenant_page;
 pub mod time;
 pub mod windows;
 
+// Whether this machine's clock and the store's agree.
+pub mod clock_check;
 // The store as the catalog sees it, and one look at it.
 pub mod bucket;
 mod listing;
@@ -46,6 +48,8 @@ mod catalog;
 // Repairs that tests can switch off.
 mod planted;
 
+#[cfg(test)]
+mod budgets;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

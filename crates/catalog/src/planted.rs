@@ -51,6 +51,8 @@ pub(crate) enum Bug {
     NoLogGrace,
     /// A listing may take as long as it likes.
     NoListingBound,
+    /// Where nobody publishes, store time stands still.
+    NoTick,
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use ulid::Ulid;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::accept::is_fenced;
+use crate::accept::{EntryName, is_fenced};
 use crate::bucket::{Listing, StoreError, failed};
 use crate::catalog::Catalog;
 use crate::draft::{Draft, DraftError, read_block_page, read_tenant_page};
@@ -28,6 +28,7 @@ use crate::planted::{Bug, planted};
 use crate::publish::{Change, ChangeError, PublishError};
 use crate::root::{Retired, Root};
 use crate::time::{StoreTime, drawn_at};
+use crate::windows::Windows;
 
 /// What a sweep deleted, or would delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,10 +90,31 @@ impl Catalog {
         for key in swept.keys() {
             self.bucket.delete(key).await?;
         }
-        let seen_before = now;
-        let done = AfterSweep { gone, swept: sweepable, seen_before, windows: self.windows };
+        let needs_a_tick = self.needs_a_tick(&loaded, &gone, &swept) && !planted(Bug::NoTick);
+        let tick = needs_a_tick.then_some(root.number);
+        let done = AfterSweep { gone, swept: sweepable, seen_before: now, tick, windows: self.windows };
         self.publish(&done).await?;
         Ok(swept)
+    }
+
+    /// Store time is the newest root's: where nobody publishes it stands still, and what
+    /// waits for its grace would wait for ever. So a sweep that leaves something waiting
+    /// moves it on, and without that once in the grace for orphans, of which nobody knows.
+    /// This machine's clock says only whether it is worth a root.
+    fn needs_a_tick(&self, loaded: &Loaded, gone: &[Retired], swept: &Swept) -> bool {
+        let root = &loaded.root;
+        let is_folded = |(writer, number): &&EntryName| {
+            is_fenced(root, *writer) || root.writers.get(writer).is_some_and(|state| *number < state.next)
+        };
+        let folded = loaded.listed.entries.keys().filter(is_folded).count();
+        let interval = if folded > swept.log_entries.len() {
+            self.windows.log_grace
+        } else if root.retired.len() > gone.len() {
+            self.windows.read_grace / 4
+        } else {
+            self.windows.orphan_grace
+        };
+        StoreTime(self.clock.wall_millis()) >= loaded.root_at.plus(interval)
     }
 
     fn is_past_grace(&self, retired: &Retired, now: StoreTime) -> bool {
@@ -149,7 +171,7 @@ impl Catalog {
     }
 
     /// All that the root refers to, and what it gave up and still lists.
-    async fn referred(&self, root: &Root) -> Result<BTreeSet<ObjectKey>, DraftError> {
+    pub(crate) async fn referred(&self, root: &Root) -> Result<BTreeSet<ObjectKey>, DraftError> {
         let mut referred: BTreeSet<ObjectKey> = root.retired.iter().flat_map(keys_of_retired).collect();
         for (tenant, known) in &root.tenants {
             referred.insert(ObjectKey::Page(known.page));
@@ -214,13 +236,18 @@ struct AfterSweep {
     swept: StoreTime,
     /// When the root landed that was seen before this publish looks at the log.
     seen_before: StoreTime,
-    windows: crate::windows::Windows,
+    /// A root over which one is published whether it says anything new or not.
+    tick: Option<u64>,
+    windows: Windows,
 }
 
 impl Change for AfterSweep {
     fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
         async move {
             draft.forget_retired(&self.gone);
+            if self.tick == Some(draft.base().number) {
+                draft.root_mut();
+            }
             if self.swept > draft.base().swept {
                 draft.root_mut().swept = self.swept;
             }

@@ -6,6 +6,7 @@ use siltstone_format::filter::size::SizeClass;
 use siltstone_format::filter::transposed::{GroupHeader, GroupKind};
 use siltstone_format::id::ObjectId;
 use siltstone_format::tenant::Tenant;
+use ulid::Ulid;
 
 use crate::block_entry::{id_bytes, id_of};
 use crate::block_page::{BlockPage, Section};
@@ -110,18 +111,16 @@ impl PageRef {
 }
 
 impl GroupRef {
+    /// A group of which nothing more is known: it may have blocks of any time.
+    pub fn new(id: ObjectId, kind: GroupKind, class: SizeClass, blocks: u64) -> Self {
+        let (index, stored) = (ObjectId(Ulid::nil()), Open::default());
+        Self { id, index, kind, class, blocks, min_start_unix_nano: 0, max_end_unix_nano: u64::MAX, stored }
+    }
+
     /// A group with this header whose blocks' spans lie in a range of time.
-    pub(crate) fn new(id: ObjectId, index: ObjectId, header: &GroupHeader, (from, to): (u64, u64)) -> Self {
-        Self {
-            id,
-            index,
-            kind: header.kind(),
-            class: header.class(),
-            blocks: header.blocks().len() as u64,
-            min_start_unix_nano: from,
-            max_end_unix_nano: to,
-            stored: Open::default(),
-        }
+    pub(crate) fn of(id: ObjectId, index: ObjectId, header: &GroupHeader, (from, to): (u64, u64)) -> Self {
+        let group = Self::new(id, header.kind(), header.class(), header.blocks().len() as u64);
+        Self { index, min_start_unix_nano: from, max_end_unix_nano: to, ..group }
     }
 
     /// Whether a span of its blocks may lie in a range of time.

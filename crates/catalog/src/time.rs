@@ -1,5 +1,7 @@
 //! Two times that never meet: the store's, and a process's.
 
+mod system;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +12,8 @@ use rand::RngCore;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use ulid::Ulid;
+
+pub use system::SystemClock;
 
 /// Time as the store says it in `LastModified`, in milliseconds. All grace periods
 /// compare such times with each other, so nobody's clock takes part.

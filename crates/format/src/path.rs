@@ -8,6 +8,7 @@
 //! man/<object>                     page of the catalog: of a tenant, of blocks, of marks
 //! flt/<object>                     transposed filter group
 //! lse/<job>                        lease: somebody works on this job
+//! clk/<object>                     written to learn the store's time, and deleted at once
 //! wal/<writer>-<n>                 log segment of an ingester without a disk
 //! ```
 //!
@@ -30,6 +31,7 @@ pub enum ObjectKey {
     Page(ObjectId),
     FilterGroup(ObjectId),
     Lease(ObjectId),
+    ClockProbe(ObjectId),
     LogSegment { writer: WriterId, number: u64 },
 }
 
@@ -50,6 +52,7 @@ impl fmt::Display for ObjectKey {
             Self::Page(id) => write!(f, "man/{id}"),
             Self::FilterGroup(id) => write!(f, "flt/{id}"),
             Self::Lease(job) => write!(f, "lse/{job}"),
+            Self::ClockProbe(id) => write!(f, "clk/{id}"),
             Self::LogSegment { writer, number } => write!(f, "wal/{writer}-{number:020}"),
         }
     }
@@ -76,6 +79,7 @@ fn parse(key: &str) -> Option<ObjectKey> {
         ["man", id] => ObjectKey::Page(id.parse().ok()?),
         ["flt", id] => ObjectKey::FilterGroup(id.parse().ok()?),
         ["lse", job] => ObjectKey::Lease(job.parse().ok()?),
+        ["clk", id] => ObjectKey::ClockProbe(id.parse().ok()?),
         ["wal", name] => {
             let (writer, number) = writer_and_number(name)?;
             ObjectKey::LogSegment { writer, number }
@@ -111,6 +115,7 @@ mod tests {
             ObjectKey::Page(id),
             ObjectKey::FilterGroup(id),
             ObjectKey::Lease(id),
+            ObjectKey::ClockProbe(id),
             ObjectKey::LogSegment { writer, number: 0 },
         ];
         for key in keys {

@@ -1,5 +1,6 @@
 //! What the tests of every other crate lean on: inputs that hurt, a naive oracle that says what the right
-//! answer is, stores that count and stores that fail, and a clock that only moves when told to.
+//! answer is, stores that count, stores that fail and stores that are real, what every store must be able to do,
+//! and a clock that only moves when told to.
 //!
 //! The oracle sees decoded OTLP spans only and shares no code with the crates that it judges, not even the
 //! coercion of values. Nothing here is fast, and nothing here may be used outside tests and measurements.
@@ -16,6 +17,11 @@ pub mod operation;
 pub mod counting_store;
 // A store that fails on command.
 pub mod faulty_store;
+// What the catalog needs of every store.
+#[expect(clippy::unwrap_used, clippy::panic, reason = "these are tests, to be run by other crates")]
+pub mod conformance;
+// Real stores: MinIO and Azurite, as processes.
+pub mod server;
 // A file system that loses what was not synced.
 pub mod unsynced_files;
 
@@ -23,6 +29,7 @@ pub mod unsynced_files;
 mod locked;
 
 pub use clock::VirtualClock;
+pub use conformance::Promises;
 pub use corpus::{arbitrary, nasty};
 pub use counting_store::CountingStore;
 pub use faulty_store::{Fault, FaultPlan, FaultyStore, RandomFaults, Rule};

@@ -204,7 +204,7 @@ impl Work {
     ) -> Result<(), TryError> {
         let Written { id, header, damaged_rows } = written;
         let index_id = ObjectId(catalog.next_id());
-        let group = GroupRef::new(id, index_id, &header, time);
+        let group = GroupRef::of(id, index_id, &header, time);
         let sections = header.blocks().iter().filter_map(|block| sections.get(block).copied()).collect();
         self.done.bytes_written += header.object_len();
         self.done.damaged_rows += damaged_rows as u64;

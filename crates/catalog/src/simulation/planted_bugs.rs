@@ -43,4 +43,5 @@ must_be_caught! {
     should_catch_given_up_days_that_come_back: NoCut, "";
     should_catch_trust_in_a_conflict: TrustExists, "";
     should_catch_forgotten_writers_that_come_back: ForgottenWriters, "";
+    should_catch_store_time_that_stands_still: NoTick, "garbage waits";
 }

@@ -247,7 +247,23 @@ impl Run {
         schedule.resume_all();
         self.until_ended(schedule, &sleepers)?;
         self.alone(schedule, extra, Role::Reader, 1)?;
-        self.check_root(schedule, extra)
+        self.check_root(schedule, extra)?;
+        for _ in 0..12 {
+            self.clock.advance(Duration::from_secs(30));
+            self.alone(schedule, extra, Role::Sweeper, 1)?;
+        }
+        self.check_nothing_waits(schedule, extra)
+    }
+
+    /// Nobody publishes any more but the sweeper, and still nothing waits for ever.
+    fn check_nothing_waits(
+        &mut self,
+        schedule: &mut Schedule<'static>,
+        slot: usize,
+    ) -> Result<(), Violation> {
+        let site = self.site(slot);
+        schedule.start(slot, sweeper::check_nothing_waits(site).boxed_local());
+        self.until_ended(schedule, &[slot])
     }
 
     fn land_all(&mut self, schedule: &mut Schedule<'static>, but: usize) -> Result<(), Violation> {

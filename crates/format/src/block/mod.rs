@@ -1,7 +1,7 @@
 //! Blocks: spans and origins as Parquet files.
 //!
-//! Down: `order` → `choose` → `gather` → `values`, `levels` → `chunk` →
-//! `write`. Up: `read` → `leaf` → `rows`. `origins` holds the second file.
+//! Down: `order` → `choose` → `gather` → `values`, `levels` → `chunk`, `frame` →
+//! `write`. Up: `read` → `frame`, `leaf` → `rows`. `origins` holds the second file.
 
 mod choose;
 mod chunk;

@@ -1,0 +1,59 @@
+//! Which store a URL opens, and what is said when it does not.
+
+use object_store::ObjectStoreExt;
+use object_store::path::Path as Key;
+
+use super::*;
+use crate::settings::{AzureKey, AzureSettings, GcsSettings, Secret};
+
+async fn opened(url: &str, settings: &Settings) -> Result<Opened, OpenError> {
+    open(&url.parse().unwrap(), settings).await
+}
+
+#[tokio::test]
+async fn should_open_memory_and_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}/store", folder.path().display());
+    for url in ["memory:", &url] {
+        let opened = opened(url, &Settings::default()).await.unwrap();
+        assert_eq!((opened.listing, opened.name.as_str()), (Listing::Apart, url));
+        opened.objects.put(&Key::from("a/b"), "1".into()).await.unwrap();
+        assert_eq!(opened.objects.get(&Key::from("a/b")).await.unwrap().bytes().await.unwrap(), "1");
+    }
+    assert_eq!(std::fs::read(folder.path().join("store/a/b")).unwrap(), b"1");
+}
+
+#[tokio::test]
+async fn should_open_azure_and_gcs_without_a_request() {
+    let key = AzureKey::Account(Secret::new("c2VjcmV0"));
+    let azure = AzureSettings { account: Some("account".to_owned()), key: Some(key), endpoint: None };
+    let settings = Settings { azure, ..Settings::default() };
+    let store = opened("az://container/one", &settings).await.unwrap();
+    assert_eq!((store.listing, store.name.as_str()), (Listing::Together, "az://container/one"));
+    assert!(store.objects.to_string().ends_with("/one"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key.json");
+    std::fs::write(
+        &file,
+        r#"{"private_key": "", "private_key_id": "", "client_email": "", "disable_oauth": true}"#,
+    )
+    .unwrap();
+    let gcs = GcsSettings { service_account: Some(file), endpoint: None };
+    let store = opened("gs://bucket/one/two", &Settings { gcs, ..Settings::default() }).await.unwrap();
+    assert_eq!((store.listing, store.name.as_str()), (Listing::Together, "gs://bucket/one/two"));
+}
+
+#[tokio::test]
+async fn should_say_which_store_cannot_be_opened_and_why() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let gcs = GcsSettings { service_account: Some("/no/such/file".into()), endpoint: None };
+    for (url, settings, why) in [
+        (format!("file://{}/below", file.path().display()), Settings::default(), "directory"),
+        ("az://container".to_owned(), Settings::default(), "set the account"),
+        ("gs://bucket".to_owned(), Settings { gcs, ..Settings::default() }, "/no/such/file"),
+    ] {
+        let said = opened(&url, &settings).await.unwrap_err().to_string();
+        assert!(said.starts_with(&format!("cannot open the store {url}: ")) && said.contains(why), "{said}");
+    }
+}
