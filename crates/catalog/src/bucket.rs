@@ -8,6 +8,9 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use siltstone_format::path::ObjectKey;
 
+/// Objects that are fetched at the same time.
+pub(crate) const PARALLEL_GETS: usize = 32;
+
 /// How log and roots are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listing {

@@ -75,8 +75,6 @@ pub enum CheckError {
 
 /// Walks of one check: each needs a sweep and a grace period to fail.
 const MOST_WALKS: usize = 8;
-/// Requests that are under way at the same time.
-const PARALLEL: usize = 32;
 
 impl Catalog {
     /// Walks the bucket and says what is wrong. It changes nothing, unless leaks are to be

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::{StreamExt, TryStreamExt, stream};
 use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, ObjectId};
 use siltstone_format::path::ObjectKey;
@@ -14,7 +15,7 @@ use ulid::Ulid;
 
 use crate::block_entry::BlockEntry;
 use crate::block_page::{BlockPage, MAX_PAGE_BLOCKS, Section};
-use crate::bucket::{Bucket, StoreError};
+use crate::bucket::{Bucket, PARALLEL_GETS, StoreError};
 use crate::load::Loaded;
 use crate::mark::{self, MAX_PAGE_MARKS, Mark, MarkKind, MarkTarget};
 use crate::message::Damage;
@@ -469,11 +470,17 @@ impl TenantDraft {
     }
 
     async fn load_section(&mut self, bucket: &Bucket, section: Section) -> Result<(), DraftError> {
-        let ids: Vec<ObjectId> =
-            self.page.pages.iter().filter(|page| page.section == section).map(|page| page.id).collect();
-        for id in ids {
-            self.load_page(bucket, id, section).await?;
-        }
+        let tenant = &self.page.tenant;
+        let of_section = self.page.pages.iter().filter(|page| page.section == section);
+        let missing: Vec<ObjectId> =
+            of_section.map(|page| page.id).filter(|id| !self.loaded.contains_key(id)).collect();
+        let pages: Vec<(ObjectId, BlockPage)> = stream::iter(missing)
+            .map(async |id| Ok::<_, DraftError>((id, read_block_page(bucket, id, tenant, section).await?)))
+            .buffered(PARALLEL_GETS)
+            .try_collect()
+            .await?;
+        let loaded = pages.into_iter().map(|(id, page)| (id, LoadedPage { page, changed: false }));
+        self.loaded.extend(loaded);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use siltstone_format::path::ObjectKey;
 
 use crate::accept::{Accepted, EntryName, Found, accept, candidates, is_fenced};
-use crate::bucket::{Bucket, Listing, StoreError};
+use crate::bucket::{Bucket, Listing, PARALLEL_GETS, StoreError};
 use crate::listing::Listed;
 use crate::log_entry::LogEntry;
 use crate::message::Damage;
@@ -16,8 +16,6 @@ use crate::root::Root;
 use crate::time::{Clock, StoreTime};
 use crate::windows::Windows;
 
-/// Entries that are fetched at the same time.
-const PARALLEL_GETS: usize = 32;
 /// A root or an entry may vanish between listing and reading; this often in a row it
 /// does not unless something is wrong.
 const MOST_TRIES: usize = 16;

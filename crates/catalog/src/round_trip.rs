@@ -150,7 +150,7 @@ fn tenant_page() -> impl Strategy<Value = TenantPage> {
             group
         },
     );
-    let pages = vec((object_id(), section(), any::<[u64; 6]>()), 0..3);
+    let pages = vec((object_id(), section(), any::<[u64; 7]>()), 0..3);
     let ids = || vec(object_id(), 0..3);
     (tenant(), pages, vec(group, 0..3), vec(mark(), 0..3), ids(), ids()).prop_map(
         |(tenant, pages, groups, marks, mark_pages, damaged)| {
@@ -163,10 +163,11 @@ fn tenant_page() -> impl Strategy<Value = TenantPage> {
     )
 }
 
-fn page_ref(id: ObjectId, section: Section, sums: [u64; 6]) -> PageRef {
+fn page_ref(id: ObjectId, section: Section, sums: [u64; 7]) -> PageRef {
     let mut page = PageRef::of(id, &BlockPage::new(Tenant::single(), section), None);
     (page.blocks, page.rows, page.bytes) = (sums[0], sums[1], sums[2]);
     (page.min_start_unix_nano, page.max_end_unix_nano, page.grouped) = (sums[3], sums[4], sums[5]);
+    page.last_named = StoreTime(sums[6]);
     page
 }
 

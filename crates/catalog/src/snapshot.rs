@@ -15,7 +15,7 @@ use siltstone_format::tenant::Tenant;
 use crate::accept::{DamagedEntry, is_fenced};
 use crate::block_entry::BlockEntry;
 use crate::block_page::BlockPage;
-use crate::bucket::{Bucket, StoreError};
+use crate::bucket::{Bucket, PARALLEL_GETS, StoreError};
 use crate::catalog::Catalog;
 use crate::draft::{DraftError, read_block_page, read_mark_page, read_tenant_page};
 use crate::load::{LoadError, Loaded};
@@ -101,7 +101,6 @@ struct Pages {
 
 /// Most pages of a kind that are kept; beyond it all are dropped and read anew.
 const MOST_CACHED_PAGES: usize = 4096;
-const PARALLEL_GETS: usize = 32;
 /// Between two looks for an entry that must be there.
 const LISTING_PAUSE: Duration = Duration::from_millis(50);
 

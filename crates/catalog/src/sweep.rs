@@ -10,17 +10,15 @@
 
 use std::collections::BTreeSet;
 
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use siltstone_format::id::{BlockId, ObjectId};
 use siltstone_format::path::ObjectKey;
 use ulid::Ulid;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-
 use crate::accept::{EntryName, is_fenced};
-use crate::bucket::{Listing, StoreError, failed};
+use crate::bucket::{Listing, PARALLEL_GETS, StoreError, failed};
 use crate::catalog::Catalog;
 use crate::draft::{Draft, DraftError, read_block_page, read_tenant_page};
 use crate::load::{LoadError, Loaded};
@@ -28,6 +26,7 @@ use crate::message::Damage;
 use crate::planted::{Bug, planted};
 use crate::publish::{Change, ChangeError, PublishError};
 use crate::root::{Retired, Root};
+use crate::tenant_page::TenantPage;
 use crate::time::{StoreTime, drawn_at};
 use crate::windows::Windows;
 
@@ -160,7 +159,7 @@ impl Catalog {
         if floor <= root.swept {
             return Ok(Vec::new());
         }
-        let referred = self.referred(root).await?;
+        let referred = self.referred(root, root.swept).await?;
         let mut orphans = Vec::new();
         for prefix in ["blk", "man", "flt"] {
             let start = Path::from(format!("{prefix}/{}", Ulid::from_parts(root.swept.0, 0)));
@@ -182,26 +181,45 @@ impl Catalog {
         Ok(orphans)
     }
 
-    /// All that the root refers to, and what it gave up and still lists.
-    pub(crate) async fn referred(&self, root: &Root) -> Result<BTreeSet<ObjectKey>, DraftError> {
+    /// All that the root refers to, and what it gave up and still lists: of blocks, those
+    /// that were named at this time or later, and others that happen to be known.
+    pub(crate) async fn referred(
+        &self,
+        root: &Root,
+        named_since: StoreTime,
+    ) -> Result<BTreeSet<ObjectKey>, DraftError> {
         let mut referred: BTreeSet<ObjectKey> = root.retired.iter().flat_map(keys_of_retired).collect();
-        for (tenant, known) in &root.tenants {
-            referred.insert(ObjectKey::Page(known.page));
-            let page = read_tenant_page(&self.bucket, known.page, tenant).await?;
-            referred.extend(page.groups.iter().map(|group| ObjectKey::FilterGroup(group.id)));
-            referred.extend(page.groups.iter().map(|group| ObjectKey::Page(group.index)));
-            referred.extend(page.mark_pages.iter().map(|id| ObjectKey::Page(*id)));
-            if let Some(id) = page.damaged.first() {
-                let damage = Damage::Content("another page stands in for it");
-                return Err(DraftError::Damaged { key: ObjectKey::Page(*id), damage });
-            }
-            for blocks in &page.pages {
-                referred.insert(ObjectKey::Page(blocks.id));
-                let blocks = read_block_page(&self.bucket, blocks.id, tenant, blocks.section).await?;
-                referred.extend(blocks.blocks.iter().flat_map(|block| keys_of_block(block.id())));
-            }
+        let mut tenants = stream::iter(&root.tenants)
+            .map(|(tenant, known)| read_tenant_page(&self.bucket, known.page, tenant))
+            .buffered(PARALLEL_GETS);
+        while let Some(page) = tenants.next().await {
+            self.add_referred(&page?, named_since, &mut referred).await?;
         }
+        referred.extend(root.tenants.values().map(|known| ObjectKey::Page(known.page)));
         Ok(referred)
+    }
+
+    async fn add_referred(
+        &self,
+        page: &TenantPage,
+        named_since: StoreTime,
+        referred: &mut BTreeSet<ObjectKey>,
+    ) -> Result<(), DraftError> {
+        if let Some(id) = page.damaged.first() {
+            let damage = Damage::Content("another page stands in for it");
+            return Err(DraftError::Damaged { key: ObjectKey::Page(*id), damage });
+        }
+        referred.extend(page.groups.iter().map(|group| ObjectKey::FilterGroup(group.id)));
+        referred.extend(page.groups.iter().map(|group| ObjectKey::Page(group.index)));
+        referred.extend(page.mark_pages.iter().map(|id| ObjectKey::Page(*id)));
+        referred.extend(page.pages.iter().map(|blocks| ObjectKey::Page(blocks.id)));
+        let mut read = stream::iter(page.pages.iter().filter(|blocks| blocks.last_named >= named_since))
+            .map(|blocks| read_block_page(&self.bucket, blocks.id, &page.tenant, blocks.section))
+            .buffered(PARALLEL_GETS);
+        while let Some(blocks) = read.next().await {
+            referred.extend(blocks?.blocks.iter().flat_map(|block| keys_of_block(block.id())));
+        }
+        Ok(())
     }
 
     /// Log entries and roots that no reader can need: where one listing brings both, those

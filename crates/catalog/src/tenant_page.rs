@@ -12,6 +12,7 @@ use crate::block_entry::{id_bytes, id_of};
 use crate::block_page::{BlockPage, Section};
 use crate::mark::{Mark, MarkMessage};
 use crate::message::{self, Damage, Kind, KnownTags, Open};
+use crate::time::{StoreTime, drawn_at};
 
 /// A tenant's part of the catalog.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +43,8 @@ pub struct PageRef {
     pub bytes: u64,
     pub min_start_unix_nano: u64,
     pub max_end_unix_nano: u64,
+    /// When the last of its blocks was named.
+    pub last_named: StoreTime,
     stored: Open<PageRefMessage>,
 }
 
@@ -75,6 +78,7 @@ impl PageRef {
                 .map(|spans| spans.max_end_unix_nano.max(spans.max_start_unix_nano))
                 .max()
                 .unwrap_or(0),
+            last_named: page.blocks.iter().map(|block| drawn_at(block.id().0)).max().unwrap_or_default(),
             stored: before.map_or_else(Open::default, |before| before.stored.clone()),
         }
     }
@@ -94,6 +98,7 @@ impl PageRef {
             min_start: self.min_start_unix_nano,
             max_end: self.max_end_unix_nano,
             grouped: self.grouped,
+            last_named: self.last_named.0,
         })
     }
 
@@ -108,6 +113,7 @@ impl PageRef {
             bytes: message.bytes,
             min_start_unix_nano: message.min_start,
             max_end_unix_nano: message.max_end,
+            last_named: StoreTime(message.last_named),
             stored: stored.rest(),
         })
     }
@@ -260,6 +266,8 @@ struct PageRefMessage {
     max_end: u64,
     #[prost(uint64, tag = "8")]
     grouped: u64,
+    #[prost(fixed64, tag = "9")]
+    last_named: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -285,7 +293,7 @@ impl KnownTags for TenantMessage {
 }
 
 impl KnownTags for PageRefMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9];
 }
 
 impl KnownTags for GroupRefMessage {

@@ -8,10 +8,11 @@ use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 use ulid::Ulid;
 
+use super::CheckError;
 use super::finding::{Report, Wrong};
-use super::{CheckError, PARALLEL};
 use crate::block_entry::BlockEntry;
 use crate::block_page::{BlockPage, MAX_PAGE_BLOCKS, Section};
+use crate::bucket::PARALLEL_GETS;
 use crate::catalog::Catalog;
 use crate::draft::{DraftError, read_block_page, read_mark_page, read_tenant_page};
 use crate::load::Loaded;
@@ -93,7 +94,7 @@ impl References {
             .map(|wanted| async move {
                 (wanted, read_block_page(bucket, wanted.id, tenant, wanted.section).await)
             })
-            .buffered(PARALLEL);
+            .buffered(PARALLEL_GETS);
         let mut sums = Sums::default();
         while let Some((wanted, blocks)) = read.next().await {
             self.others.insert(ObjectKey::Page(wanted.id), tenant.clone());

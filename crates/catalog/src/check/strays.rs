@@ -10,7 +10,8 @@ use ulid::Ulid;
 use super::finding::{Report, Wrong};
 use super::references::References;
 use super::survey::{Standing, Survey};
-use super::{CheckError, Leaks, PARALLEL};
+use super::{CheckError, Leaks};
+use crate::bucket::PARALLEL_GETS;
 use crate::bucket::{Bucket, StoreError, failed, path};
 use crate::catalog::Catalog;
 use crate::load::Loaded;
@@ -52,7 +53,7 @@ impl Catalog {
     ) -> Result<(), CheckError> {
         let mut looked = stream::iter(suspects.iter().filter(|key| later.holds(key)))
             .map(|key| async move { Ok::<_, StoreError>((key, exists(&self.bucket, key).await?)) })
-            .buffered(PARALLEL);
+            .buffered(PARALLEL_GETS);
         while let Some((key, exists)) = looked.try_next().await? {
             if let (false, Some(tenant)) = (exists, first.tenant_of(key)) {
                 report.add(key, Wrong::Gone { tenant: tenant.clone() });
@@ -77,7 +78,7 @@ impl Catalog {
             let keys = keys_of_retired(retired);
             let mut looked = stream::iter(&keys)
                 .map(|key| async move { Ok::<_, StoreError>((key, exists(&self.bucket, key).await?)) })
-                .buffered(PARALLEL);
+                .buffered(PARALLEL_GETS);
             while let Some((key, exists)) = looked.try_next().await? {
                 if !exists {
                     report.add(key, Wrong::GoneTooSoon);

@@ -13,11 +13,10 @@ use super::index::GroupIndex;
 use super::plan::{Known, Loose};
 use crate::block_entry::BlockEntry;
 use crate::block_page::Section;
+use crate::bucket::PARALLEL_GETS;
 use crate::catalog::Catalog;
 use crate::draft::DraftError;
 use crate::tenant_page::{GroupRef, PageRef, TenantPage};
-
-const PARALLEL_GETS: usize = 32;
 
 /// A group and which blocks it has; none if that cannot be read.
 pub(super) struct Seen {

@@ -7,7 +7,7 @@ use siltstone_format::path::ObjectKey;
 use super::schedule::Violation;
 use super::world::Site;
 use crate::sweep::SweepMode;
-use crate::time::drawn_at;
+use crate::time::{StoreTime, drawn_at};
 
 pub(super) async fn run(site: Site, rounds: u64) -> Result<(), Violation> {
     for _ in 0..rounds {
@@ -32,7 +32,8 @@ pub(super) async fn check_nothing_waits(site: Site) -> Result<(), Violation> {
         }
     };
     let (root, listed) = (&loaded.root, &loaded.listed);
-    let referred = site.catalog.referred(root).await.map_err(|error| error.to_string())?;
+    let referred =
+        site.catalog.referred(root, StoreTime::default()).await.map_err(|error| error.to_string())?;
     let objects = site.store.list(None).try_collect::<Vec<_>>().await.map_err(|error| error.to_string())?;
     let keys = objects.iter().filter_map(|meta| meta.location.as_ref().parse::<ObjectKey>().ok());
     let waits = |key: &ObjectKey| match key {
