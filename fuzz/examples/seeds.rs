@@ -1,10 +1,81 @@
 //! Writes the inputs that the corpora began with: `cargo run --example seeds --no-default-features`.
 
+use std::collections::BTreeMap;
+use std::future::{Future, ready};
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::executor::block_on;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
+use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_catalog::bucket::{Bucket, Listing};
+use siltstone_catalog::change::AddMark;
+use siltstone_catalog::log_entry::LogEntry;
+use siltstone_catalog::mark::{MAX_PAGE_MARKS, MarkKind, MarkTarget};
+use siltstone_catalog::time::Clock;
+use siltstone_catalog::windows::Windows;
+use siltstone_catalog::{Catalog, CatalogConfig};
+use siltstone_format::id::{TraceId, WriterId};
+use siltstone_format::tenant::Tenant;
 use siltstone_fuzz::samples::{block, group, sample_block, sample_group};
 
-fn main() -> std::io::Result<()> {
+/// A clock that stands still, so that the same objects are written each time.
+struct Still;
+
+impl Clock for Still {
+    fn wall_millis(&self) -> u64 {
+        1_800_000_000_000
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(ready(()))
+    }
+}
+
+/// One object of each kind that a catalog writes, the last of its kind, by kind.
+async fn catalog_objects() -> Result<BTreeMap<u32, Bytes>, Box<dyn std::error::Error>> {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let bucket = Bucket::new(Arc::clone(&store), Listing::LogThenRoots);
+    let windows = Windows::default();
+    let catalog = Catalog::new(CatalogConfig { bucket, clock: Arc::new(Still), seed: [7; 32], windows })?;
+    catalog.init().await?;
+    let writer = WriterId(catalog.next_id());
+    let blocks = vec![BlockEntry::flushed(sample_block().summary.clone())];
+    for number in 0..2 {
+        catalog.commit(&LogEntry { writer, number, blocks: blocks.clone() }, Some(Duration::ZERO)).await?;
+        catalog.fold().await?;
+    }
+    for number in 0..=MAX_PAGE_MARKS as u128 {
+        let target = MarkTarget::Trace(TraceId(number.to_be_bytes()));
+        let mark = AddMark { tenant: Tenant::single(), kind: MarkKind::Delete, target };
+        catalog.publish(&mark).await?;
+    }
+    catalog.acquire_lease("a job", Duration::from_secs(60)).await?;
+    let mut found = BTreeMap::new();
+    let mut listed: Vec<_> = store.list(None).collect().await;
+    listed.sort_by_key(|meta| meta.as_ref().map(|meta| meta.location.clone()).ok());
+    for meta in listed {
+        let object = store.get(&meta?.location).await?.bytes().await?;
+        let kind = object.get(8..12).and_then(|kind| kind.try_into().ok()).map_or(0, u32::from_le_bytes);
+        // Marks fill their page; a small one does as well.
+        let is_smaller = found.get(&kind).is_none_or(|known: &Bytes| object.len() < known.len());
+        if is_smaller {
+            found.insert(kind, object);
+        }
+    }
+    Ok(found)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let write = |target: &str, name: &str, bytes: &[u8]| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
         std::fs::create_dir_all(&folder)?;
@@ -40,6 +111,13 @@ fn main() -> std::io::Result<()> {
     write("filter", "group_of_one", &group(1).bytes)?;
     write("filter", "filter", &[&[0][..], &[0x5a; 128]].concat())?;
     write("filter", "damage", &[0, 90, 0, 0xff, 0, 0, 0])?;
+
+    for (kind, object) in block_on(catalog_objects())? {
+        write("catalog_objects", &format!("object_of_kind_{kind}"), &object)?;
+        let message = [&[kind as u8], &object[20..]].concat();
+        write("catalog_objects", &format!("message_of_kind_{kind}"), &message)?;
+    }
+    write("catalog_objects", "empty", &[])?;
 
     for (name, text) in [
         ("map", r#"{"a":[1,-2.5e300,true,null,"ä\u0000"],"b":{"$$":{"$bytes":"AAE="}},"b":[]}"#),

@@ -10,6 +10,8 @@ pub mod samples;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use siltstone_catalog::inspect::inspect;
+use siltstone_catalog::message::seal;
 use siltstone_format::block::error::ReadError;
 use siltstone_format::block::origins::OriginsFile;
 use siltstone_format::block::ranges::Fetched;
@@ -179,6 +181,17 @@ fn probe_group(data: &[u8]) {
         let after = probe(&again, &merged.bytes, key);
         assert!(before.iter().all(|block| after.contains(block)), "merging lost a block");
     }
+}
+
+/// Reads the bytes as an object of the catalog, and as the message of one whose kind the first byte says: what
+/// is read is written, and read again it is the same.
+pub fn catalog_objects(data: &[u8]) {
+    let _ = inspect(&Bytes::copy_from_slice(data));
+    let Some((kind, message)) = data.split_first() else { return };
+    let Ok(read) = inspect(&seal(u32::from(*kind), message)) else { return };
+    let written = read.encode();
+    let again = inspect(&written).expect("what was written can be read");
+    assert_eq!(again.encode(), written);
 }
 
 /// Reads the bytes as the text of an attribute value of each type, writes it and reads it again.

@@ -35,6 +35,11 @@ fn should_survive_the_corpus_of_filter() {
 }
 
 #[test]
+fn should_survive_the_corpus_of_catalog_objects() {
+    run_all("catalog_objects", siltstone_fuzz::catalog_objects);
+}
+
+#[test]
 fn should_survive_the_corpus_of_attribute_json() {
     run_all("attribute_json", siltstone_fuzz::attribute_json);
 }

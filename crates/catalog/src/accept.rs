@@ -102,6 +102,7 @@ fn accept_writer(root: &Root, found: &[Found], accepted: &mut Accepted) {
                 accepted.damaged.push(DamagedEntry { writer, number, damage: damage.clone() });
             }
             Ok(content) => {
+                let content = &without_taken(root, content);
                 let below_floor = content.oldest_block().is_some_and(|oldest| oldest < root.floor);
                 if below_floor && !planted(Bug::NoFence) {
                     if !passed_damage {
@@ -123,6 +124,16 @@ fn accept_writer(root: &Root, found: &[Found], accepted: &mut Accepted) {
         }
     }
     accepted.writers.insert(writer, state);
+}
+
+/// The entry without blocks that a rebuild found in the store and took in already.
+fn without_taken(root: &Root, entry: &Arc<LogEntry>) -> Arc<LogEntry> {
+    if !entry.blocks.iter().any(|block| root.taken.contains(&block.id())) {
+        return Arc::clone(entry);
+    }
+    let mut rest = LogEntry::clone(entry);
+    rest.blocks.retain(|block| !root.taken.contains(&block.id()));
+    Arc::new(rest)
 }
 
 #[cfg(test)]

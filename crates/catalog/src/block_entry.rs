@@ -145,7 +145,7 @@ impl BlockEntry {
             bytes => Some(id_of(bytes)?),
         };
         let (clean_through, grouped) = (message.clean_through, message.grouped);
-        Ok(Self { summary, clean_through, disjoint_set, grouped, stored })
+        Ok(Self { summary, clean_through, disjoint_set, grouped, stored: stored.rest() })
     }
 }
 

@@ -44,13 +44,22 @@ impl BlockPage {
     }
 
     pub(crate) fn decode(object: &Bytes, tenant: &Tenant, section: Section) -> Result<Self, Damage> {
-        let mut stored: Open<PageMessage> = message::decode(Kind::BlockPage, object)?;
-        if stored.known.tenant != tenant.as_str() || stored.known.day != section.to_number() {
-            return Err(Damage::Content("it is the page of another tenant or day"));
+        let found = Self::decode_any(object)?;
+        match (&found.tenant, found.section) == (tenant, section) {
+            true => Ok(found),
+            false => Err(Damage::Content("it is the page of another tenant or day")),
         }
+    }
+
+    pub(crate) fn decode_any(object: &Bytes) -> Result<Self, Damage> {
+        let mut stored: Open<PageMessage> = message::decode(Kind::BlockPage, object)?;
+        let tenant: Tenant =
+            stored.known.tenant.parse().map_err(|_| Damage::Content("a tenant's name is none"))?;
+        let section = Section::from_number(stored.known.day);
         let blocks = std::mem::take(&mut stored.known.blocks).into_iter();
-        let blocks = blocks.map(|block| BlockEntry::from_message(block, tenant)).collect::<Result<_, _>>()?;
-        Ok(Self { tenant: tenant.clone(), section, blocks, stored })
+        let blocks =
+            blocks.map(|block| BlockEntry::from_message(block, &tenant)).collect::<Result<_, _>>()?;
+        Ok(Self { tenant, section, blocks, stored: stored.rest() })
     }
 }
 

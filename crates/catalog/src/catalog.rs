@@ -8,6 +8,7 @@ use ulid::Ulid;
 
 use crate::bucket::{Bucket, Created, StoreError};
 use crate::groups::index::IndexCache;
+use crate::lease::StoreClock;
 use crate::load::{LoadCache, LoadError, Loaded, load};
 use crate::root::Root;
 use crate::snapshot::{PageCache, Snapshot};
@@ -32,6 +33,7 @@ pub struct Catalog {
     pub(crate) windows: Windows,
     cache: LoadCache,
     pub(crate) pages: Arc<PageCache>,
+    pub(crate) store_clock: StoreClock,
     pub(crate) indexes: IndexCache,
     pub(crate) newest: Mutex<Option<Arc<Snapshot>>>,
 }
@@ -46,6 +48,7 @@ impl Catalog {
             windows: config.windows,
             cache: LoadCache::default(),
             pages: Arc::new(PageCache::default()),
+            store_clock: StoreClock::default(),
             indexes: IndexCache::default(),
             newest: Mutex::new(None),
         })

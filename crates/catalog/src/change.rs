@@ -46,6 +46,12 @@ impl Change for Merge {
                         .to_owned(),
                 ));
             }
+            if self.outputs.iter().any(|(_, block)| draft.base().taken.contains(&block.id())) {
+                return Err(ChangeError::Refused(
+                    "the catalog was rebuilt while the merge ran, and has decided about its outputs: merge again"
+                        .to_owned(),
+                ));
+            }
             for (section, blocks) in &self.inputs {
                 if !draft.retire_blocks(&self.tenant, *section, blocks).await? {
                     return Err(ChangeError::Refused(format!(
@@ -55,7 +61,13 @@ impl Change for Merge {
                     )));
                 }
             }
+            let cut = draft.cut_of(&self.tenant).await?;
             for (day, block) in &self.outputs {
+                // The day was given up while the merge ran.
+                if cut.is_some_and(|cut| *day < cut) {
+                    draft.give_up(block.id());
+                    continue;
+                }
                 let mut block = block.clone();
                 if planted(Bug::StaleMarks) {
                     block.clean_through = draft.base().mark_number;

@@ -105,7 +105,10 @@ impl<'a> Draft<'a> {
             }
         }
         for entry in &accepted.refused {
-            self.retired.blocks.extend(entry.blocks.iter().map(BlockEntry::id));
+            // What was named below the swept floor may be in the catalog since a rebuild.
+            let swept = self.base.root.swept;
+            let refused = entry.blocks.iter().map(BlockEntry::id);
+            self.retired.blocks.extend(refused.filter(|block| drawn_at(block.0) >= swept));
         }
         Ok(())
     }
@@ -157,11 +160,13 @@ impl<'a> Draft<'a> {
         if !self.tenants.contains_key(tenant) {
             let known = self.next.tenants.get(tenant);
             let page = match known {
-                Some(known) => read_tenant_page(self.bucket, known.page, tenant).await?,
+                Some(known) => tenant_page_or_stand_in(self.bucket, known.page, tenant).await?,
                 None => TenantPage::new(tenant.clone()),
             };
             let cut = known.and_then(|known| known.cut);
-            let draft = TenantDraft { page, cut, changed: false, loaded: BTreeMap::new(), fresh: Vec::new() };
+            let mut draft =
+                TenantDraft { page, cut, changed: false, loaded: BTreeMap::new(), fresh: Vec::new() };
+            self.retired.pages.extend(draft.take_back(self.bucket).await?);
             self.tenants.insert(tenant.clone(), draft);
         }
         // Inserted above if it was not there.
@@ -285,6 +290,16 @@ impl<'a> Draft<'a> {
         Ok(&self.tenant(tenant).await?.page)
     }
 
+    /// The first day of the tenant that is kept.
+    pub(crate) async fn cut_of(&mut self, tenant: &Tenant) -> Result<Option<Day>, DraftError> {
+        Ok(self.tenant(tenant).await?.cut)
+    }
+
+    /// Gives up a block that stands in no section.
+    pub(crate) fn give_up(&mut self, block: BlockId) {
+        self.retired.blocks.push(block);
+    }
+
     /// Adds a mark and says its number.
     pub async fn mark(
         &mut self,
@@ -378,17 +393,14 @@ impl<'a> Draft<'a> {
         self.spill_marks(&mut draft.page).await?;
 
         let before = self.next.tenants.remove(&tenant);
-        self.retired.pages.extend(before.as_ref().map(|before| before.page));
+        // A damaged page stays: it may be all that is left of what it says.
+        let replaced = before.as_ref().map(|before| before.page);
+        self.retired.pages.extend(replaced.filter(|page| !draft.page.damaged.contains(page)));
         let id = ObjectId(self.ids.next(self.clock));
         self.bucket.put(&ObjectKey::Page(id), draft.page.encode()).await?;
         let mut entry = TenantRef::new(id, before.as_ref());
         entry.cut = draft.cut;
-        for page in &draft.page.pages {
-            entry.blocks += page.blocks;
-            entry.rows += page.rows;
-            entry.bytes += page.bytes;
-            entry.inbox_blocks += if page.section == Section::Inbox { page.blocks } else { 0 };
-        }
+        draft.page.pages.iter().for_each(|page| entry.count(page));
         self.next.tenants.insert(tenant, entry);
         Ok(())
     }
@@ -422,6 +434,23 @@ impl<'a> Draft<'a> {
 impl TenantDraft {
     fn is_changed(&self) -> bool {
         self.changed || !self.fresh.is_empty() || self.loaded.values().any(|loaded| loaded.changed)
+    }
+
+    /// Takes back what pages say that could not be read and can be now: a bad answer of
+    /// the store, or an object that was restored. The pages that are not needed any more.
+    async fn take_back(&mut self, bucket: &Bucket) -> Result<Vec<ObjectId>, DraftError> {
+        let mut readable = Vec::new();
+        for id in self.page.damaged.clone() {
+            let earlier = match read_tenant_page(bucket, id, &self.page.tenant).await {
+                Ok(earlier) => earlier,
+                Err(DraftError::Damaged { .. } | DraftError::Gone { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            self.page.take_back(id, earlier);
+            self.changed = true;
+            readable.push(id);
+        }
+        Ok(readable)
     }
 
     fn add_fresh(&mut self, section: Section, block: BlockEntry) -> Result<(), DraftError> {
@@ -462,6 +491,21 @@ pub(crate) async fn read_tenant_page(
     let key = ObjectKey::Page(id);
     let object = bucket.get(&key).await?.ok_or(DraftError::Gone { key: key.clone() })?;
     TenantPage::decode(&object, tenant).map_err(|damage| DraftError::Damaged { key, damage })
+}
+
+/// A tenant's page; one that is damaged is stood in for by a new one that names it, so
+/// that one tenant's damage stops nobody else, and its own new blocks are found.
+async fn tenant_page_or_stand_in(
+    bucket: &Bucket,
+    id: ObjectId,
+    tenant: &Tenant,
+) -> Result<TenantPage, DraftError> {
+    match read_tenant_page(bucket, id, tenant).await {
+        // A later release wrote it, and it is well: whoever cannot read it must not replace it.
+        Err(error @ DraftError::Damaged { damage: Damage::Version(_), .. }) => Err(error),
+        Err(DraftError::Damaged { .. }) => Ok(TenantPage::in_place_of(tenant.clone(), id)),
+        read => read,
+    }
 }
 
 pub(crate) async fn read_block_page(

@@ -21,6 +21,7 @@ mod upload;
 // Asking.
 mod probe;
 
+pub use index::GroupIndex;
 pub use probe::{Candidates, Unread, Wanted};
 pub use regroup::{GroupsError, Regrouped};
 

@@ -42,17 +42,30 @@ pub mod publish;
 pub mod groups;
 // Deleting what nobody needs.
 pub mod sweep;
+// Who works on what, so that nobody does it twice.
+pub mod lease;
+// Whether all of this holds, and what to do if the catalog is lost.
+pub mod check;
+pub mod rebuild;
 
 // Everything above in one value.
 mod catalog;
+// One object, for people who look into a bucket.
+pub mod inspect;
 // Repairs that tests can switch off.
 mod planted;
 
 #[cfg(test)]
 mod budgets;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod round_trip;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod test_blocks;
+#[cfg(test)]
+mod test_world;
 
 pub use catalog::{Catalog, CatalogConfig};

@@ -36,10 +36,16 @@ impl LogEntry {
 
     /// Reads the entry that stands under this name.
     pub fn decode(object: &Bytes, writer: WriterId, number: u64) -> Result<Self, Damage> {
-        let message: LogMessage = message::decode(Kind::LogEntry, object)?;
-        if (id_of(&message.writer)?, message.number) != (writer.0, number) {
-            return Err(Damage::Content("it is another entry than its name says"));
+        let found = Self::decode_any(object)?;
+        match (found.writer, found.number) == (writer, number) {
+            true => Ok(found),
+            false => Err(Damage::Content("it is another entry than its name says")),
         }
+    }
+
+    pub(crate) fn decode_any(object: &Bytes) -> Result<Self, Damage> {
+        let message: LogMessage = message::decode(Kind::LogEntry, object)?;
+        let (writer, number) = (WriterId(id_of(&message.writer)?), message.number);
         let blocks = message.blocks.into_iter().map(|entry| {
             let tenant: Tenant =
                 entry.tenant.parse().map_err(|_| Damage::Content("a tenant's name is none"))?;

@@ -80,7 +80,7 @@ impl Mark {
             )),
         };
         let kind = if message.deletes { MarkKind::Delete } else { MarkKind::Archive };
-        Ok(Self { number: message.number, kind, target, stored })
+        Ok(Self { number: message.number, kind, target, stored: stored.rest() })
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Numbers are little endian. A version that this program does not know is refused.
 //! Fields that a later release added within a version are kept by a rewrite
-//! ([`Open`]), so releases may work side by side.
+//! (`message/open.rs`), so releases may work side by side.
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
@@ -29,6 +29,7 @@ pub enum Kind {
     BlockPage = 4,
     MarkPage = 5,
     GroupIndex = 6,
+    Lease = 8,
 }
 
 /// Why an object of the catalog cannot be read.
@@ -52,15 +53,24 @@ pub enum Damage {
 }
 
 pub(crate) fn encode(kind: Kind, message: &impl Message) -> Bytes {
-    let mut out = Vec::with_capacity(HEADER_BYTES + message.encoded_len());
+    seal(kind as u32, &message.encode_to_vec())
+}
+
+/// Puts the envelope around a message.
+pub fn seal(kind: u32, message: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(HEADER_BYTES + message.len());
     out.put_slice(&MAGIC);
     out.put_u32_le(FORMAT_VERSION);
-    out.put_u32_le(kind as u32);
-    out.put_u64_le(0);
-    message.encode_raw(&mut out);
-    let hash = xxh3_64_with_seed(&out[HEADER_BYTES..], kind as u64);
-    out[HEADER_BYTES - 8..HEADER_BYTES].copy_from_slice(&hash.to_le_bytes());
+    out.put_u32_le(kind);
+    out.put_u64_le(xxh3_64_with_seed(message, u64::from(kind)));
+    out.put_slice(message);
     out.into()
+}
+
+/// The kind that an object says it is.
+pub(crate) fn kind_of(object: &Bytes) -> Result<u32, Damage> {
+    let header = object.get(..HEADER_BYTES).ok_or(Damage::NotOurs)?;
+    Ok((&header[MAGIC.len() + 4..]).get_u32_le())
 }
 
 pub(crate) fn decode<M: Message + Default>(kind: Kind, object: &Bytes) -> Result<M, Damage> {

@@ -1,7 +1,7 @@
 //! `cat/root/<number>`: the catalog at one moment. Numbered, immutable, created if
 //! absent; whose it is, its nonce says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use prost::Message;
@@ -12,7 +12,9 @@ use siltstone_format::version::FORMAT_VERSION;
 use ulid::Ulid;
 
 use crate::block_entry::{id_bytes, id_of};
+use crate::block_page::Section;
 use crate::message::{self, Damage, Kind, KnownTags, Open};
+use crate::tenant_page::PageRef;
 use crate::time::StoreTime;
 
 /// How many publishes a root remembers.
@@ -42,6 +44,9 @@ pub struct Root {
     pub forgotten: StoreTime,
     /// Number of the newest mark.
     pub mark_number: u64,
+    /// Blocks that a rebuild decided about: a log entry or a merge that names one comes
+    /// too late to add it again.
+    pub taken: BTreeSet<BlockId>,
     stored: Open<RootMessage>,
 }
 
@@ -72,13 +77,14 @@ pub struct TenantRef {
 }
 
 /// Objects that one root gave up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Retired {
     /// Store time of that root; unknown to itself.
     pub at: Option<StoreTime>,
     pub blocks: Vec<BlockId>,
     pub pages: Vec<ObjectId>,
     pub groups: Vec<ObjectId>,
+    pub(crate) stored: Open<RetiredMessage>,
 }
 
 impl Retired {
@@ -111,6 +117,16 @@ impl TenantRef {
     }
 }
 
+impl TenantRef {
+    /// Counts a page of the tenant's blocks.
+    pub(crate) fn count(&mut self, page: &PageRef) {
+        self.blocks += page.blocks;
+        self.rows += page.rows;
+        self.bytes += page.bytes;
+        self.inbox_blocks += if page.section == Section::Inbox { page.blocks } else { 0 };
+    }
+}
+
 impl Root {
     /// The root of a store that holds nothing.
     pub(crate) fn first(nonce: Ulid) -> Self {
@@ -127,6 +143,7 @@ impl Root {
             swept: StoreTime::default(),
             forgotten: StoreTime::default(),
             mark_number: 0,
+            taken: BTreeSet::new(),
             stored: Open::default(),
         }
     }
@@ -158,11 +175,15 @@ impl Root {
 
     /// Reads the root that stands under this number.
     pub(crate) fn decode(object: &Bytes, number: u64) -> Result<Self, Damage> {
-        let stored: Open<RootMessage> = message::decode(Kind::Root, object)?;
-        if stored.known.number != number {
-            return Err(Damage::Content("it is another root than its name says"));
+        let found = Self::decode_any(object)?;
+        match found.number == number {
+            true => Ok(found),
+            false => Err(Damage::Content("it is another root than its name says")),
         }
-        Self::from_message(stored)
+    }
+
+    pub(crate) fn decode_any(object: &Bytes) -> Result<Self, Damage> {
+        Self::from_message(message::decode(Kind::Root, object)?)
     }
 
     fn to_message(&self) -> Open<RootMessage> {
@@ -187,6 +208,7 @@ impl Root {
             swept: self.swept.0,
             forgotten: self.forgotten.0,
             mark_number: self.mark_number,
+            taken: packed(&mut self.taken.iter().map(|id| id.0)),
         })
     }
 
@@ -201,12 +223,13 @@ impl Root {
             write_version: message.write_version,
             writers: message.writers.into_iter().map(WriterState::from_message).collect::<Result<_, _>>()?,
             tenants: message.tenants.into_iter().map(TenantRef::from_message).collect::<Result<_, _>>()?,
-            retired: message.retired.iter().map(Retired::from_message).collect::<Result<_, _>>()?,
+            retired: message.retired.into_iter().map(Retired::from_message).collect::<Result<_, _>>()?,
             floor: StoreTime(message.floor),
             floors: floors.map(|floor| (StoreTime(floor.floor), floor.at.map(StoreTime))).collect(),
             swept: StoreTime(message.swept),
             forgotten: StoreTime(message.forgotten),
             mark_number: message.mark_number,
+            taken: unpacked(&message.taken, BlockId)?.into_iter().collect(),
             stored,
         })
     }
@@ -226,7 +249,7 @@ impl WriterState {
         let message = &stored.known;
         let writer = WriterId(id_of(&message.writer)?);
         let (next, fenced, last_entry) = (message.next, message.fenced, StoreTime(message.last_entry));
-        Ok((writer, Self { next, fenced, last_entry, stored }))
+        Ok((writer, Self { next, fenced, last_entry, stored: stored.rest() }))
     }
 }
 
@@ -253,37 +276,44 @@ impl TenantRef {
             rows: message.rows,
             bytes: message.bytes,
             inbox_blocks: message.inbox_blocks,
-            stored,
+            stored: stored.rest(),
         };
         Ok((tenant, found))
     }
 }
 
 impl Retired {
-    fn to_message(&self) -> RetiredMessage {
-        let packed = |ids: &mut dyn Iterator<Item = Ulid>| ids.flat_map(|id| id.to_bytes()).collect();
-        RetiredMessage {
+    fn to_message(&self) -> Open<RetiredMessage> {
+        self.stored.with(RetiredMessage {
             at: self.at.map(|at| at.0),
             blocks: packed(&mut self.blocks.iter().map(|id| id.0)),
             pages: packed(&mut self.pages.iter().map(|id| id.0)),
             groups: packed(&mut self.groups.iter().map(|id| id.0)),
-        }
+        })
     }
 
-    fn from_message(message: &RetiredMessage) -> Result<Self, Damage> {
-        fn unpacked<T>(bytes: &[u8], id: impl Fn(Ulid) -> T) -> Result<Vec<T>, Damage> {
-            let (ids, rest) = bytes.as_chunks();
-            match rest.is_empty() {
-                true => Ok(ids.iter().map(|bytes| id(Ulid::from_bytes(*bytes))).collect()),
-                false => Err(Damage::Content("an id has not 16 bytes")),
-            }
-        }
+    fn from_message(stored: Open<RetiredMessage>) -> Result<Self, Damage> {
+        let message = &stored.known;
         Ok(Self {
             at: message.at.map(StoreTime),
             blocks: unpacked(&message.blocks, BlockId)?,
             pages: unpacked(&message.pages, ObjectId)?,
             groups: unpacked(&message.groups, ObjectId)?,
+            stored: stored.rest(),
         })
+    }
+}
+
+/// Ids lie packed, 16 bytes each.
+fn packed(ids: &mut dyn Iterator<Item = Ulid>) -> Vec<u8> {
+    ids.flat_map(|id| id.to_bytes()).collect()
+}
+
+fn unpacked<T>(bytes: &[u8], id: impl Fn(Ulid) -> T) -> Result<Vec<T>, Damage> {
+    let (ids, rest) = bytes.as_chunks();
+    match rest.is_empty() {
+        true => Ok(ids.iter().map(|bytes| id(Ulid::from_bytes(*bytes))).collect()),
+        false => Err(Damage::Content("an id has not 16 bytes")),
     }
 }
 
@@ -302,7 +332,7 @@ struct RootMessage {
     #[prost(message, repeated, tag = "6")]
     tenants: Vec<Open<TenantRefMessage>>,
     #[prost(message, repeated, tag = "7")]
-    retired: Vec<RetiredMessage>,
+    retired: Vec<Open<RetiredMessage>>,
     #[prost(uint64, tag = "8")]
     floor: u64,
     #[prost(message, repeated, tag = "9")]
@@ -313,8 +343,11 @@ struct RootMessage {
     mark_number: u64,
     #[prost(uint64, tag = "12")]
     forgotten: u64,
+    #[prost(bytes = "vec", tag = "16")]
+    taken: Vec<u8>,
 }
 
+/// It and [`FloorMessage`] have no room for fields of later releases.
 #[derive(Clone, PartialEq, Message)]
 struct RecentMessage {
     #[prost(uint64, tag = "1")]
@@ -361,9 +394,8 @@ struct TenantRefMessage {
     inbox_blocks: u64,
 }
 
-/// Ids lie packed, 16 bytes each.
 #[derive(Clone, PartialEq, Message)]
-struct RetiredMessage {
+pub(crate) struct RetiredMessage {
     #[prost(uint64, optional, tag = "1")]
     at: Option<u64>,
     #[prost(bytes = "vec", tag = "2")]
@@ -375,7 +407,11 @@ struct RetiredMessage {
 }
 
 impl KnownTags for RootMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16];
+}
+
+impl KnownTags for RetiredMessage {
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4];
 }
 
 impl KnownTags for WriterMessage {

@@ -18,6 +18,7 @@ mod world;
 mod late_listing;
 // The processes.
 mod admin;
+mod checker;
 mod compactor;
 mod reader;
 mod sweeper;
@@ -29,7 +30,7 @@ mod planted_bugs;
 // Interleavings that chance does not find.
 mod directed;
 
-pub(crate) use run::{Outcome, simulate};
+pub(crate) use run::{Outcome, simulate, simulate_with_checks};
 
 /// Seeds of one run of the tests; `SILTSTONE_SEEDS=n` for more.
 const SEEDS: u64 = 300;
@@ -63,6 +64,19 @@ fn should_lose_nothing_and_show_nothing_twice_whatever_happens() {
         "{total:?}"
     );
     assert!(total.late_queries < total.queries / 2, "{total:?}");
+}
+
+/// Somebody checks the bucket again and again, whatever the others do.
+#[test]
+fn should_find_nothing_wrong_whatever_happens() {
+    let mut total = world::Counts::default();
+    for seed in 0..seeds() / 3 {
+        let Outcome { violation, counts, .. } = simulate_with_checks(seed);
+        assert_eq!(violation, None, "seed {seed}");
+        total.add(&counts);
+    }
+    println!("{} seeds: {total:?}", seeds() / 3);
+    assert!(total.checks > seeds() / 2 && total.merges > seeds() / 12, "{total:?}");
 }
 
 /// `SILTSTONE_SEED=n` tells what happens in one run.

@@ -182,6 +182,10 @@ impl Catalog {
         wanted: impl Fn(&PageRef) -> bool + Send,
         found: &mut TenantBlocks,
     ) -> Result<(), SnapshotError> {
+        found.missing.extend(page.damaged.iter().map(|id| Missing {
+            key: ObjectKey::Page(*id),
+            why: Damage::Content("it could not be read when it was to be changed"),
+        }));
         let in_time = page.pages.iter().filter(|page| page.overlaps(from_unix_nano, to_unix_nano));
         let wanted = in_time.filter(|page| wanted(page));
         let mut read = stream::iter(wanted)

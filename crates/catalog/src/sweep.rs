@@ -24,6 +24,7 @@ use crate::bucket::{Listing, StoreError, failed};
 use crate::catalog::Catalog;
 use crate::draft::{Draft, DraftError, read_block_page, read_tenant_page};
 use crate::load::{LoadError, Loaded};
+use crate::message::Damage;
 use crate::planted::{Bug, planted};
 use crate::publish::{Change, ChangeError, PublishError};
 use crate::root::{Retired, Root};
@@ -37,6 +38,9 @@ pub struct Swept {
     pub orphans: Vec<ObjectKey>,
     pub log_entries: Vec<ObjectKey>,
     pub roots: Vec<ObjectKey>,
+    /// A part of the catalog that cannot be read: what it refers to is not known, so no
+    /// orphan was told from it, of any tenant.
+    pub unreadable: Option<ObjectKey>,
 }
 
 /// Why a sweep stopped. What it deleted was right to delete; another sweep goes on.
@@ -82,7 +86,15 @@ impl Catalog {
         let sweepable = self.sweepable_floor(root, now);
         let mut swept =
             Swept { retired: gone.iter().flat_map(keys_of_retired).collect(), ..Swept::default() };
-        swept.orphans = self.orphans(root, sweepable, now).await?;
+        let mut sweepable = sweepable;
+        match self.orphans(root, sweepable, now).await {
+            Ok(orphans) => swept.orphans = orphans,
+            Err(SweepError::Draft(DraftError::Damaged { key, .. })) => {
+                swept.unreadable = Some(key);
+                sweepable = StoreTime::default();
+            }
+            Err(error) => return Err(error),
+        }
         self.old_log_and_roots(&loaded, &mut swept).await?;
         if mode == SweepMode::DryRun {
             return Ok(swept);
@@ -179,6 +191,10 @@ impl Catalog {
             referred.extend(page.groups.iter().map(|group| ObjectKey::FilterGroup(group.id)));
             referred.extend(page.groups.iter().map(|group| ObjectKey::Page(group.index)));
             referred.extend(page.mark_pages.iter().map(|id| ObjectKey::Page(*id)));
+            if let Some(id) = page.damaged.first() {
+                let damage = Damage::Content("another page stands in for it");
+                return Err(DraftError::Damaged { key: ObjectKey::Page(*id), damage });
+            }
             for blocks in &page.pages {
                 referred.insert(ObjectKey::Page(blocks.id));
                 let blocks = read_block_page(&self.bucket, blocks.id, tenant, blocks.section).await?;
@@ -217,11 +233,11 @@ impl Catalog {
     }
 }
 
-fn keys_of_block(block: BlockId) -> [ObjectKey; 2] {
+pub(crate) fn keys_of_block(block: BlockId) -> [ObjectKey; 2] {
     [ObjectKey::Spans(block), ObjectKey::Origins(block)]
 }
 
-fn keys_of_retired(retired: &Retired) -> Vec<ObjectKey> {
+pub(crate) fn keys_of_retired(retired: &Retired) -> Vec<ObjectKey> {
     let pages = retired.pages.iter().map(|id: &ObjectId| ObjectKey::Page(*id));
     let groups = retired.groups.iter().map(|id| ObjectKey::FilterGroup(*id));
     retired.blocks.iter().flat_map(|block| keys_of_block(*block)).chain(pages).chain(groups).collect()
@@ -249,7 +265,10 @@ impl Change for AfterSweep {
                 draft.root_mut();
             }
             if self.swept > draft.base().swept {
-                draft.root_mut().swept = self.swept;
+                let root = draft.root_mut();
+                root.swept = self.swept;
+                // Entries and merges that name older ones are refused by the floor.
+                root.taken.retain(|block| drawn_at(block.0) >= self.swept);
             }
             let seen = if planted(Bug::FloorFromBase) { draft.base_at() } else { self.seen_before };
             let floor = seen.minus(self.windows.orphan_grace);

@@ -23,6 +23,9 @@ pub struct TenantPage {
     pub marks: Vec<Mark>,
     /// Pages of older ones, oldest first.
     pub mark_pages: Vec<ObjectId>,
+    /// Earlier pages of this tenant that cannot be read: what they refer to is missing
+    /// here until the catalog is rebuilt, and every answer says so.
+    pub damaged: Vec<ObjectId>,
     stored: Open<TenantMessage>,
 }
 
@@ -105,7 +108,7 @@ impl PageRef {
             bytes: message.bytes,
             min_start_unix_nano: message.min_start,
             max_end_unix_nano: message.max_end,
-            stored,
+            stored: stored.rest(),
         })
     }
 }
@@ -151,7 +154,7 @@ impl GroupRef {
             blocks: message.blocks,
             min_start_unix_nano: message.min_start,
             max_end_unix_nano: message.max_end,
-            stored,
+            stored: stored.rest(),
         })
     }
 }
@@ -164,8 +167,24 @@ impl TenantPage {
             groups: Vec::new(),
             marks: Vec::new(),
             mark_pages: Vec::new(),
+            damaged: Vec::new(),
             stored: Open::default(),
         }
+    }
+
+    /// The page that takes the place of one that cannot be read.
+    pub(crate) fn in_place_of(tenant: Tenant, damaged: ObjectId) -> Self {
+        Self { damaged: vec![damaged], ..Self::new(tenant) }
+    }
+
+    /// Joins an earlier page of the tenant, which this one stood in for.
+    pub(crate) fn take_back(&mut self, id: ObjectId, earlier: Self) {
+        self.pages.splice(0..0, earlier.pages);
+        self.groups.splice(0..0, earlier.groups);
+        self.marks.splice(0..0, earlier.marks);
+        self.mark_pages.splice(0..0, earlier.mark_pages);
+        self.damaged.retain(|damaged| *damaged != id);
+        self.damaged.extend(earlier.damaged);
     }
 
     pub(crate) fn encode(&self) -> Bytes {
@@ -175,29 +194,36 @@ impl TenantPage {
             groups: self.groups.iter().map(GroupRef::to_message).collect(),
             marks: self.marks.iter().map(Mark::to_message).collect(),
             mark_pages: self.mark_pages.iter().map(|id| id_bytes(id.0)).collect(),
+            damaged: self.damaged.iter().map(|id| id_bytes(id.0)).collect(),
         });
         message::encode(Kind::TenantPage, &message)
     }
 
     pub(crate) fn decode(object: &Bytes, tenant: &Tenant) -> Result<Self, Damage> {
+        let found = Self::decode_any(object)?;
+        match &found.tenant == tenant {
+            true => Ok(found),
+            false => Err(Damage::Content("it is the page of another tenant")),
+        }
+    }
+
+    pub(crate) fn decode_any(object: &Bytes) -> Result<Self, Damage> {
         let mut stored: Open<TenantMessage> = message::decode(Kind::TenantPage, object)?;
         let message = std::mem::take(&mut stored.known);
-        if message.tenant != tenant.as_str() {
-            return Err(Damage::Content("it is the page of another tenant"));
-        }
         Ok(Self {
-            tenant: tenant.clone(),
+            tenant: message.tenant.parse().map_err(|_| Damage::Content("a tenant's name is none"))?,
             pages: message.pages.into_iter().map(PageRef::from_message).collect::<Result<_, _>>()?,
             groups: message.groups.into_iter().map(GroupRef::from_message).collect::<Result<_, _>>()?,
             marks: message.marks.into_iter().map(Mark::from_message).collect::<Result<_, _>>()?,
-            mark_pages: message
-                .mark_pages
-                .iter()
-                .map(|id| id_of(id).map(ObjectId))
-                .collect::<Result<_, _>>()?,
+            mark_pages: object_ids(&message.mark_pages)?,
+            damaged: object_ids(&message.damaged)?,
             stored,
         })
     }
+}
+
+fn object_ids(ids: &[Vec<u8>]) -> Result<Vec<ObjectId>, Damage> {
+    ids.iter().map(|id| id_of(id).map(ObjectId)).collect()
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -212,6 +238,8 @@ struct TenantMessage {
     marks: Vec<Open<MarkMessage>>,
     #[prost(bytes = "vec", repeated, tag = "5")]
     mark_pages: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    damaged: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -253,7 +281,7 @@ struct GroupRefMessage {
 }
 
 impl KnownTags for TenantMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 9];
 }
 
 impl KnownTags for PageRefMessage {

@@ -12,6 +12,7 @@ use siltstone_format::filter::transposed::GroupHeader;
 use siltstone_format::id::{BlockId, ObjectId};
 use siltstone_format::path::ObjectKey;
 
+use crate::block_entry::{id_bytes, id_of};
 use crate::block_page::Section;
 use crate::bucket::Bucket;
 use crate::draft::DraftError;
@@ -20,7 +21,8 @@ use crate::tenant_page::GroupRef;
 
 /// A group's index.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct GroupIndex {
+pub struct GroupIndex {
+    group: ObjectId,
     pub(crate) header: GroupHeader,
     /// Of each block, in the order of the header. A block keeps its section for life.
     sections: Vec<Section>,
@@ -30,10 +32,10 @@ pub(crate) struct GroupIndex {
 
 impl GroupIndex {
     /// One section for each block of the header.
-    pub(crate) fn new(header: GroupHeader, sections: Vec<Section>) -> Self {
+    pub(crate) fn new(group: ObjectId, header: GroupHeader, sections: Vec<Section>) -> Self {
         let mut sorted = header.blocks().to_vec();
         sorted.sort_unstable();
-        Self { header, sections, sorted }
+        Self { group, header, sections, sorted }
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = (BlockId, Section)> {
@@ -44,31 +46,37 @@ impl GroupIndex {
         self.sorted.binary_search(&block).is_ok()
     }
 
-    pub(crate) fn encode(&self, group: ObjectId) -> Bytes {
+    pub(crate) fn encode(&self) -> Bytes {
         let message = IndexMessage {
-            group: group.0.to_bytes().to_vec(),
+            group: id_bytes(self.group.0),
             header: self.header.to_bytes(),
             sections: self.sections.iter().map(|section| section.to_number()).collect(),
         };
         message::encode(Kind::GroupIndex, &Open::from(message))
     }
 
+    /// Reads the index of a group.
     fn decode(object: &Bytes, group: &GroupRef) -> Result<Self, Damage> {
-        let message: Open<IndexMessage> = message::decode(Kind::GroupIndex, object)?;
-        let message = message.known;
-        if message.group != group.id.0.to_bytes() {
-            return Err(Damage::Content("it is the index of another filter group"));
-        }
-        let header = GroupHeader::parse(&message.header)
-            .map_err(|_| Damage::Content("it does not hold the header of a filter group"))?;
+        let index = Self::decode_any(object)?;
+        let header = &index.header;
         let fits = header.kind() == group.kind
             && header.class() == group.class
-            && header.blocks().len() as u64 == group.blocks
-            && header.blocks().len() == message.sections.len();
-        match fits {
-            true => Ok(Self::new(header, message.sections.into_iter().map(Section::from_number).collect())),
+            && header.blocks().len() as u64 == group.blocks;
+        match fits && index.group == group.id {
+            true => Ok(index),
             false => Err(Damage::Content("it is not the index of the group that the tenant's page says")),
         }
+    }
+
+    pub(crate) fn decode_any(object: &Bytes) -> Result<Self, Damage> {
+        let message: IndexMessage = message::decode::<Open<_>>(Kind::GroupIndex, object)?.known;
+        let header = GroupHeader::parse(&message.header)
+            .map_err(|_| Damage::Content("it does not hold the header of a filter group"))?;
+        if header.blocks().len() != message.sections.len() {
+            return Err(Damage::Content("it has other than one section for each block"));
+        }
+        let sections = message.sections.into_iter().map(Section::from_number).collect();
+        Ok(Self::new(ObjectId(id_of(&message.group)?), header, sections))
     }
 }
 

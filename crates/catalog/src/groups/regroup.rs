@@ -209,7 +209,7 @@ impl Work {
         self.done.bytes_written += header.object_len();
         self.done.damaged_rows += damaged_rows as u64;
         self.done.built.push(id);
-        let index = GroupIndex::new(header, sections).encode(id);
+        let index = GroupIndex::new(id, header, sections).encode();
         catalog.bucket.put(&ObjectKey::Page(index_id), index).await.map_err(GroupsError::from)?;
         self.change.added.push(group);
         Ok(())

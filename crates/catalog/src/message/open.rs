@@ -24,6 +24,14 @@ impl<M> From<M> for Open<M> {
 }
 
 impl<M> Open<M> {
+    /// What a later release wrote, alone: the rest has been taken out.
+    pub(crate) fn rest(self) -> Self
+    where
+        M: Default,
+    {
+        Self { known: M::default(), unknown: self.unknown }
+    }
+
     /// Other content, with the same unknown fields.
     pub(crate) fn with(&self, known: M) -> Self {
         Self { known, unknown: self.unknown.clone() }

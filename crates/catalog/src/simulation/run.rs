@@ -12,7 +12,7 @@ use siltstone_testkit::{FaultPlan, FaultyStore, RandomFaults, VirtualClock};
 
 use super::schedule::{Process, Schedule, Step, Violation};
 use super::world::{Counts, Shared, Site, Store, World, WriterLog};
-use super::{admin, compactor, reader, sweeper, writer};
+use super::{admin, checker, compactor, reader, sweeper, writer};
 use crate::bucket::Listing;
 use crate::windows::Windows;
 
@@ -33,6 +33,7 @@ enum Role {
     Sweeper,
     Reader,
     Admin,
+    Checker,
 }
 
 const START_UNIX_NANOS: u64 = 1_800_000_000_000_000_000;
@@ -57,7 +58,15 @@ pub(super) fn windows() -> Windows {
 }
 
 pub(crate) fn simulate(seed: u64) -> Outcome {
-    let mut run = Run::new(seed);
+    outcome(Run::new(seed, false))
+}
+
+/// The same with somebody who checks the bucket meanwhile, and once more at the end.
+pub(crate) fn simulate_with_checks(seed: u64) -> Outcome {
+    outcome(Run::new(seed, true))
+}
+
+fn outcome(mut run: Run) -> Outcome {
     let violation = run.whole().err();
     let log = run.store.log().iter().map(|entry| format!("{entry:?}")).collect();
     let counts = run.world.borrow().counts.clone();
@@ -79,7 +88,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, with_checks: bool) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let clock = VirtualClock::starting_at(START_UNIX_NANOS);
         let chance = if rng.random_bool(0.7) { 0.03 } else { 0.005 };
@@ -92,6 +101,7 @@ impl Run {
         let mut roles: Vec<Role> = (0..writers).map(Role::Writer).collect();
         roles.extend(vec![Role::Compactor; rng.random_range(1..=3)]);
         roles.extend([Role::Sweeper, Role::Reader, Role::Reader, Role::Admin]);
+        roles.extend(with_checks.then_some(Role::Checker));
         // Half of the writers are off by up to what is allowed.
         let worst = windows().clock_error.as_nanos() as i64;
         let skews =
@@ -124,6 +134,7 @@ impl Run {
             Role::Sweeper => sweeper::run(site, rounds).boxed_local(),
             Role::Reader => reader::run(site, rounds).boxed_local(),
             Role::Admin => admin::run(site, rounds).boxed_local(),
+            Role::Checker => checker::run(site, rounds).boxed_local(),
         }
     }
 
@@ -190,7 +201,7 @@ impl Run {
 
     /// Services go on; a writer that has committed all stays up and says so.
     fn restart_service(&mut self, schedule: &mut Schedule<'static>, slot: usize) {
-        if matches!(self.roles[slot], Role::Compactor | Role::Sweeper | Role::Reader) {
+        if matches!(self.roles[slot], Role::Compactor | Role::Sweeper | Role::Reader | Role::Checker) {
             self.restart(schedule, slot);
         }
     }
@@ -224,7 +235,7 @@ impl Run {
                     schedule.pause(slot, Duration::from_secs(1_000_000));
                     sleepers.push(slot);
                 }
-                Role::Reader | Role::Admin => services.push(slot),
+                Role::Reader | Role::Admin | Role::Checker => services.push(slot),
             }
         }
         self.until_ended(schedule, &services)?;
@@ -247,6 +258,9 @@ impl Run {
         schedule.resume_all();
         self.until_ended(schedule, &sleepers)?;
         self.alone(schedule, extra, Role::Reader, 1)?;
+        if self.roles.contains(&Role::Checker) {
+            self.alone(schedule, extra, Role::Checker, 1)?;
+        }
         self.check_root(schedule, extra)?;
         for _ in 0..12 {
             self.clock.advance(Duration::from_secs(30));

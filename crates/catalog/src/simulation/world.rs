@@ -108,6 +108,7 @@ pub(crate) struct Counts {
     pub(crate) orphans: u64,
     pub(crate) crashes: u64,
     pub(crate) pauses: u64,
+    pub(crate) checks: u64,
 }
 
 impl Counts {
@@ -127,6 +128,7 @@ impl Counts {
             (&mut self.orphans, other.orphans),
             (&mut self.crashes, other.crashes),
             (&mut self.pauses, other.pauses),
+            (&mut self.checks, other.checks),
         ] {
             *total += one;
         }
