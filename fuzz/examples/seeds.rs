@@ -41,7 +41,7 @@ impl Clock for Still {
     }
 }
 
-/// One object of each kind that a catalog writes, the last of its kind, by kind.
+/// The largest object of each kind that a catalog writes, by kind.
 async fn catalog_objects() -> Result<BTreeMap<u32, Bytes>, Box<dyn std::error::Error>> {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let bucket = Bucket::new(Arc::clone(&store), Listing::LogThenRoots);
@@ -66,9 +66,7 @@ async fn catalog_objects() -> Result<BTreeMap<u32, Bytes>, Box<dyn std::error::E
     for meta in listed {
         let object = store.get(&meta?.location).await?.bytes().await?;
         let kind = object.get(8..12).and_then(|kind| kind.try_into().ok()).map_or(0, u32::from_le_bytes);
-        // Marks fill their page; a small one does as well.
-        let is_smaller = found.get(&kind).is_none_or(|known: &Bytes| object.len() < known.len());
-        if is_smaller {
+        if found.get(&kind).is_none_or(|known: &Bytes| object.len() > known.len()) {
             found.insert(kind, object);
         }
     }

@@ -62,7 +62,8 @@ async fn main() -> Result<(), Error> {
     let what = format!("cold start with {FLUSHES} entries in the log");
     let snapshot = counted(&store, &clock, &what, reader.snapshot(&cover)).await?;
     let (from, to) = (day.start_unix_nano(), day.start_unix_nano() + 1);
-    let day_blocks = reader.blocks(&snapshot, &tenant(), from, to);
+    let tenant = tenant();
+    let day_blocks = reader.blocks(&snapshot, &tenant, from, to);
     let found = counted(&store, &clock, "the blocks of one day, then", day_blocks).await?.blocks;
     let fresh = Cover { fresh: true, ..Cover::default() };
     counted(&store, &clock, "refresh, nothing new", reader.snapshot(&fresh)).await?;
@@ -71,7 +72,7 @@ async fn main() -> Result<(), Error> {
     counted(&store, &clock, &what, compactor.fold()).await?;
     let inputs = found.iter().take(32).map(BlockEntry::id).collect();
     let outputs = vec![(day, merged(&compactor, day))];
-    let merge = Merge { tenant: tenant(), inputs: vec![(Section::Day(day), inputs)], outputs };
+    let merge = Merge { tenant, inputs: vec![(Section::Day(day), inputs)], outputs };
     counted(&store, &clock, "publishing a merge of 32 blocks", compactor.publish(&merge)).await?;
     counted(&store, &clock, "sweep with nothing due", compactor.sweep(SweepMode::Delete)).await?;
     Ok(())

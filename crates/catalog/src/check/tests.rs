@@ -382,9 +382,7 @@ fn change_blocks(lived: &Lived, next: &mut Root, section: Section, change: impl 
     page.pages.iter().for_each(|page| known.count(page));
     let before = next.tenants.insert(lived.one.clone(), known).unwrap();
     let pages = vec![old.id, before.page];
-    let mut given_up = crate::root::Retired::default();
-    given_up.pages = pages;
-    next.retired.push(given_up);
+    next.retired.push(crate::root::Retired { pages, ..Default::default() });
 }
 
 fn lose_a_block(lived: &Lived, next: &mut Root) {
