@@ -127,3 +127,67 @@ struct IndexMessage {
 impl KnownTags for IndexMessage {
     const KNOWN: &'static [u32] = &[1, 2, 3];
 }
+
+#[cfg(test)]
+mod tests {
+    use siltstone_format::day::Day;
+    use siltstone_format::filter::size::SizeClass;
+    use siltstone_format::filter::split_block::SplitBlockFilter;
+    use siltstone_format::filter::transposed::{GroupKind, MAX_GROUP_BLOCKS, build};
+    use ulid::Ulid;
+
+    use super::*;
+
+    /// A group of so many blocks, in the inbox and in days by turns.
+    fn sample(blocks: u128) -> (GroupRef, GroupIndex) {
+        let class = SizeClass::SMALLEST;
+        let filters: Vec<_> = (1..=blocks)
+            .map(|number| (BlockId(Ulid(number << 80 | 7)), SplitBlockFilter::new(class)))
+            .collect();
+        let header = GroupHeader::parse(&build(GroupKind::Terms, class, &filters).unwrap()).unwrap();
+        let section =
+            |at: usize| if at.is_multiple_of(2) { Section::Inbox } else { Section::Day(Day(20_000)) };
+        let sections = (0..filters.len()).map(section).collect();
+        let group = GroupRef::of(ObjectId(Ulid(3)), ObjectId(Ulid(4)), &header, (5, 6));
+        let index = GroupIndex::new(group.id, header, sections);
+        (group, index)
+    }
+
+    #[test]
+    fn should_come_back_as_it_was_and_stay_small() {
+        for blocks in [1, 5, MAX_GROUP_BLOCKS as u128] {
+            let (group, index) = sample(blocks);
+            let object = index.encode();
+            assert!(object.len() <= 160 * 1024, "{} bytes", object.len());
+            let read = GroupIndex::decode(&object, &group).unwrap();
+            assert!(read.members().all(|(block, _)| read.has(block)));
+            assert!(!read.has(BlockId(Ulid(1))));
+            assert_eq!(read, index);
+        }
+    }
+
+    #[test]
+    fn should_find_every_damaged_byte_and_refuse_the_index_of_another_group() {
+        let (group, index) = sample(3);
+        let object = index.encode();
+        for at in 0..object.len() {
+            let mut damaged = object.to_vec();
+            damaged[at] ^= 1;
+            assert!(GroupIndex::decode(&damaged.into(), &group).is_err(), "byte {at}");
+            assert!(GroupIndex::decode(&object.slice(..at), &group).is_err(), "cut at {at}");
+        }
+        let changes: [fn(&mut GroupRef); 4] = [
+            |group| group.id = ObjectId(Ulid(9)),
+            |group| group.kind = GroupKind::TraceIds,
+            |group| group.class = SizeClass::LARGEST,
+            |group| group.blocks = 4,
+        ];
+        for change in changes {
+            let mut other = group.clone();
+            change(&mut other);
+            assert!(matches!(GroupIndex::decode(&object, &other), Err(Damage::Content(_))), "{other:?}");
+        }
+        let short = GroupIndex { sections: vec![Section::Inbox; 2], ..index };
+        assert!(GroupIndex::decode(&short.encode(), &group).is_err());
+    }
+}
