@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Every complete block is taken in, except one all of whose inputs are there too
-//! ([`choose`]): so no span is lost that any block has, whoever wrote it and whether it
+//! (`rebuild/choose.rs`): so no span is lost that any block has, whoever wrote it and whether it
 //! was committed or not. What a root knew and no block says is lost, and the report says
 //! so: marks (deleted traces come back), days given up, and which deletions were applied.
 //! Where a root can be read and a rebuild is forced, because pages are damaged, marks and

@@ -158,7 +158,7 @@ fn should_carry_over_marks_and_cuts_where_a_root_can_be_read() {
     lived.world.damage(&ObjectKey::Page(page));
     let catalog = lived.world.process();
     let rebuilt = lived.world.finish(catalog.rebuild(Force::Yes)).unwrap();
-    assert_eq!(rebuilt.without_marks, [lived.one.clone()]);
+    assert_eq!(rebuilt.without_marks, std::slice::from_ref(&lived.one));
     assert!(rebuilt.to_string().contains("NOT RECOVERED of one"), "{rebuilt}");
     assert_eq!(lived.world.found(&catalog, &lived.one), numbers(&OF_ONE));
     assert_eq!(lived.world.found(&catalog, &lived.other), numbers(&[]));
