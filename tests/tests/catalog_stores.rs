@@ -1,4 +1,5 @@
 //! The catalog on every kind of store: memory, a folder, S3 (MinIO) and Azure (Azurite).
+#![expect(clippy::unwrap_used, reason = "what the tests share is a test too")]
 
 use std::future::Future;
 use std::sync::Arc;

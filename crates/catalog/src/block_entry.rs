@@ -23,6 +23,8 @@ pub struct BlockEntry {
     /// Blocks with the same number were merged or checked against each other: they
     /// share no spans. None for an ingester's block.
     pub disjoint_set: Option<Ulid>,
+    /// Its filters are in the tenant's filter groups, one of each kind.
+    pub grouped: bool,
     /// As it was read, with fields of later releases.
     stored: Open<BlockMessage>,
 }
@@ -30,13 +32,14 @@ pub struct BlockEntry {
 impl BlockEntry {
     /// A block that an ingester wrote.
     pub fn flushed(summary: BlockSummary) -> Self {
-        Self { summary, clean_through: 0, disjoint_set: None, stored: Open::default() }
+        Self { summary, clean_through: 0, disjoint_set: None, grouped: false, stored: Open::default() }
     }
 
     /// A block that a merge wrote: `clean_through` is what the root that the merge read
     /// had, not a later one.
     pub fn merged(summary: BlockSummary, clean_through: u64, disjoint_set: Ulid) -> Self {
-        Self { summary, clean_through, disjoint_set: Some(disjoint_set), stored: Open::default() }
+        let disjoint_set = Some(disjoint_set);
+        Self { summary, clean_through, disjoint_set, grouped: false, stored: Open::default() }
     }
 
     pub fn id(&self) -> BlockId {
@@ -87,6 +90,7 @@ impl BlockEntry {
                 // Texts and numbers only: it has no way to fail.
                 false => serde_json::to_string(&filters.left_out).unwrap_or_default(),
             },
+            grouped: self.grouped,
         })
     }
 
@@ -140,7 +144,8 @@ impl BlockEntry {
             [] => None,
             bytes => Some(id_of(bytes)?),
         };
-        Ok(Self { summary, clean_through: message.clean_through, disjoint_set, stored: stored.rest() })
+        let (clean_through, grouped) = (message.clean_through, message.grouped);
+        Ok(Self { summary, clean_through, disjoint_set, grouped, stored: stored.rest() })
     }
 }
 
@@ -201,9 +206,11 @@ pub(crate) struct BlockMessage {
     filters_hash: u64,
     #[prost(string, tag = "23")]
     left_out: String,
+    #[prost(bool, tag = "24")]
+    grouped: bool,
 }
 
 impl KnownTags for BlockMessage {
     const KNOWN: &'static [u32] =
-        &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23];
+        &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24];
 }

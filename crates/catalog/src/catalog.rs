@@ -7,6 +7,7 @@ use futures::lock::Mutex;
 use ulid::Ulid;
 
 use crate::bucket::{Bucket, Created, StoreError};
+use crate::groups::index::IndexCache;
 use crate::lease::StoreClock;
 use crate::load::{LoadCache, LoadError, Loaded, load};
 use crate::root::Root;
@@ -33,6 +34,7 @@ pub struct Catalog {
     cache: LoadCache,
     pub(crate) pages: Arc<PageCache>,
     pub(crate) store_clock: StoreClock,
+    pub(crate) indexes: IndexCache,
     pub(crate) newest: Mutex<Option<Arc<Snapshot>>>,
 }
 
@@ -47,6 +49,7 @@ impl Catalog {
             cache: LoadCache::default(),
             pages: Arc::new(PageCache::default()),
             store_clock: StoreClock::default(),
+            indexes: IndexCache::default(),
             newest: Mutex::new(None),
         })
     }

@@ -3,7 +3,7 @@
 //! Pages are immutable. A changed page is written under a new id, and the old one goes
 //! to the root's list of what it gave up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use siltstone_format::day::Day;
@@ -182,8 +182,10 @@ impl<'a> Draft<'a> {
     }
 
     /// Adds a block to a section, on its last page if there is room.
-    pub async fn add(&mut self, section: Section, block: BlockEntry) -> Result<(), DraftError> {
+    pub async fn add(&mut self, section: Section, mut block: BlockEntry) -> Result<(), DraftError> {
         let bucket = self.bucket;
+        // Whatever it says: no group can have it yet.
+        block.grouped = false;
         let tenant = block.tenant().clone();
         let draft = self.tenant(&tenant).await?;
         let fresh = draft.fresh.iter_mut().rev().find(|page| page.section == section);
@@ -244,17 +246,43 @@ impl<'a> Draft<'a> {
     /// Replaces a tenant's filter groups.
     pub async fn set_groups(&mut self, tenant: &Tenant, groups: Vec<GroupRef>) -> Result<(), DraftError> {
         let draft = self.tenant(tenant).await?;
-        let gone: Vec<ObjectId> = draft
-            .page
-            .groups
-            .iter()
-            .map(|group| group.id)
-            .filter(|id| groups.iter().all(|group| group.id != *id))
-            .collect();
-        draft.page.groups = groups;
+        let stays = |gone: &GroupRef| groups.iter().any(|group| group.id == gone.id);
+        let before = std::mem::take(&mut draft.page.groups);
+        let gone: Vec<&GroupRef> = before.iter().filter(|group| !stays(group)).collect();
         draft.changed = true;
-        self.retired.groups.extend(gone);
+        self.retired.groups.extend(gone.iter().map(|group| group.id));
+        self.retired.pages.extend(gone.iter().map(|group| group.index));
+        self.tenant(tenant).await?.page.groups = groups;
         Ok(())
+    }
+
+    /// Notes that blocks of a section are in filter groups; those that were retired
+    /// meanwhile do not matter. False, and nothing is changed, if one was in groups before.
+    pub(crate) async fn note_grouped(
+        &mut self,
+        tenant: &Tenant,
+        section: Section,
+        blocks: &BTreeSet<BlockId>,
+    ) -> Result<bool, DraftError> {
+        let bucket = self.bucket;
+        let draft = self.tenant(tenant).await?;
+        draft.load_section(bucket, section).await?;
+        let is_meant = |block: &&mut BlockEntry| blocks.contains(&block.id());
+        let was_grouped = |block: &BlockEntry| block.grouped && blocks.contains(&block.id());
+        if draft.section_pages(section).any(|page| page.blocks.iter().any(was_grouped)) {
+            return Ok(false);
+        }
+        for loaded in draft.loaded.values_mut().filter(|loaded| loaded.page.section == section) {
+            for block in loaded.page.blocks.iter_mut().filter(is_meant) {
+                block.grouped = true;
+                loaded.changed = true;
+            }
+        }
+        let fresh = draft.fresh.iter_mut().filter(|page| page.section == section);
+        for block in fresh.flat_map(|page| &mut page.blocks).filter(is_meant) {
+            block.grouped = true;
+        }
+        Ok(true)
     }
 
     /// The tenant's page as it is in this draft, its pages of blocks as they were.

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::block_page::BlockPage;
+use crate::groups::GroupIndex;
 use crate::lease::LeaseRecord;
 use crate::log_entry::LogEntry;
 use crate::mark::{self, Mark};
@@ -19,6 +20,7 @@ pub enum Inspected {
     TenantPage(TenantPage),
     BlockPage(BlockPage),
     Marks(Vec<Mark>),
+    GroupIndex(GroupIndex),
     Lease(LeaseRecord),
 }
 
@@ -30,6 +32,7 @@ pub fn inspect(object: &Bytes) -> Result<Inspected, Damage> {
         kind if kind == Kind::TenantPage as u32 => Inspected::TenantPage(TenantPage::decode_any(object)?),
         kind if kind == Kind::BlockPage as u32 => Inspected::BlockPage(BlockPage::decode_any(object)?),
         kind if kind == Kind::MarkPage as u32 => Inspected::Marks(mark::decode_page(object)?),
+        kind if kind == Kind::GroupIndex as u32 => Inspected::GroupIndex(GroupIndex::decode_any(object)?),
         kind if kind == Kind::Lease as u32 => Inspected::Lease(LeaseRecord::decode(object)?),
         other => return Err(Damage::OtherKind(other)),
     })
@@ -44,6 +47,7 @@ impl Inspected {
             Self::TenantPage(page) => page.encode(),
             Self::BlockPage(page) => page.encode(),
             Self::Marks(marks) => mark::encode_page(marks),
+            Self::GroupIndex(index) => index.encode(),
             Self::Lease(lease) => lease.encode(),
         }
     }

@@ -38,6 +38,8 @@ pub mod snapshot;
 pub mod change;
 mod draft;
 pub mod publish;
+// Filters of many blocks, asked at once.
+pub mod groups;
 // Deleting what nobody needs.
 pub mod sweep;
 // Who works on what, so that nobody does it twice.

@@ -6,7 +6,7 @@
 //!
 //! Numbers are little endian. A version that this program does not know is refused.
 //! Fields that a later release added within a version are kept by a rewrite
-//! ([`Open`]), so releases may work side by side.
+//! (`message/open.rs`), so releases may work side by side.
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
@@ -28,6 +28,7 @@ pub enum Kind {
     TenantPage = 3,
     BlockPage = 4,
     MarkPage = 5,
+    GroupIndex = 6,
     Lease = 8,
 }
 

@@ -13,7 +13,8 @@ use siltstone_format::block::summary::{
 use siltstone_format::day::Day;
 use siltstone_format::filter::collect::LeftOut;
 use siltstone_format::filter::size::SizeClass;
-use siltstone_format::filter::transposed::GroupKind;
+use siltstone_format::filter::split_block::SplitBlockFilter;
+use siltstone_format::filter::transposed::{self, GroupHeader, GroupKind};
 use siltstone_format::id::{BlockId, ObjectId, TraceId, WriterId};
 use siltstone_format::tenant::Tenant;
 use siltstone_format::term::TermScope;
@@ -21,6 +22,7 @@ use ulid::Ulid;
 
 use crate::block_entry::BlockEntry;
 use crate::block_page::{BlockPage, Section};
+use crate::groups::GroupIndex;
 use crate::inspect::{Inspected, inspect};
 use crate::lease::LeaseRecord;
 use crate::log_entry::LogEntry;
@@ -67,10 +69,10 @@ fn place() -> impl Strategy<Value = FilterPlace> {
 }
 
 fn block(tenant: Tenant) -> impl Strategy<Value = BlockEntry> {
-    let numbers = any::<[u64; 12]>();
+    let numbers = (any::<[u64; 12]>(), any::<bool>());
     let left_out = vec(left_out(), 0..3);
     (block_id(), numbers, trace(), trace(), place(), place(), left_out, option::of((any::<u64>(), ulid())))
-        .prop_map(move |(block, n, first_trace, last_trace, traces, terms, left_out, merged)| {
+        .prop_map(move |(block, (n, grouped), first_trace, last_trace, traces, terms, left_out, merged)| {
             let summary = BlockSummary {
                 identity: BlockIdentity { block, tenant: tenant.clone(), inputs: Vec::new() },
                 spans: SpansSummary {
@@ -93,10 +95,12 @@ fn block(tenant: Tenant) -> impl Strategy<Value = BlockEntry> {
                 },
                 filters: FiltersSummary { traces, terms, hash: n[11], left_out },
             };
-            match merged {
+            let mut entry = match merged {
                 None => BlockEntry::flushed(summary),
                 Some((clean_through, set)) => BlockEntry::merged(summary, clean_through, set),
-            }
+            };
+            entry.grouped = grouped;
+            entry
         })
 }
 
@@ -138,10 +142,15 @@ fn mark() -> impl Strategy<Value = Mark> {
 }
 
 fn tenant_page() -> impl Strategy<Value = TenantPage> {
-    let group = (object_id(), any::<bool>(), class(), any::<u64>()).prop_map(|(id, terms, class, blocks)| {
-        GroupRef::new(id, if terms { GroupKind::Terms } else { GroupKind::TraceIds }, class, blocks)
-    });
-    let pages = vec((object_id(), section(), any::<[u64; 5]>()), 0..3);
+    let group = (object_id(), object_id(), any::<bool>(), class(), any::<[u64; 3]>()).prop_map(
+        |(id, index, terms, class, [blocks, from, to])| {
+            let kind = if terms { GroupKind::Terms } else { GroupKind::TraceIds };
+            let mut group = GroupRef::new(id, kind, class, blocks);
+            (group.index, group.min_start_unix_nano, group.max_end_unix_nano) = (index, from, to);
+            group
+        },
+    );
+    let pages = vec((object_id(), section(), any::<[u64; 6]>()), 0..3);
     let ids = || vec(object_id(), 0..3);
     (tenant(), pages, vec(group, 0..3), vec(mark(), 0..3), ids(), ids()).prop_map(
         |(tenant, pages, groups, marks, mark_pages, damaged)| {
@@ -154,10 +163,10 @@ fn tenant_page() -> impl Strategy<Value = TenantPage> {
     )
 }
 
-fn page_ref(id: ObjectId, section: Section, sums: [u64; 5]) -> PageRef {
+fn page_ref(id: ObjectId, section: Section, sums: [u64; 6]) -> PageRef {
     let mut page = PageRef::of(id, &BlockPage::new(Tenant::single(), section), None);
     (page.blocks, page.rows, page.bytes) = (sums[0], sums[1], sums[2]);
-    (page.min_start_unix_nano, page.max_end_unix_nano) = (sums[3], sums[4]);
+    (page.min_start_unix_nano, page.max_end_unix_nano, page.grouped) = (sums[3], sums[4], sums[5]);
     page
 }
 
@@ -202,6 +211,18 @@ fn root() -> impl Strategy<Value = Root> {
     )
 }
 
+fn group_index() -> impl Strategy<Value = GroupIndex> {
+    let members = btree_map(block_id(), section(), 1..20);
+    (object_id(), any::<bool>(), members).prop_map(|(group, terms, members)| {
+        let kind = if terms { GroupKind::Terms } else { GroupKind::TraceIds };
+        let class = SizeClass::SMALLEST;
+        let filter = |block: &BlockId| (*block, SplitBlockFilter::full(class));
+        let filters: Vec<_> = members.keys().map(filter).collect();
+        let header = GroupHeader::parse(&transposed::build(kind, class, &filters).unwrap()).unwrap();
+        GroupIndex::new(group, header, members.into_values().collect())
+    })
+}
+
 fn lease() -> impl Strategy<Value = LeaseRecord> {
     (any::<String>(), ulid(), any::<u64>(), any::<u64>()).prop_map(|(job, owner, millis, renewals)| {
         let mut lease = LeaseRecord::new(&job, owner, std::time::Duration::from_millis(millis));
@@ -227,6 +248,8 @@ const TENANT_PAGE: Level = Level { nested: &[(2, &LEAF), (3, &LEAF), (4, &LEAF)]
 const BLOCK_PAGE: Level = Level { nested: &[(3, &LEAF)], keeps: true };
 /// A page of marks is never rewritten, but its marks may move.
 const MARK_PAGE: Level = Level { nested: &[(1, &LEAF)], keeps: false };
+/// Never rewritten: a new group has a new index.
+const GROUP_INDEX: Level = Level { nested: &[], keeps: false };
 
 /// A field of each wire type, as a later release might add it.
 const LATER: &[u8] = &[
@@ -320,6 +343,12 @@ proptest! {
         let object = mark::encode_page(&marks);
         check(Kind::MarkPage, &object, &MARK_PAGE, harm)?;
         prop_assert_eq!(mark::decode_page(&object), Ok(marks));
+    }
+
+    #[test]
+    fn should_round_trip_indexes_of_filter_groups(index in group_index(), harm: usize) {
+        check(Kind::GroupIndex, &index.encode(), &GROUP_INDEX, harm)?;
+        prop_assert_eq!(inspect(&index.encode()), Ok(Inspected::GroupIndex(index)));
     }
 
     #[test]

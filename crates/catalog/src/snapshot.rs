@@ -149,38 +149,45 @@ impl Catalog {
         to_unix_nano: u64,
     ) -> Result<TenantBlocks, SnapshotError> {
         let mut found = TenantBlocks::default();
-        let cut = snapshot.root.tenants.get(tenant).and_then(|tenant| tenant.cut);
-        if let Some(known) = snapshot.root.tenants.get(tenant) {
-            match self.pages.tenant(&self.bucket, known.page, tenant).await {
-                Ok(page) => self.add_pages(&page, from_unix_nano, to_unix_nano, &mut found).await?,
-                Err(error) => found.missing.push(missing(error)?),
-            }
+        if let Some(page) = self.tenant_page(snapshot, tenant, &mut found).await? {
+            self.add_pages(&page, from_unix_nano, to_unix_nano, |_| true, &mut found).await?;
         }
-        let flushed = snapshot.entries.iter().flat_map(|entry| &entry.blocks);
-        let wanted = flushed.filter(|block| {
-            let spans = &block.summary.spans;
-            let end = spans.max_end_unix_nano.max(spans.max_start_unix_nano);
-            block.tenant() == tenant
-                && spans.min_start_unix_nano <= to_unix_nano
-                && from_unix_nano <= end
-                && cut.is_none_or(|cut| block.last_day() >= cut || planted(Bug::NoCut))
-        });
-        found.blocks.extend(wanted.cloned());
+        found.blocks.extend(snapshot.flushed(tenant, from_unix_nano, to_unix_nano));
         Ok(found)
     }
 
-    async fn add_pages(
+    /// The tenant's page, if it has one that can be read.
+    pub(crate) async fn tenant_page(
+        &self,
+        snapshot: &Snapshot,
+        tenant: &Tenant,
+        found: &mut TenantBlocks,
+    ) -> Result<Option<Arc<TenantPage>>, SnapshotError> {
+        let Some(known) = snapshot.root.tenants.get(tenant) else { return Ok(None) };
+        match self.pages.tenant(&self.bucket, known.page, tenant).await {
+            Ok(page) => Ok(Some(page)),
+            Err(error) => {
+                found.missing.push(missing(error)?);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Adds the blocks of the wanted pages in a range of time, and all marks.
+    pub(crate) async fn add_pages(
         &self,
         page: &TenantPage,
         from_unix_nano: u64,
         to_unix_nano: u64,
+        wanted: impl Fn(&PageRef) -> bool + Send,
         found: &mut TenantBlocks,
     ) -> Result<(), SnapshotError> {
         found.missing.extend(page.damaged.iter().map(|id| Missing {
             key: ObjectKey::Page(*id),
             why: Damage::Content("it could not be read when it was to be changed"),
         }));
-        let wanted = page.pages.iter().filter(|page| page.overlaps(from_unix_nano, to_unix_nano));
+        let in_time = page.pages.iter().filter(|page| page.overlaps(from_unix_nano, to_unix_nano));
+        let wanted = in_time.filter(|page| wanted(page));
         let mut read = stream::iter(wanted)
             .map(|wanted| self.pages.blocks(&self.bucket, wanted, &page.tenant))
             .buffered(PARALLEL_GETS);
@@ -222,6 +229,26 @@ impl Snapshot {
         }
     }
 
+    /// Blocks of flushes that no root has folded, and that may have spans in a range of time.
+    pub(crate) fn flushed(
+        &self,
+        tenant: &Tenant,
+        from_unix_nano: u64,
+        to_unix_nano: u64,
+    ) -> impl Iterator<Item = BlockEntry> {
+        let cut = self.root.tenants.get(tenant).and_then(|tenant| tenant.cut);
+        let flushed = self.entries.iter().flat_map(|entry| &entry.blocks);
+        let wanted = flushed.filter(move |block| {
+            let spans = &block.summary.spans;
+            let end = spans.max_end_unix_nano.max(spans.max_start_unix_nano);
+            block.tenant() == tenant
+                && spans.min_start_unix_nano <= to_unix_nano
+                && from_unix_nano <= end
+                && cut.is_none_or(|cut| block.last_day() >= cut || planted(Bug::NoCut))
+        });
+        wanted.cloned()
+    }
+
     /// Until then ([`crate::time::Clock::elapsed`]) all that it refers to can be read.
     pub fn expires(&self) -> Duration {
         self.began + self.windows.query
@@ -253,7 +280,7 @@ impl Snapshot {
 }
 
 impl PageCache {
-    async fn tenant(
+    pub(crate) async fn tenant(
         &self,
         bucket: &Bucket,
         id: ObjectId,
@@ -267,7 +294,7 @@ impl PageCache {
         Ok(page)
     }
 
-    async fn blocks(
+    pub(crate) async fn blocks(
         &self,
         bucket: &Bucket,
         page: &PageRef,

@@ -189,6 +189,7 @@ impl Catalog {
             referred.insert(ObjectKey::Page(known.page));
             let page = read_tenant_page(&self.bucket, known.page, tenant).await?;
             referred.extend(page.groups.iter().map(|group| ObjectKey::FilterGroup(group.id)));
+            referred.extend(page.groups.iter().map(|group| ObjectKey::Page(group.index)));
             referred.extend(page.mark_pages.iter().map(|id| ObjectKey::Page(*id)));
             if let Some(id) = page.damaged.first() {
                 let damage = Damage::Content("another page stands in for it");

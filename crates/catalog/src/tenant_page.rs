@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use prost::Message;
 use siltstone_format::filter::size::SizeClass;
-use siltstone_format::filter::transposed::GroupKind;
+use siltstone_format::filter::transposed::{GroupHeader, GroupKind};
 use siltstone_format::id::ObjectId;
 use siltstone_format::tenant::Tenant;
+use ulid::Ulid;
 
 use crate::block_entry::{id_bytes, id_of};
 use crate::block_page::{BlockPage, Section};
@@ -34,6 +35,9 @@ pub struct PageRef {
     pub id: ObjectId,
     pub section: Section,
     pub blocks: u64,
+    /// How many of them are in filter groups. A lookup by key alone reads this page only
+    /// if others are there, or a group names one of them.
+    pub grouped: u64,
     pub rows: u64,
     pub bytes: u64,
     pub min_start_unix_nano: u64,
@@ -45,9 +49,14 @@ pub struct PageRef {
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupRef {
     pub id: ObjectId,
+    /// The page that says which blocks it has.
+    pub index: ObjectId,
     pub kind: GroupKind,
     pub class: SizeClass,
     pub blocks: u64,
+    /// No span of its blocks lies outside of this time.
+    pub min_start_unix_nano: u64,
+    pub max_end_unix_nano: u64,
     stored: Open<GroupRefMessage>,
 }
 
@@ -58,6 +67,7 @@ impl PageRef {
             id,
             section: page.section,
             blocks: page.blocks.len() as u64,
+            grouped: page.blocks.iter().filter(|block| block.grouped).count() as u64,
             rows: spans().map(|spans| spans.rows).sum(),
             bytes: page.blocks.iter().map(|block| block.bytes()).sum(),
             min_start_unix_nano: spans().map(|spans| spans.min_start_unix_nano).min().unwrap_or(0),
@@ -83,6 +93,7 @@ impl PageRef {
             bytes: self.bytes,
             min_start: self.min_start_unix_nano,
             max_end: self.max_end_unix_nano,
+            grouped: self.grouped,
         })
     }
 
@@ -92,6 +103,7 @@ impl PageRef {
             id: ObjectId(id_of(&message.id)?),
             section: Section::from_number(message.day),
             blocks: message.blocks,
+            grouped: message.grouped,
             rows: message.rows,
             bytes: message.bytes,
             min_start_unix_nano: message.min_start,
@@ -102,8 +114,21 @@ impl PageRef {
 }
 
 impl GroupRef {
+    /// A group of which nothing more is known: it may have blocks of any time.
     pub fn new(id: ObjectId, kind: GroupKind, class: SizeClass, blocks: u64) -> Self {
-        Self { id, kind, class, blocks, stored: Open::default() }
+        let (index, stored) = (ObjectId(Ulid::nil()), Open::default());
+        Self { id, index, kind, class, blocks, min_start_unix_nano: 0, max_end_unix_nano: u64::MAX, stored }
+    }
+
+    /// A group with this header whose blocks' spans lie in a range of time.
+    pub(crate) fn of(id: ObjectId, index: ObjectId, header: &GroupHeader, (from, to): (u64, u64)) -> Self {
+        let group = Self::new(id, header.kind(), header.class(), header.blocks().len() as u64);
+        Self { index, min_start_unix_nano: from, max_end_unix_nano: to, ..group }
+    }
+
+    /// Whether a span of its blocks may lie in a range of time.
+    pub fn overlaps(&self, from_unix_nano: u64, to_unix_nano: u64) -> bool {
+        self.min_start_unix_nano <= to_unix_nano && from_unix_nano <= self.max_end_unix_nano
     }
 
     fn to_message(&self) -> Open<GroupRefMessage> {
@@ -112,6 +137,9 @@ impl GroupRef {
             terms: self.kind == GroupKind::Terms,
             class: u32::from(self.class.number()),
             blocks: self.blocks,
+            index: id_bytes(self.index.0),
+            min_start: self.min_start_unix_nano,
+            max_end: self.max_end_unix_nano,
         })
     }
 
@@ -120,9 +148,12 @@ impl GroupRef {
         let class = u8::try_from(message.class).ok().and_then(SizeClass::from_number);
         Ok(Self {
             id: ObjectId(id_of(&message.id)?),
+            index: ObjectId(id_of(&message.index)?),
             kind: if message.terms { GroupKind::Terms } else { GroupKind::TraceIds },
             class: class.ok_or(Damage::Content("a filter group has a size that none has"))?,
             blocks: message.blocks,
+            min_start_unix_nano: message.min_start,
+            max_end_unix_nano: message.max_end,
             stored: stored.rest(),
         })
     }
@@ -227,6 +258,8 @@ struct PageRefMessage {
     min_start: u64,
     #[prost(fixed64, tag = "7")]
     max_end: u64,
+    #[prost(uint64, tag = "8")]
+    grouped: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -239,6 +272,12 @@ struct GroupRefMessage {
     class: u32,
     #[prost(uint64, tag = "4")]
     blocks: u64,
+    #[prost(bytes = "vec", tag = "5")]
+    index: Vec<u8>,
+    #[prost(fixed64, tag = "6")]
+    min_start: u64,
+    #[prost(fixed64, tag = "7")]
+    max_end: u64,
 }
 
 impl KnownTags for TenantMessage {
@@ -246,9 +285,9 @@ impl KnownTags for TenantMessage {
 }
 
 impl KnownTags for PageRefMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8];
 }
 
 impl KnownTags for GroupRefMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7];
 }

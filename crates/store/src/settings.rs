@@ -23,7 +23,8 @@ pub struct Settings {
 pub struct S3Settings {
     /// Of a store that is not AWS, such as `http://127.0.0.1:9000`. `http:` is allowed if it is written here.
     pub endpoint: Option<String>,
-    /// Otherwise what the chain says; with an endpoint `us-east-1`, which others than AWS do not look at.
+    /// Otherwise what the chain says; with an endpoint, and if the chain does not know or is not asked because
+    /// of the keys, `us-east-1`: others than AWS do not look at it.
     pub region: Option<String>,
     /// Otherwise by path at an endpoint, and for buckets with a dot in their name, which no certificate of
     /// AWS covers; else by host.
@@ -73,6 +74,8 @@ pub enum AzureKey {
     Account(Secret),
     /// An application's id with its secret, in a tenant of Entra ID.
     Application { tenant_id: String, client_id: String, client_secret: Secret },
+    /// An application's id with a file in which Kubernetes keeps a token for it (workload identity).
+    Federated { tenant_id: String, client_id: String, token_file: PathBuf },
 }
 
 /// A text that is not printed.

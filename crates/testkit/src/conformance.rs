@@ -57,14 +57,13 @@ pub async fn check_all(store: &dyn ObjectStore, promises: Promises) {
         reading::should_keep_empty_objects();
         reading::should_not_find_what_is_not_there();
         listing::should_list_what_was_just_written(promises);
-        listing::should_list_more_than_one_page(promises);
+        listing::should_list_and_delete_more_than_one_page(promises);
         listing::should_list_from_an_offset_on(promises);
         listing::should_not_list_siblings_of_a_prefix();
         listing::should_list_one_level();
         listing::should_keep_strange_keys(promises);
         deleting::should_not_list_or_read_what_was_deleted();
         deleting::should_delete_what_is_not_there();
-        deleting::should_delete_many();
         uploading::should_show_an_upload_when_it_is_complete();
         uploading::should_forget_an_upload_that_is_aborted();
         uploading::should_take_parts_in_any_order();
@@ -110,3 +109,6 @@ fn in_order(mut keys: Vec<String>, promises: Promises) -> Vec<String> {
 fn is_not_found<T>(result: &object_store::Result<T>) -> bool {
     matches!(result, Err(object_store::Error::NotFound { .. }))
 }
+
+#[cfg(test)]
+mod tests;

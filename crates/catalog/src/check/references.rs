@@ -78,7 +78,9 @@ impl References {
             self.others.insert(ObjectKey::Page(*id), tenant.clone());
             report.add(&ObjectKey::Page(*id), Wrong::StoodIn { tenant: tenant.clone() });
         }
-        let groups = page.groups.iter().map(|group| ObjectKey::FilterGroup(group.id));
+        let groups = page.groups.iter();
+        let groups =
+            groups.flat_map(|group| [ObjectKey::FilterGroup(group.id), ObjectKey::Page(group.index)]);
         self.others.extend(groups.map(|key| (key, tenant.clone())));
         for id in &page.mark_pages {
             let key = ObjectKey::Page(*id);

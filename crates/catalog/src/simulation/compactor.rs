@@ -1,4 +1,5 @@
-//! A compactor: folds, and puts a few blocks of a section together, cut by day.
+//! A compactor: folds, puts a few blocks of a section together, cut by day, and builds
+//! filter groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +10,17 @@ use siltstone_format::tenant::Tenant;
 
 use super::schedule::Violation;
 use super::world::{SimSpan, Site, entry_of};
+use super::writer::tenants;
 use crate::block_entry::BlockEntry;
 use crate::block_page::Section;
 use crate::change::Merge;
 use crate::draft::{read_block_page, read_tenant_page};
+use crate::groups::plan::Limits;
 use crate::mark::{Mark, MarkKind, MarkTarget};
 use crate::planted::{Bug, planted};
 use crate::publish::PublishError;
 use crate::root::Root;
+use crate::tenant_page::TenantPage;
 
 const MOST_INPUTS: usize = 3;
 
@@ -28,8 +32,24 @@ pub(super) async fn run(site: Site, rounds: u64) -> Result<(), Violation> {
         if let Some(job) = plan(&site).await {
             merge(&site, job).await;
         }
+        if site.draw(2) == 0 {
+            regroup(&site).await;
+        }
     }
     Ok(())
+}
+
+async fn regroup(site: &Site) {
+    let tenants = tenants();
+    let tenant = &tenants[site.draw(tenants.len() as u64) as usize];
+    let loose = 1 + site.draw(3) as usize;
+    let limits =
+        Limits { loose_of_days: loose, loose_of_inbox: loose, groups_of_days: 2, ..Limits::default() };
+    let done = site.catalog.regroup_within(tenant, &limits, &BTreeSet::new()).await;
+    site.tell(|| format!("regroup {tenant}: {:?}", done.as_ref().map_err(ToString::to_string)));
+    if let Ok(done) = done {
+        site.world.borrow_mut().counts.groups += done.built.len() as u64;
+    }
 }
 
 struct Job {
@@ -122,6 +142,21 @@ async fn delete_outputs(site: &Site, merge: &Merge) {
     }
 }
 
+/// In how many groups each block is; all groups are there.
+async fn grouped(site: &Site, page: &TenantPage) -> Result<BTreeMap<BlockId, u32>, Violation> {
+    let mut members = BTreeMap::new();
+    for group in &page.groups {
+        let index = site.catalog.indexes.of(site.catalog.bucket(), group).await;
+        let index = index.map_err(|error| format!("C1: {error}"))?;
+        let object = site.read(&ObjectKey::FilterGroup(group.id)).await;
+        if object.is_none_or(|object| object.len() as u64 != index.header.object_len()) {
+            return Err(format!("C1: group {} is gone", group.id));
+        }
+        index.members().for_each(|(block, _)| *members.entry(block).or_default() += 1);
+    }
+    Ok(members)
+}
+
 /// All that a root refers to is there (C1), no block is there twice (C2), and none lies
 /// in days that were given up.
 pub(super) async fn check_root(site: &Site, root: &Root) -> Result<(), Violation> {
@@ -129,6 +164,7 @@ pub(super) async fn check_root(site: &Site, root: &Root) -> Result<(), Violation
     for (tenant, known) in &root.tenants {
         let bucket = site.catalog.bucket();
         let page = read_tenant_page(bucket, known.page, tenant).await.map_err(|error| error.to_string())?;
+        let mut members = grouped(site, &page).await?;
         for wanted in &page.pages {
             let blocks = read_block_page(bucket, wanted.id, tenant, wanted.section).await;
             for block in blocks.map_err(|error| error.to_string())?.blocks {
@@ -140,6 +176,10 @@ pub(super) async fn check_root(site: &Site, root: &Root) -> Result<(), Violation
                 }
                 if site.read_block(block.id()).await.is_none() {
                     return Err(format!("C1: block {} is gone", block.id()));
+                }
+                let groups = members.remove(&block.id()).unwrap_or(0);
+                if groups != 2 * u32::from(block.grouped) {
+                    return Err(format!("block {} is in {groups} groups", block.id()));
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use siltstone_format::day::Day;
+use siltstone_format::filter::transposed::GroupKind;
 use siltstone_format::id::{BlockId, WriterId};
 use siltstone_format::tenant::Tenant;
 
@@ -13,6 +14,8 @@ use super::compactor::deleted;
 use super::schedule::Violation;
 use super::world::{Flush, SimSpan, Site};
 use super::writer::tenants;
+use crate::block_entry::BlockEntry;
+use crate::groups::Wanted;
 use crate::mark::Mark;
 use crate::planted::{Bug, planted};
 use crate::snapshot::{Cover, Snapshot, SnapshotError};
@@ -168,6 +171,9 @@ async fn answer(site: &Site, snapshot: &Snapshot, live: Live) -> Result<Option<A
             let hidden = deleted(&found.marks, block.clean_through);
             add(&mut answer, snapshot, spans.iter().filter(|span| !hidden.contains(&span.trace())));
         }
+        if !look_up(site, snapshot, &tenant, &found.blocks).await? {
+            return Ok(None);
+        }
         let all_marks = deleted(&found.marks, 0);
         let of_tenant = |span: &&SimSpan| span.tenant == tenant && !all_marks.contains(&span.trace());
         for flush in live.flushes.iter().filter(|flush| !is_in(snapshot, flush, &blocks)) {
@@ -187,6 +193,35 @@ async fn answer(site: &Site, snapshot: &Snapshot, live: Live) -> Result<Option<A
     });
     answer.in_time = site.clock.monotonic() <= snapshot.expires();
     Ok(Some(answer))
+}
+
+/// Looks one span up by its trace alone: its block must be found. False: something could
+/// not be read, and may be so.
+async fn look_up(
+    site: &Site,
+    snapshot: &Snapshot,
+    tenant: &Tenant,
+    blocks: &[BlockEntry],
+) -> Result<bool, Violation> {
+    let Some(block) = blocks.get(site.draw(blocks.len() as u64) as usize) else { return Ok(true) };
+    let Some(spans) = site.read_block(block.id()).await else {
+        return gone(site, snapshot, &block.id().to_string()).map(|_| false);
+    };
+    let Some(span) = spans.get(site.draw(spans.len() as u64) as usize) else { return Ok(true) };
+    let kind = if site.draw(2) == 0 { GroupKind::TraceIds } else { GroupKind::Terms };
+    let all_of_any = [vec![span.key()]];
+    let wanted = Wanted { kind, all_of_any: &all_of_any, from_unix_nano: 0, to_unix_nano: u64::MAX };
+    let found = match site.catalog.blocks_that_may_hold(snapshot, tenant, wanted).await {
+        Ok(found) => found,
+        Err(SnapshotError::Gone { key }) => return gone(site, snapshot, &key.to_string()).map(|_| false),
+        Err(_) => return Ok(false),
+    };
+    let candidates = found.holding.len() + found.unasked.len();
+    site.world.borrow_mut().counts.excluded += blocks.len().saturating_sub(candidates) as u64;
+    match found.holding.iter().chain(&found.unasked).any(|found| found.id() == block.id()) {
+        true => Ok(true),
+        false => Err(format!("block {} was missed by its filter groups", block.id())),
+    }
 }
 
 /// Whether the snapshot has a live flush, so that its spans must not be added.

@@ -14,10 +14,13 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use siltstone_format::day::Day;
+use siltstone_format::filter::size::SizeClass;
+use siltstone_format::filter::split_block::{FilterKey, SplitBlockFilter};
 use siltstone_format::id::{BlockId, TraceId, WriterId};
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 use siltstone_testkit::{FaultyStore, VirtualClock};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::late_listing::LateListing;
 use crate::block_entry::BlockEntry;
@@ -40,6 +43,10 @@ pub(super) struct SimSpan {
 impl SimSpan {
     pub(super) fn trace(&self) -> TraceId {
         TraceId(u128::from(self.number).to_be_bytes())
+    }
+
+    pub(super) fn key(&self) -> FilterKey {
+        FilterKey::of_trace(&self.trace())
     }
 }
 
@@ -94,6 +101,8 @@ pub(crate) struct Counts {
     pub(crate) fenced: u64,
     pub(crate) merges: u64,
     pub(crate) refused_merges: u64,
+    pub(crate) groups: u64,
+    pub(crate) excluded: u64,
     pub(crate) sweeps: u64,
     pub(crate) swept: u64,
     pub(crate) orphans: u64,
@@ -112,6 +121,8 @@ impl Counts {
             (&mut self.fenced, other.fenced),
             (&mut self.merges, other.merges),
             (&mut self.refused_merges, other.refused_merges),
+            (&mut self.groups, other.groups),
+            (&mut self.excluded, other.excluded),
             (&mut self.sweeps, other.sweeps),
             (&mut self.swept, other.swept),
             (&mut self.orphans, other.orphans),
@@ -181,9 +192,8 @@ impl Site {
     /// Writes both objects of a block, however often it takes.
     pub(super) async fn write_block(&self, block: BlockId, spans: &[SimSpan]) {
         let content: Vec<u8> = spans.iter().flat_map(|span| span.number.to_le_bytes()).collect();
-        for (key, content) in
-            [(ObjectKey::Spans(block), content), (ObjectKey::Origins(block), b"origins".to_vec())]
-        {
+        let origins = [&[0; 12], &filters_of(spans)[..]].concat();
+        for (key, content) in [(ObjectKey::Spans(block), content), (ObjectKey::Origins(block), origins)] {
             let path = Path::from(key.to_string());
             while self.store.put(&path, PutPayload::from(content.clone())).await.is_err() {
                 self.rest(200).await;
@@ -222,7 +232,17 @@ pub(super) fn entry_of(block: BlockId, tenant: &Tenant, spans: &[SimSpan]) -> Bl
     summary.max_start_unix_nano = starts().max().unwrap_or(0);
     summary.max_end_unix_nano = summary.max_start_unix_nano;
     summary.rows = spans.len() as u64;
+    let filters = &mut entry.summary.filters;
+    filters.terms.offset = filters.traces.range().end;
+    filters.hash = xxh3_64(&filters_of(spans));
     entry
+}
+
+/// Both filters of a block, over the same keys.
+fn filters_of(spans: &[SimSpan]) -> Vec<u8> {
+    let mut filter = SplitBlockFilter::new(SizeClass::SMALLEST);
+    spans.iter().for_each(|span| filter.insert(span.key()));
+    filter.as_bytes().repeat(2)
 }
 
 struct SimClock(VirtualClock);

@@ -62,6 +62,11 @@ impl SplitBlockFilter {
         Self { class, buckets: vec![[0; BUCKET_BYTES]; class.buckets()] }
     }
 
+    /// A filter that may hold every key: it stands for one that cannot be read.
+    pub fn full(class: SizeClass) -> Self {
+        Self { class, buckets: vec![[0xff; BUCKET_BYTES]; class.buckets()] }
+    }
+
     /// A filter from its bytes, if they have the length of its class.
     pub fn from_bytes(class: SizeClass, bytes: &[u8]) -> Option<Self> {
         let (buckets, rest) = bytes.as_chunks::<BUCKET_BYTES>();

@@ -5,7 +5,7 @@
 //! format version      4 bytes
 //! kind                1 byte: 0 trace ids, 1 terms
 //! size class          1 byte
-//! number of blocks    2 bytes: 1 to 1,024
+//! number of blocks    2 bytes: 1 to 8,192
 //! block ids           16 bytes each, in order
 //! xxh3 of the above   8 bytes
 //! row 0               bucket 0 of each block's filter, 32 bytes each, in the order of the ids
@@ -36,10 +36,11 @@ use crate::version::{FORMAT_VERSION, OLDEST_FORMAT_VERSION, is_known};
 
 mod merge;
 
-pub use merge::{Merged, add, build, merge};
+pub use merge::{Merged, Merger, add, build, merge};
 
-/// Most blocks of one group: a probe then reads 32 KiB.
-pub const MAX_GROUP_BLOCKS: usize = 1024;
+/// Most blocks of one group: a probe then reads 256 KiB, which costs about as much time
+/// as the request itself, and eight such groups hold 65,536 blocks.
+pub const MAX_GROUP_BLOCKS: usize = 8192;
 
 const MAGIC: [u8; 4] = *b"SLTG";
 const ID_BYTES: usize = 16;
@@ -174,6 +175,13 @@ impl GroupHeader {
         Self { kind, class, blocks, hash }.checked()
     }
 
+    /// The bytes that the group begins with.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.hashed_bytes();
+        bytes.extend(self.hash.to_le_bytes());
+        bytes
+    }
+
     pub fn kind(&self) -> GroupKind {
         self.kind
     }
@@ -192,10 +200,26 @@ impl GroupHeader {
         self.row_start(self.class.buckets())
     }
 
+    /// Bytes of a group of so many blocks.
+    pub fn object_len_of(class: SizeClass, blocks: usize) -> u64 {
+        row_start(blocks, class.buckets())
+    }
+
+    /// How many rows of this group fit into so many bytes; one at least.
+    pub fn rows_within(&self, bytes: usize) -> usize {
+        (bytes / self.row_len()).max(1)
+    }
+
     /// The bytes of the group that a probe for this key needs.
     pub fn probe_range(&self, key: FilterKey) -> Range<u64> {
-        let row = key.bucket(self.class.buckets());
-        self.row_start(row)..self.row_start(row + 1)
+        Self::probe_range_of(self.class, self.blocks.len(), key)
+    }
+
+    /// The same of a group of which only size class and number of blocks are known, so that
+    /// row and header can be fetched side by side.
+    pub fn probe_range_of(class: SizeClass, blocks: usize, key: FilterKey) -> Range<u64> {
+        let row = key.bucket(class.buckets());
+        row_start(blocks, row)..row_start(blocks, row + 1)
     }
 
     /// Which blocks may hold a key, by the bytes of its [`Self::probe_range`].
@@ -220,11 +244,11 @@ impl GroupHeader {
     }
 
     fn row_len(&self) -> usize {
-        self.blocks.len() * BUCKET_BYTES + HASH_BYTES
+        row_len(self.blocks.len())
     }
 
     fn row_start(&self, row: usize) -> u64 {
-        Self::header_len(self.blocks.len()) as u64 + row as u64 * self.row_len() as u64
+        row_start(self.blocks.len(), row)
     }
 
     fn hashed_bytes(&self) -> Vec<u8> {
@@ -236,6 +260,14 @@ impl GroupHeader {
         self.blocks.iter().for_each(|block| out.extend(block.0.to_bytes()));
         out
     }
+}
+
+fn row_len(blocks: usize) -> usize {
+    blocks * BUCKET_BYTES + HASH_BYTES
+}
+
+fn row_start(blocks: usize, row: usize) -> u64 {
+    GroupHeader::header_len(blocks) as u64 + row as u64 * row_len(blocks) as u64
 }
 
 #[cfg(test)]

@@ -25,12 +25,20 @@ async fn should_open_memory_and_a_folder() {
 
 #[tokio::test]
 async fn should_open_azure_and_gcs_without_a_request() {
-    let key = AzureKey::Account(Secret::new("c2VjcmV0"));
-    let azure = AzureSettings { account: Some("account".to_owned()), key: Some(key), endpoint: None };
-    let settings = Settings { azure, ..Settings::default() };
-    let store = opened("az://container/one", &settings).await.unwrap();
-    assert_eq!((store.listing, store.name.as_str()), (Listing::Together, "az://container/one"));
-    assert!(store.objects.to_string().ends_with("/one"));
+    let id = || "00000000-0000-0000-0000-000000000000".to_owned();
+    let (secret, token_file) = (Secret::new("c2VjcmV0"), "/no/such/token".into());
+    for key in [
+        None,
+        Some(AzureKey::Account(secret.clone())),
+        Some(AzureKey::Application { tenant_id: id(), client_id: id(), client_secret: secret }),
+        Some(AzureKey::Federated { tenant_id: id(), client_id: id(), token_file }),
+    ] {
+        let azure = AzureSettings { account: Some("account".to_owned()), key, endpoint: None };
+        let settings = Settings { azure, ..Settings::default() };
+        let store = opened("az://container/one", &settings).await.unwrap();
+        assert_eq!((store.listing, store.name.as_str()), (Listing::Together, "az://container/one"));
+        assert!(store.objects.to_string().ends_with("/one"));
+    }
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key.json");

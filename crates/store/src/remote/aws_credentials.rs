@@ -68,8 +68,9 @@ struct Found {
 /// What a person has to know who has no credentials.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
-    "no AWS credentials: {why}. Set keys for the store, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
-     AWS_PROFILE (after `aws sso login`, if the profile uses SSO), or give this machine or container a role"
+    "no AWS credentials: set keys for the store, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+     AWS_PROFILE (after `aws sso login`, if the profile uses SSO), or give this machine or container a role; \
+     what was tried: {why}"
 )]
 struct NoCredentials {
     why: String,
@@ -152,7 +153,7 @@ impl AwsCredentials {
     }
 }
 
-/// The SDK's errors say little themselves: what happened is among their causes.
+/// The SDK's errors say little themselves: what happened is among their causes, on several lines.
 fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -163,7 +164,7 @@ fn with_causes(error: &dyn StdError) -> String {
         }
         cause = error.source();
     }
-    text
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 #[expect(clippy::disallowed_methods, reason = "AWS says in wall time when its credentials expire")]

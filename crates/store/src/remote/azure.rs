@@ -29,6 +29,10 @@ pub(crate) fn open(place: &Place, settings: &AzureSettings) -> Result<Arc<dyn Ob
         Some(AzureKey::Application { tenant_id, client_id, client_secret }) => {
             builder.with_client_secret_authorization(client_id, client_secret.reveal(), tenant_id)
         }
+        Some(AzureKey::Federated { tenant_id, client_id, token_file }) => builder
+            .with_tenant_id(tenant_id)
+            .with_client_id(client_id)
+            .with_federated_token_file(token_file.to_string_lossy()),
         None => builder,
     };
     Ok(Arc::new(Below::new(SuffixByLength(builder.build()?), place.prefix.clone())))

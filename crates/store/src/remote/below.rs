@@ -4,8 +4,8 @@
 //! - what is read bears the whole key, not the one that was asked for;
 //! - a key that is not below the prefix is handed on as if it were;
 //! - offsets go to the store as they are. Not all look at them: Azurite ignores `startFrom`, Azure's includes
-//!   the offset itself, and whether an offset before the prefix is allowed is nowhere written. Here such
-//!   offsets are not sent, and what a store lists in spite of an offset is dropped.
+//!   the offset itself, and whether an offset before the prefix is allowed is nowhere written. Here only
+//!   offsets below the prefix are sent, and what a store lists in spite of an offset is dropped.
 //!
 //! Errors keep the whole key: it is what a person finds in the bucket.
 
@@ -16,7 +16,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path as Key;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -65,6 +65,23 @@ fn below(prefix: &Key, key: Key) -> Result<Key> {
 fn meta_below(prefix: &Key, mut meta: ObjectMeta) -> Result<ObjectMeta> {
     meta.location = below(prefix, meta.location)?;
     Ok(meta)
+}
+
+/// Where an offset lies, as seen from all keys below a prefix.
+enum Place {
+    Before,
+    Within,
+    Behind,
+}
+
+fn place_of(offset: &Key, prefix: &Key) -> Place {
+    if offset.prefix_matches(prefix) && offset != prefix {
+        Place::Within
+    } else if *offset.as_ref() < *format!("{prefix}/") {
+        Place::Before
+    } else {
+        Place::Behind
+    }
 }
 
 /// What a listing brings: a console that shows folders creates an empty object named like the prefix itself.
@@ -121,10 +138,10 @@ impl<S: ObjectStore> ObjectStore for Below<S> {
     fn list_with_offset(&self, prefix: Option<&Key>, offset: &Key) -> BoxStream<'static, Result<ObjectMeta>> {
         let within = self.whole(prefix.unwrap_or(&Key::default()));
         let whole_offset = self.whole(offset);
-        let listed = if whole_offset.prefix_matches(&within) && whole_offset != within {
-            self.store.list_with_offset(Some(&within), &whole_offset)
-        } else {
-            self.store.list(Some(&within))
+        let listed = match place_of(&whole_offset, &within) {
+            Place::Within => self.store.list_with_offset(Some(&within), &whole_offset),
+            Place::Before => self.store.list(Some(&within)),
+            Place::Behind => return stream::empty().boxed(),
         };
         let (prefix, offset) = (self.prefix.clone(), offset.clone());
         listed

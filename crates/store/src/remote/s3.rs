@@ -18,24 +18,19 @@ pub(crate) async fn open(place: &Place, settings: &S3Settings) -> Result<Arc<dyn
     let endpoint = settings.endpoint.as_deref().map(Endpoint::parse).transpose()?;
     refuse_directory_buckets(&place.bucket, endpoint.as_ref())?;
 
-    let known_region = settings.region.clone();
-    let known_region = known_region.or(endpoint.as_ref().map(|_| REGION_AT_AN_ENDPOINT.to_owned()));
     let mut builder = AmazonS3Builder::new();
-    let region = match (&settings.keys, known_region) {
-        (Some(keys), Some(region)) => {
-            builder = with_keys(builder, keys);
-            Some(region)
-        }
-        (Some(keys), None) => {
-            builder = with_keys(builder, keys);
-            aws_credentials::region(&aws_credentials::chain(None).load().await)
-        }
-        (None, known_region) => {
-            let chain = aws_credentials::chain(known_region).load().await;
+    let mut region = settings.region.clone();
+    if let Some(keys) = &settings.keys {
+        builder = with_keys(builder, keys);
+    }
+    if settings.keys.is_none() || (region.is_none() && endpoint.is_none()) {
+        let chain = aws_credentials::chain(region).load().await;
+        region = aws_credentials::region(&chain);
+        if settings.keys.is_none() {
             builder = builder.with_credentials(Arc::new(AwsCredentials::from_chain(&chain)));
-            aws_credentials::region(&chain)
         }
-    };
+    }
+    let region = region.or(endpoint.as_ref().map(|_| REGION_AT_AN_ENDPOINT.to_owned()));
     let region = region.ok_or_else(|| SettingsError::NoRegion(place.bucket.clone()))?;
 
     builder = builder

@@ -14,7 +14,7 @@ const MINIO: &str = "SILTSTONE_MINIO";
 const PROMISES: Promises =
     Promises { lists_in_key_order: true, key_beside_its_directory: false, long_segments: false };
 
-async fn minio() -> Option<Minio> {
+pub(crate) async fn minio() -> Option<Minio> {
     Some(Minio::start(program(MINIO)?).await.unwrap())
 }
 

@@ -5,7 +5,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::{Promises, get, in_order, key, keys, listed, listed_objects, put};
 
-/// More than one page of S3 or GCS, which have 1,000 keys.
+/// More than one page of S3 or GCS, and more than S3 deletes in one request: both are 1,000.
 const MANY: usize = 1_100;
 const PUTS_AT_ONCE: usize = 32;
 
@@ -21,8 +21,8 @@ pub async fn should_list_what_was_just_written(store: &dyn ObjectStore, promises
     assert!(listed_objects(store, "listing/just").await.iter().all(|object| object.size == 5));
 }
 
-/// And from the middle on, when the rest is more than a page too.
-pub async fn should_list_more_than_one_page(store: &dyn ObjectStore, promises: Promises) {
+/// And from the middle on, when the rest is more than a page too. Deleting them names each.
+pub async fn should_list_and_delete_more_than_one_page(store: &dyn ObjectStore, promises: Promises) {
     let texts: Vec<String> = (0..MANY).map(|number| format!("listing/pages/{number:04}")).collect();
     stream::iter(&texts).for_each_concurrent(PUTS_AT_ONCE, |text| put(store, text, "")).await;
     assert_eq!(in_order(listed(store, "listing/pages").await, promises), texts);
@@ -30,6 +30,11 @@ pub async fn should_list_more_than_one_page(store: &dyn ObjectStore, promises: P
         let after = offset(store, "listing/pages", &texts[first - 1]).await;
         assert_eq!(in_order(after, promises), &texts[first..], "from {first} on");
     }
+    let all: Vec<_> = texts.iter().map(|text| Ok(key(text))).collect();
+    let mut deleted: Vec<_> = store.delete_stream(stream::iter(all).boxed()).try_collect().await.unwrap();
+    deleted.sort();
+    assert!(deleted.iter().map(ToString::to_string).eq(texts), "{} of {MANY} were named", deleted.len());
+    assert_eq!(listed(store, "listing/pages").await, [""; 0]);
 }
 
 async fn offset(store: &dyn ObjectStore, prefix: &str, offset: &str) -> Vec<String> {

@@ -30,9 +30,14 @@ pub fn build(
         .iter()
         .map(|(_, filter)| Ok((filter.buckets(), doublings(filter.class(), class)?)))
         .collect::<Result<Vec<_>, GroupError>>()?;
-    Ok(write_rows(&header, |row, out| {
-        sources.iter().for_each(|(buckets, doublings)| out.extend(buckets[row >> doublings]));
-    }))
+    let mut bytes = Vec::with_capacity(header.object_len() as usize);
+    bytes.extend(header.to_bytes());
+    for row in 0..class.buckets() {
+        write_row(&header, row, &mut bytes, |out| {
+            sources.iter().for_each(|(buckets, doublings)| out.extend(buckets[row >> doublings]));
+        });
+    }
+    Ok(bytes)
 }
 
 /// The group with one more block, or several, of the largest size class among them.
@@ -44,52 +49,116 @@ pub fn add(group: &[u8], filters: &[(BlockId, SplitBlockFilter)]) -> Result<Merg
 }
 
 /// One group of the blocks of others that are not to be dropped, of the largest size
-/// class among the groups.
+/// class among the groups. All in memory; [`Merger`] does it piece by piece.
 pub fn merge(groups: &[&[u8]], drop: impl Fn(&BlockId) -> bool) -> Result<Merged, GroupError> {
     let headers = groups.iter().map(|group| GroupHeader::parse(group)).collect::<Result<Vec<_>, _>>()?;
-    let kind = headers.first().ok_or(GroupError::NoBlocks)?.kind;
-    if headers.iter().any(|header| header.kind != kind) {
-        return Err(GroupError::MixedKinds);
-    }
-    let class = headers.iter().map(|header| header.class).fold(SizeClass::SMALLEST, SizeClass::max);
-    let mut blocks = Vec::new();
-    let mut inputs = Vec::new();
-    for (header, group) in headers.into_iter().zip(groups) {
-        let input = Input::new(header, group, class, &drop)?;
-        if !input.kept.is_empty() {
-            blocks.extend(input.kept_blocks());
-            inputs.push(input);
+    for (header, group) in headers.iter().zip(groups) {
+        let (actual, expected) = (group.len() as u64, header.object_len());
+        if actual != expected {
+            return Err(GroupError::Length { actual, expected });
         }
     }
-    let header = GroupHeader::new(kind, class, blocks)?;
-    let mut damaged_rows = 0;
-    let bytes = write_rows(&header, |row, out| {
-        let intact = inputs.iter().filter(|input| input.write_row(row, out)).count();
-        damaged_rows += usize::from(intact < inputs.len());
-    });
+    let merger = Merger::new(headers, drop)?;
+    let rows = 0..merger.header.class.buckets();
+    let inputs: Vec<&[u8]> = merger
+        .inputs(rows.clone())
+        .map(|(input, range)| &groups[input][range.start as usize..range.end as usize])
+        .collect();
+    let mut bytes = Vec::with_capacity(merger.header.object_len() as usize);
+    bytes.extend(merger.header.to_bytes());
+    let damaged_rows = merger.write_rows(rows, &inputs, &mut bytes)?;
     Ok(Merged { bytes, damaged_rows })
 }
 
-/// A group that is merged into another.
-struct Input<'a> {
+/// Merges groups that may be larger than memory: the caller fetches a few rows of each
+/// input, and these become as many rows of the new group.
+#[derive(Debug)]
+pub struct Merger {
     header: GroupHeader,
-    rows: &'a [u8],
+    inputs: Vec<Input>,
+}
+
+impl Merger {
+    /// Of groups with these headers, without the blocks that are to be dropped.
+    pub fn new(headers: Vec<GroupHeader>, drop: impl Fn(&BlockId) -> bool) -> Result<Self, GroupError> {
+        let kind = headers.first().ok_or(GroupError::NoBlocks)?.kind;
+        if headers.iter().any(|header| header.kind != kind) {
+            return Err(GroupError::MixedKinds);
+        }
+        let class = headers.iter().map(|header| header.class).fold(SizeClass::SMALLEST, SizeClass::max);
+        let mut blocks = Vec::new();
+        let mut inputs = Vec::new();
+        for (number, header) in headers.into_iter().enumerate() {
+            let input = Input::new(number, header, class, &drop)?;
+            if !input.kept.is_empty() {
+                blocks.extend(input.kept_blocks());
+                inputs.push(input);
+            }
+        }
+        Ok(Self { header: GroupHeader::new(kind, class, blocks)?, inputs })
+    }
+
+    /// The header of the new group: its object begins with these bytes.
+    pub fn header(&self) -> &GroupHeader {
+        &self.header
+    }
+
+    /// Which inputs have blocks that stay, and the bytes of each that these rows of the new
+    /// group are made of.
+    pub fn inputs(&self, rows: Range<usize>) -> impl Iterator<Item = (usize, Range<u64>)> {
+        self.inputs.iter().map(move |input| {
+            let rows = input.rows(&rows);
+            (input.number, input.header.row_start(rows.start)..input.header.row_start(rows.end))
+        })
+    }
+
+    /// Writes rows of the new group from the bytes that [`Self::inputs`] names, and says how
+    /// many were damaged in an input.
+    pub fn write_rows(
+        &self,
+        rows: Range<usize>,
+        bytes: &[impl AsRef<[u8]>],
+        out: &mut Vec<u8>,
+    ) -> Result<usize, GroupError> {
+        for (position, (_, range)) in self.inputs(rows.clone()).enumerate() {
+            let actual = bytes.get(position).map_or(0, |bytes| bytes.as_ref().len()) as u64;
+            let expected = range.end - range.start;
+            if actual != expected {
+                return Err(GroupError::Length { actual, expected });
+            }
+        }
+        let mut damaged_rows = 0;
+        for row in rows.clone() {
+            let mut intact = 0;
+            write_row(&self.header, row, out, |out| {
+                let inputs = self.inputs.iter().zip(bytes);
+                intact =
+                    inputs.filter(|(input, bytes)| input.write_row(row, &rows, bytes.as_ref(), out)).count();
+            });
+            damaged_rows += usize::from(intact < self.inputs.len());
+        }
+        Ok(damaged_rows)
+    }
+}
+
+/// A group that is merged into another.
+#[derive(Debug)]
+struct Input {
+    /// Its place among the groups that were given.
+    number: usize,
+    header: GroupHeader,
     doublings: u32,
     /// Neighbours that stay, as places among the blocks.
     kept: Vec<Range<usize>>,
 }
 
-impl<'a> Input<'a> {
+impl Input {
     fn new(
+        number: usize,
         header: GroupHeader,
-        group: &'a [u8],
         class: SizeClass,
         drop: impl Fn(&BlockId) -> bool,
     ) -> Result<Self, GroupError> {
-        let (actual, expected) = (group.len() as u64, header.object_len());
-        if actual != expected {
-            return Err(GroupError::Length { actual, expected });
-        }
         let mut kept: Vec<Range<usize>> = Vec::new();
         for place in (0..header.blocks.len()).filter(|place| !drop(&header.blocks[*place])) {
             match kept.last_mut() {
@@ -98,19 +167,24 @@ impl<'a> Input<'a> {
             }
         }
         let doublings = doublings(header.class, class)?;
-        let rows = &group[GroupHeader::header_len(header.blocks.len())..];
-        Ok(Self { header, rows, doublings, kept })
+        Ok(Self { number, header, doublings, kept })
     }
 
     fn kept_blocks(&self) -> impl Iterator<Item = BlockId> {
         self.kept.iter().flat_map(|run| &self.header.blocks[run.clone()]).copied()
     }
 
-    /// Writes what stays of the row that becomes this row of the new group. False: it
-    /// was damaged.
-    fn write_row(&self, row: usize, out: &mut Vec<u8>) -> bool {
-        let (row, len) = (row >> self.doublings, self.header.row_len());
-        let intact = self.header.intact(row, &self.rows[row * len..][..len]);
+    /// Its rows that become these rows of the new group.
+    fn rows(&self, rows: &Range<usize>) -> Range<usize> {
+        let end = if rows.is_empty() { rows.start } else { ((rows.end - 1) >> self.doublings) + 1 };
+        rows.start >> self.doublings..end
+    }
+
+    /// Writes what stays of the row that becomes this row of the new group; the bytes are
+    /// those for all of `rows`. False: it was damaged.
+    fn write_row(&self, row: usize, rows: &Range<usize>, bytes: &[u8], out: &mut Vec<u8>) -> bool {
+        let (row, first, len) = (row >> self.doublings, rows.start >> self.doublings, self.header.row_len());
+        let intact = self.header.intact(row, &bytes[(row - first) * len..][..len]);
         for run in &self.kept {
             let bytes = run.start * BUCKET_BYTES..run.end * BUCKET_BYTES;
             match intact {
@@ -130,15 +204,9 @@ fn doublings(from: SizeClass, to: SizeClass) -> Result<u32, GroupError> {
     }
 }
 
-fn write_rows(header: &GroupHeader, mut write_row: impl FnMut(usize, &mut Vec<u8>)) -> Vec<u8> {
-    let mut out = Vec::with_capacity(header.object_len() as usize);
-    out.extend(header.hashed_bytes());
-    out.extend(header.hash.to_le_bytes());
-    for row in 0..header.class.buckets() {
-        let start = out.len();
-        write_row(row, &mut out);
-        let hash = header.row_hash(row, &out[start..]);
-        out.extend(hash.to_le_bytes());
-    }
-    out
+fn write_row(header: &GroupHeader, row: usize, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    write(out);
+    let hash = header.row_hash(row, &out[start..]);
+    out.extend(hash.to_le_bytes());
 }

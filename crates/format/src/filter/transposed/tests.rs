@@ -74,6 +74,37 @@ fn parts() -> impl Strategy<Value = Vec<Filters>> {
     })
 }
 
+/// Merges with only a few rows of each group in memory.
+fn piecewise(groups: &[&[u8]], rows_at_once: usize, drop: impl Fn(&BlockId) -> bool) -> Vec<u8> {
+    let headers = groups.iter().map(|group| GroupHeader::parse(group).unwrap()).collect();
+    let merger = Merger::new(headers, drop).unwrap();
+    let mut bytes = merger.header().to_bytes();
+    let all = merger.header().class().buckets();
+    for start in (0..all).step_by(rows_at_once) {
+        let rows = start..(start + rows_at_once).min(all);
+        let inputs = merger.inputs(rows.clone());
+        let inputs: Vec<&[u8]> =
+            inputs.map(|(input, range)| &groups[input][range.start as usize..range.end as usize]).collect();
+        assert_eq!(merger.write_rows(rows, &inputs, &mut bytes), Ok(0));
+    }
+    bytes
+}
+
+#[test]
+fn should_refuse_rows_of_another_length() {
+    let (one, other) = (group(0, 2, 4), group(10, 3, 0));
+    let headers = [&one, &other].map(|group| GroupHeader::parse(group).unwrap()).to_vec();
+    let merger = Merger::new(headers, |_| false).unwrap();
+    let ranges: Vec<_> =
+        merger.inputs(2..4).map(|(_, range)| range.start as usize..range.end as usize).collect();
+    let (one, other) = (&one[ranges[0].clone()], &other[ranges[1].clone()]);
+    assert_eq!(merger.write_rows(2..4, &[one, other], &mut Vec::new()), Ok(0));
+    for wrong in [vec![one], vec![one, &other[1..]], vec![&[], other]] {
+        let refused = merger.write_rows(2..4, &wrong, &mut Vec::new());
+        assert!(matches!(refused, Err(GroupError::Length { .. })), "{refused:?}");
+    }
+}
+
 fn largest(filters: &Filters) -> SizeClass {
     filters.iter().map(|(_, filter)| filter.class()).max().unwrap()
 }
@@ -113,6 +144,7 @@ proptest! {
         let slices: Vec<&[u8]> = groups.iter().map(Vec::as_slice).collect();
         let at_once = merge(&slices, |block| unwanted.contains(block)).unwrap();
         check_exact(&at_once.bytes, &all);
+        prop_assert_eq!(&piecewise(&slices, order.index(7) + 1, |block| unwanted.contains(block)), &at_once.bytes);
         let (left, right) = slices.split_at(turned.max(1));
         let left = merge(left, |_| false).unwrap().bytes;
         let steps: Vec<&[u8]> = right.iter().copied().chain([left.as_slice()]).collect();
@@ -126,6 +158,7 @@ proptest! {
         let header = GroupHeader::new(kind, class(size), blocks.clone()).unwrap();
         let mut bytes = header.hashed_bytes();
         bytes.extend(header.hash.to_le_bytes());
+        prop_assert_eq!(&bytes, &header.to_bytes());
         prop_assert_eq!(bytes.len(), GroupHeader::header_len(blocks.len()));
         bytes.extend([1, 2, 3]);
         let parsed = GroupHeader::parse(&bytes).unwrap();
@@ -257,41 +290,41 @@ fn should_read_bytes_of_another_place_as_damaged() {
 fn should_refuse_groups_that_cannot_be() {
     let build_of = |size: u8, filters: &Filters| build(GroupKind::Terms, class(size), filters).unwrap_err();
     assert_eq!(build_of(0, &vec![]), GroupError::NoBlocks);
-    let many: Filters = (0..1_025).map(|number| (block(number), SplitBlockFilter::new(class(0)))).collect();
-    assert_eq!(build_of(0, &many), GroupError::TooManyBlocks(1_025));
+    let many: Filters = (0..8_193).map(|number| (block(number), SplitBlockFilter::new(class(0)))).collect();
+    assert_eq!(build_of(0, &many), GroupError::TooManyBlocks(8_193));
     let twice = [filters(0, 2, 0), filters(1, 1, 0)].concat();
     assert_eq!(build_of(0, &twice), GroupError::DuplicateBlock(block(1)));
     assert_eq!(build_of(0, &filters(0, 1, 4)), GroupError::CannotSpread { from: 4, to: 0 });
     let mixed = [filters(0, 1, 4), filters(1, 1, 1)].concat();
     assert_eq!(build_of(4, &mixed), GroupError::CannotSpread { from: 1, to: 4 });
 
-    let (full, small) = (build(GroupKind::Terms, class(0), &many[..1_024]).unwrap(), group(5_000, 2, 0));
+    let (full, small) = (build(GroupKind::Terms, class(0), &many[..8_192]).unwrap(), group(50_000, 2, 0));
     let merged = |groups: &[&[u8]]| merge(groups, |_| false).unwrap_err();
     assert_eq!(merged(&[]), GroupError::NoBlocks);
-    assert_eq!(merged(&[&full, &small]), GroupError::TooManyBlocks(1_026));
-    assert_eq!(merged(&[&small, &small]), GroupError::DuplicateBlock(block(5_000)));
+    assert_eq!(merged(&[&full, &small]), GroupError::TooManyBlocks(8_194));
+    assert_eq!(merged(&[&small, &small]), GroupError::DuplicateBlock(block(50_000)));
     assert_eq!(merged(&[&small, &group(0, 1, 1)]), GroupError::CannotSpread { from: 0, to: 1 });
     let traces = build(GroupKind::TraceIds, class(0), &filters(0, 1, 0)).unwrap();
     assert_eq!(merged(&[&small, &traces]), GroupError::MixedKinds);
     let (actual, expected) = (small.len() as u64 - 1, small.len() as u64);
     assert_eq!(merged(&[&small[..small.len() - 1]]), GroupError::Length { actual, expected });
     assert_eq!(merge(&[&small], |_| true).unwrap_err(), GroupError::NoBlocks);
-    assert_eq!(add(&full, &filters(5_000, 1, 0)).unwrap_err(), GroupError::TooManyBlocks(1_025));
-    assert_eq!(add(&small, &filters(5_001, 1, 0)).unwrap_err(), GroupError::DuplicateBlock(block(5_001)));
+    assert_eq!(add(&full, &filters(50_000, 1, 0)).unwrap_err(), GroupError::TooManyBlocks(8_193));
+    assert_eq!(add(&small, &filters(50_001, 1, 0)).unwrap_err(), GroupError::DuplicateBlock(block(50_001)));
 }
 
 #[test]
 fn should_hold_as_many_blocks_as_allowed_and_take_more_where_others_go() {
-    let full = filters(0, 1_024, 0);
+    let full = filters(0, 8_192, 0);
     let group_of_full = build(GroupKind::Terms, class(0), &full).unwrap();
     assert_eq!(GroupHeader::parse(&group_of_full).unwrap().blocks().len(), MAX_GROUP_BLOCKS);
-    let more = filters(2_000, 10, 0);
+    let more = filters(20_000, 10, 0);
     let gone: BTreeSet<_> = full[100..110].iter().map(|(id, _)| *id).collect();
-    let merged = merge(&[&group_of_full, &group(2_000, 10, 0)], |id| gone.contains(id)).unwrap();
+    let merged = merge(&[&group_of_full, &group(20_000, 10, 0)], |id| gone.contains(id)).unwrap();
     let kept: Filters = full.into_iter().filter(|(id, _)| !gone.contains(id)).chain(more).collect();
     let header = GroupHeader::parse(&merged.bytes).unwrap();
     assert!(header.blocks().iter().eq(kept.iter().map(|(id, _)| id)));
-    for key in [1, 2_000, 100_017].map(key) {
+    for key in [1, 20_000, 100_017].map(key) {
         assert_eq!(
             probe(&merged.bytes, key).blocks.into_iter().collect::<BTreeSet<_>>(),
             expected(&kept, key)

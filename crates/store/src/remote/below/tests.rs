@@ -118,7 +118,10 @@ async fn should_not_trust_the_store_with_offsets() {
         assert_eq!(from("a", "").await, ["a/1", "a/2", "a/3"]);
         assert_eq!(from("a", "a").await, ["a/1", "a/2", "a/3"]);
         assert_eq!(from("a", "0").await, ["a/1", "a/2", "a/3"]);
+        assert_eq!(from("a", "a-1").await, ["a/1", "a/2", "a/3"]);
+        assert_eq!(from("a", "a0").await, [""; 0]);
         assert_eq!(from("a", "b").await, [""; 0]);
+        assert_eq!(from("", "").await, ["a/1", "a/2", "a/3", "b/1"]);
         assert_eq!(from("b", "a/2").await, ["b/1"]);
         assert_eq!(from("", "a/2").await, ["a/3", "b/1"]);
         let sent = store.store.offsets.lock().unwrap().clone();
