@@ -9,6 +9,9 @@
 //! (`rebuild/choose.rs`): so no span is lost that any block has, whoever wrote it and whether it
 //! was committed or not. What a root knew and no block says is lost, and the report says
 //! so: marks (deleted traces come back), days given up, and which deletions were applied.
+//! Where a root can be read and a rebuild is forced, because pages are damaged, marks and
+//! cuts of tenants whose pages can be read are carried over, and what it gave up stays
+//! given up.
 //!
 //! **Why the root that is made is safe beside processes that know nothing of it**
 //!
@@ -65,6 +68,7 @@ use std::time::Duration;
 
 use siltstone_format::id::BlockId;
 use siltstone_format::path::ObjectKey;
+use siltstone_format::tenant::Tenant;
 
 pub use adopt::Adopted;
 
@@ -72,7 +76,7 @@ use crate::bucket::{Created, StoreError};
 use crate::catalog::Catalog;
 use crate::lease::Acquired;
 use crate::listing::Listed;
-use crate::load::LoadError;
+use crate::load::{LoadError, Loaded};
 use crate::root::Root;
 use crate::time::StoreTime;
 use candidates::Candidates;
@@ -82,7 +86,7 @@ use choose::choose;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {
     No,
-    /// What that root knows is lost too: marks, and days given up.
+    /// What that root knows is carried over as far as its pages can be read.
     Yes,
 }
 
@@ -94,7 +98,7 @@ pub enum RebuildError {
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error(
-        "root {number} can be read: a rebuild would lose what only it knows, deletions above all. \
+        "root {number} can be read: a rebuild may lose what only its pages know, deletions above all. \
          See `siltstone check`; `--force` if that is what you want"
     )]
     Readable { number: u64 },
@@ -113,6 +117,10 @@ pub struct Rebuilt {
     pub tenants: u64,
     pub blocks: u64,
     pub rows: u64,
+    /// The root whose marks and cuts were carried over.
+    pub carried: Option<u64>,
+    /// Tenants whose marks were not, because their page cannot be read.
+    pub without_marks: Vec<Tenant>,
     /// Blocks left out because all that they were made of is there.
     pub covered: Vec<BlockId>,
     /// Blocks taken in beside one that they were, or may have been, merged into.
@@ -137,26 +145,28 @@ const LEASE: Duration = Duration::from_secs(6 * 3600);
 impl Catalog {
     /// Makes a catalog from the blocks in the store, and publishes it.
     pub async fn rebuild(&self, force: Force) -> Result<Rebuilt, RebuildError> {
-        self.refuse_if_readable(force).await?;
+        let base = self.refuse_if_readable(force).await?;
         let lease = match self.acquire_lease(JOB, LEASE).await? {
             Acquired::Ours(lease) => lease,
             Acquired::Busy { stale_in, .. } => return Err(RebuildError::Busy { stale_in }),
         };
-        let rebuilt = self.rebuild_alone(force).await;
+        let rebuilt = self.rebuild_alone(force, base.as_ref()).await;
         // That it stays behind harms nobody.
         let _ = self.release_lease(&lease).await;
         rebuilt
     }
 
-    async fn refuse_if_readable(&self, force: Force) -> Result<(), RebuildError> {
+    /// A root that can be read, if that is no reason to stop.
+    async fn refuse_if_readable(&self, force: Force) -> Result<Option<Loaded>, RebuildError> {
         match self.load().await {
             Ok(loaded) if force == Force::No => Err(RebuildError::Readable { number: loaded.root.number }),
-            Ok(_) | Err(LoadError::Empty | LoadError::Damaged { .. }) => Ok(()),
+            Ok(loaded) => Ok(Some(loaded)),
+            Err(LoadError::Empty | LoadError::Damaged { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn rebuild_alone(&self, force: Force) -> Result<Rebuilt, RebuildError> {
+    async fn rebuild_alone(&self, force: Force, base: Option<&Loaded>) -> Result<Rebuilt, RebuildError> {
         let began = self.probe_store_time().await?;
         let log = self.look_at_log_twice().await?;
         let mut report = Rebuilt::default();
@@ -165,6 +175,9 @@ impl Catalog {
             && let Some((key, why)) = candidates.later_release.take()
         {
             return Err(RebuildError::LaterRelease { key, why });
+        }
+        if let Some(base) = base {
+            candidates.leave_out_given_up(&base.root);
         }
         let mut chosen = choose(&candidates.inputs());
         // A block is left out for others only if those are whole.
@@ -175,7 +188,7 @@ impl Catalog {
             chosen = choose(&sound);
             report.harmed = harmed;
         }
-        let root = self.compose_root(began, &log, &candidates, &chosen, &mut report).await?;
+        let root = self.compose_root(began, &log, base, &candidates, &chosen, &mut report).await?;
         self.publish_rebuilt(&root, force).await?;
         report.root = root.number;
         Ok(report)
@@ -221,11 +234,20 @@ impl fmt::Display for Rebuilt {
         let Self { root, tenants, blocks, rows, .. } = self;
         writeln!(f, "root {root} was made: {tenants} tenants, {blocks} blocks, {rows} spans")?;
         writeln!(f)?;
-        writeln!(f, "NOT RECOVERED, because only the lost roots and their pages knew it:")?;
-        writeln!(f, "- deletions: TRACES THAT WERE DELETED MAY BE FOUND AGAIN. Delete them again.")?;
-        writeln!(f, "- archive marks: traces that were archived expire like any other. Archive them again.")?;
-        writeln!(f, "- days given up by retention may be found again until retention runs.")?;
-        writeln!(f, "- filter groups: searches read more until they are built again.")?;
+        if let Some(carried) = self.carried {
+            writeln!(f, "Marks and days given up were carried over from root {carried}.")?;
+        }
+        let without: Vec<&str> = self.without_marks.iter().map(Tenant::as_str).collect();
+        if self.carried.is_none() || !without.is_empty() {
+            let of = if without.is_empty() { String::new() } else { format!(" of {}", without.join(", ")) };
+            writeln!(f, "NOT RECOVERED{of}, because only roots or pages that are lost knew it:")?;
+            writeln!(f, "- deletions: TRACES THAT WERE DELETED MAY BE FOUND AGAIN. Delete them again.")?;
+            writeln!(f, "- archive marks: archived traces expire like any other. Archive them again.")?;
+        }
+        if self.carried.is_none() {
+            writeln!(f, "- days given up by retention may be found again until retention runs.")?;
+        }
+        writeln!(f, "Filter groups are built anew; until then searches read more.")?;
         for (count, what) in [
             (self.covered.len(), "blocks were left out: all that they were made of is there"),
             (

@@ -332,7 +332,7 @@ impl fmt::Display for Wrong {
             Self::NotSwept { objects } => {
                 write!(
                     f,
-                    "{objects} objects were given up more than a day before the grace for readers ended"
+                    "{objects} objects, from this one on, were given up and stay a day longer than they must"
                 )
             }
             Self::GoneTooSoon => {

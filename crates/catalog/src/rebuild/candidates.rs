@@ -9,6 +9,7 @@ use siltstone_format::block::error::{ReadError, Wrong};
 use siltstone_format::block::origins::OriginsFile;
 use siltstone_format::block::read::SpansFile;
 use siltstone_format::block::summary::BlockSummary;
+use siltstone_format::day::Day;
 use siltstone_format::id::BlockId;
 use siltstone_format::invariants::{WholeBlock, check_f1};
 use siltstone_format::path::ObjectKey;
@@ -16,6 +17,7 @@ use siltstone_format::path::ObjectKey;
 use super::{RebuildError, Rebuilt};
 use crate::bucket::{Bucket, StoreError, failed, path};
 use crate::catalog::Catalog;
+use crate::root::Root;
 
 /// Blocks whose metadata is read at the same time.
 const PARALLEL: usize = 16;
@@ -58,6 +60,17 @@ impl Candidates {
             }
         }
         Ok(found)
+    }
+
+    /// Leaves out what a root that can be read has given up.
+    pub(super) fn leave_out_given_up(&mut self, root: &Root) {
+        let given_up: BTreeSet<BlockId> =
+            root.retired.iter().flat_map(|retired| retired.blocks.iter().copied()).collect();
+        self.blocks.retain(|block, summary| {
+            let cut = root.tenants.get(&summary.identity.tenant).and_then(|tenant| tenant.cut);
+            let last_day = Day::of_unix_nano(summary.spans.max_start_unix_nano);
+            !given_up.contains(block) && cut.is_none_or(|cut| last_day >= cut)
+        });
     }
 
     pub(super) fn inputs(&self) -> BTreeMap<BlockId, Vec<BlockId>> {

@@ -15,7 +15,9 @@ use crate::block_entry::BlockEntry;
 use crate::block_page::{BlockPage, MAX_PAGE_BLOCKS, Section};
 use crate::bucket::StoreError;
 use crate::catalog::Catalog;
+use crate::draft::{DraftError, read_tenant_page};
 use crate::listing::Listed;
+use crate::load::Loaded;
 use crate::log_entry::LogEntry;
 use crate::root::{Root, TenantRef, WriterState};
 use crate::tenant_page::{PageRef, TenantPage};
@@ -27,30 +29,44 @@ impl Catalog {
         &self,
         began: StoreTime,
         log: &Listed,
+        base: Option<&Loaded>,
         candidates: &Candidates,
         chosen: &Chosen,
         report: &mut Rebuilt,
     ) -> Result<Root, RebuildError> {
-        let mut root = Root::first(self.next_id());
+        let nonce = self.next_id();
+        let mut root =
+            base.map_or_else(|| Root::first(nonce), |base| base.root.successor(base.root_at, nonce));
+        let tenants = std::mem::take(&mut root.tenants);
         root.number = root_number(began, log);
         root.recent = vec![(root.number, root.nonce)];
-        root.write_version = OLDEST_FORMAT_VERSION;
-        root.floor = began.minus(self.windows.orphan_grace);
+        root.write_version = base.map_or(OLDEST_FORMAT_VERSION, |base| base.root.write_version);
+        root.floor = root.floor.max(began.minus(self.windows.orphan_grace));
         root.floors = vec![(root.floor, None)];
         root.swept = root.floor;
-        root.forgotten = began.minus(self.windows.forget_writer);
-        root.mark_number = began.0;
+        root.forgotten = root.forgotten.max(began.minus(self.windows.forget_writer));
+        root.mark_number = root.mark_number.max(began.0);
         let decided = candidates.blocks.keys().copied();
         root.taken = decided.filter(|block| drawn_at(block.0) >= root.floor).collect();
         for ((writer, number), landed) in &log.entries {
             let state = root.writers.entry(*writer).or_insert_with(WriterState::unknown);
+            if state.fenced {
+                continue;
+            }
             state.next = state.next.max(number.saturating_add(1));
             state.last_entry = state.last_entry.max(*landed);
         }
         self.note_entries(log, candidates, report).await?;
 
-        for (tenant, sections) in by_section(candidates, chosen) {
-            let known = self.write_pages(&tenant, sections).await?;
+        report.carried = base.map(|base| base.root.number);
+        let mut sections = by_section(candidates, chosen);
+        for tenant in tenants.keys() {
+            sections.entry(tenant.clone()).or_default();
+        }
+        for (tenant, sections) in sections {
+            let before = tenants.get(&tenant);
+            let page = self.with_marks(&tenant, before, report).await?;
+            let known = self.write_pages(page, before, sections).await?;
             report.blocks += known.blocks;
             report.rows += known.rows;
             root.tenants.insert(tenant, known);
@@ -61,12 +77,37 @@ impl Catalog {
         Ok(root)
     }
 
-    async fn write_pages(
+    /// An empty page of the tenant, with the marks that it had.
+    async fn with_marks(
         &self,
         tenant: &Tenant,
+        before: Option<&TenantRef>,
+        report: &mut Rebuilt,
+    ) -> Result<TenantPage, StoreError> {
+        let mut page = TenantPage::new(tenant.clone());
+        let Some(before) = before else { return Ok(page) };
+        match read_tenant_page(&self.bucket, before.page, tenant).await {
+            Ok(earlier) => {
+                if !earlier.damaged.is_empty() {
+                    report.without_marks.push(tenant.clone());
+                }
+                (page.marks, page.mark_pages) = (earlier.marks, earlier.mark_pages);
+            }
+            Err(DraftError::Store(error)) => return Err(error),
+            Err(DraftError::Damaged { .. } | DraftError::Gone { .. }) => {
+                report.without_marks.push(tenant.clone());
+            }
+        }
+        Ok(page)
+    }
+
+    async fn write_pages(
+        &self,
+        mut page: TenantPage,
+        before: Option<&TenantRef>,
         sections: BTreeMap<Section, Vec<BlockEntry>>,
     ) -> Result<TenantRef, StoreError> {
-        let mut page = TenantPage::new(tenant.clone());
+        let tenant = page.tenant.clone();
         for (section, blocks) in sections {
             for some in blocks.chunks(MAX_PAGE_BLOCKS) {
                 let mut of_blocks = BlockPage::new(tenant.clone(), section);
@@ -78,7 +119,7 @@ impl Catalog {
         }
         let id = ObjectId(self.next_id());
         self.bucket.put(&ObjectKey::Page(id), page.encode()).await?;
-        let mut known = TenantRef::new(id, None);
+        let mut known = TenantRef::new(id, before);
         page.pages.iter().for_each(|page| known.count(page));
         Ok(known)
     }

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
+use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 
 use super::*;
 use crate::block_page::Section;
-use crate::change::{AddMark, Merge};
+use crate::change::{AddMark, CutDays, Merge};
 use crate::check::{CheckOptions, Depth, Leaks, Report, Severity, Wrong};
 use crate::commit::Fate;
 use crate::mark::{MarkKind, MarkTarget};
 use crate::publish::PublishError;
-use crate::test_world::{TestWorld, TestWriter, numbers, spans, tenant};
+use crate::test_world::{START_UNIX_NANOS, TestWorld, TestWriter, numbers, spans, tenant};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -138,6 +139,36 @@ fn should_refuse_while_a_root_can_be_read_unless_told() {
     assert!(rebuilt.root > before);
     lived.assert_found(&lived.world.process(), &[]);
     assert_eq!(lived.world.keys("lse"), Vec::<String>::new());
+}
+
+#[test]
+fn should_carry_over_marks_and_cuts_where_a_root_can_be_read() {
+    let lived = lived();
+    let catalog = lived.world.process();
+    let trace = MarkTarget::Trace(TraceId(1u128.to_be_bytes()));
+    for tenant in [&lived.one, &lived.other] {
+        let mark = AddMark { tenant: tenant.clone(), kind: MarkKind::Delete, target: trace.clone() };
+        lived.world.finish(catalog.publish(&mark)).unwrap();
+    }
+    let first_kept = Day::of_unix_nano(START_UNIX_NANOS + 86_400_000_000_000);
+    let cut = CutDays { tenant: lived.other.clone(), first_kept };
+    lived.world.finish(catalog.publish(&cut)).unwrap();
+    // What one tenant has is damaged: it is found again, and the other loses nothing.
+    let page = lived.world.finish(catalog.load()).unwrap().root.tenants[&lived.one].page;
+    lived.world.damage(&ObjectKey::Page(page));
+    let catalog = lived.world.process();
+    let rebuilt = lived.world.finish(catalog.rebuild(Force::Yes)).unwrap();
+    assert_eq!(rebuilt.without_marks, std::slice::from_ref(&lived.one));
+    assert!(rebuilt.to_string().contains("NOT RECOVERED of one"), "{rebuilt}");
+    assert_eq!(lived.world.found(&catalog, &lived.one), numbers(&OF_ONE));
+    assert_eq!(lived.world.found(&catalog, &lived.other), numbers(&[]));
+    let marks = lived.world.blocks(&catalog, &lived.other).marks;
+    assert!(marks.len() == 1 && marks[0].target == trace && marks[0].hides_from(0));
+    lived.assert_well(Depth::Blocks);
+    lived.merge_all(&catalog);
+    lived.world.sweep_all(&catalog, 3);
+    assert_eq!(lived.world.found(&catalog, &lived.one), numbers(&OF_ONE));
+    lived.assert_well(Depth::Blocks);
 }
 
 #[test]
