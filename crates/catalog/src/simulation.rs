@@ -30,13 +30,40 @@ mod planted_bugs;
 // Interleavings that chance does not find.
 mod directed;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 pub(crate) use run::{Outcome, simulate, simulate_with_checks};
 
 /// Seeds of one run of the tests; `SILTSTONE_SEEDS=n` for more.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 2_000;
 
 fn seeds() -> u64 {
     std::env::var("SILTSTONE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
+}
+
+/// What the runs of all seeds came to, on all cores: each run has a thread to itself.
+fn total_of(seeds: u64, simulate: impl Fn(u64) -> Outcome + Sync) -> world::Counts {
+    let next = AtomicU64::new(0);
+    let some_seeds = || {
+        let mut total = world::Counts::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return total;
+            }
+            let Outcome { violation, counts, .. } = simulate(seed);
+            assert_eq!(violation, None, "seed {seed}");
+            total.add(&counts);
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut total = world::Counts::default();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(some_seeds)).collect();
+        threads.into_iter().for_each(|thread| total.add(&thread.join().unwrap()));
+    });
+    println!("{seeds} seeds: {total:?}");
+    total
 }
 
 #[test]
@@ -51,13 +78,7 @@ fn should_do_the_same_for_the_same_seed() {
 
 #[test]
 fn should_lose_nothing_and_show_nothing_twice_whatever_happens() {
-    let mut total = world::Counts::default();
-    for seed in 0..seeds() {
-        let Outcome { violation, counts, .. } = simulate(seed);
-        assert_eq!(violation, None, "seed {seed}");
-        total.add(&counts);
-    }
-    println!("{} seeds: {total:?}", seeds());
+    let total = total_of(seeds(), simulate);
     // A simulation in which nothing happens proves nothing.
     assert!(
         total.queries > seeds() && total.merges > seeds() / 4 && total.crashes > seeds() / 4,
@@ -69,13 +90,7 @@ fn should_lose_nothing_and_show_nothing_twice_whatever_happens() {
 /// Somebody checks the bucket again and again, whatever the others do.
 #[test]
 fn should_find_nothing_wrong_whatever_happens() {
-    let mut total = world::Counts::default();
-    for seed in 0..seeds() / 3 {
-        let Outcome { violation, counts, .. } = simulate_with_checks(seed);
-        assert_eq!(violation, None, "seed {seed}");
-        total.add(&counts);
-    }
-    println!("{} seeds: {total:?}", seeds() / 3);
+    let total = total_of(seeds() / 3, simulate_with_checks);
     assert!(total.checks > seeds() / 2 && total.merges > seeds() / 12, "{total:?}");
 }
 
