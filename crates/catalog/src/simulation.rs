@@ -38,7 +38,12 @@ pub(crate) use run::{Outcome, simulate, simulate_with_checks};
 const SEEDS: u64 = 2_000;
 
 fn seeds() -> u64 {
-    std::env::var("SILTSTONE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
+    number("SILTSTONE_SEEDS").unwrap_or(SEEDS)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is `{text}`, which is no number")))
 }
 
 /// What the runs of all seeds came to, on all cores: each run has a thread to itself.
@@ -97,7 +102,7 @@ fn should_find_nothing_wrong_whatever_happens() {
 /// `SILTSTONE_SEED=n` tells what happens in one run.
 #[test]
 fn should_tell_one_run() {
-    let seed = std::env::var("SILTSTONE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let seed = number("SILTSTONE_SEED").unwrap_or(0);
     let outcome = simulate(seed);
     if std::env::var_os("SILTSTONE_SEED").is_some() {
         outcome.story.iter().for_each(|line| println!("{line}"));

@@ -98,14 +98,24 @@ impl Catalog {
         if mode == SweepMode::DryRun {
             return Ok(swept);
         }
-        for key in swept.keys() {
-            self.bucket.delete(key).await?;
-        }
+        self.make_durable(root).await?;
+        let deletes = stream::iter(swept.keys()).map(|key| self.bucket.delete(key));
+        deletes.buffer_unordered(PARALLEL_GETS).try_collect::<()>().await?;
         let needs_a_tick = self.needs_a_tick(&loaded, &gone, &swept) && !planted(Bug::NoTick);
         let tick = needs_a_tick.then_some(root.number);
         let done = AfterSweep { gone, swept: sweepable, seen_before: now, tick, windows: self.windows };
         self.publish(&done).await?;
         Ok(swept)
+    }
+
+    /// A folder shows a root before a crash could not take it back, and its publisher may
+    /// be gone: what older roots and the log say must not go before that is certain.
+    /// Creating it again makes it so, and does nothing else. Elsewhere what is listed stays.
+    async fn make_durable(&self, root: &Root) -> Result<(), StoreError> {
+        if self.bucket.listing == Listing::LogThenRoots {
+            self.bucket.create(&ObjectKey::Root { number: root.number }, root.encode()).await?;
+        }
+        Ok(())
     }
 
     /// Store time is the newest root's: where nobody publishes it stands still, and what
@@ -311,3 +321,6 @@ impl Change for AfterSweep {
         .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

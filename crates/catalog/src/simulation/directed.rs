@@ -253,6 +253,7 @@ fn should_sweep_orphans_only_when_their_floor_is_old() {
         hand.finish(async move { marker.publish(&mark(98)).await.unwrap() }.boxed_local());
         let sweeper = hand.catalog();
         let mut sweep = async move { sweeper.sweep(SweepMode::Delete).await.map(|_| ()) }.boxed_local();
+        hand.until(&mut sweep, puts_root); // makes sure of the one that it read
         hand.until(&mut sweep, puts_root);
         // The sweeper has seen an empty log. Now the entry lands, and a reader sees it.
         let late = flush.site.catalog.clone();
