@@ -44,7 +44,7 @@ use survey::Survey;
 pub enum Depth {
     /// Listings, and the catalog's own objects.
     Catalog,
-    /// Each block's metadata too: two small requests a block.
+    /// Each block's metadata too: four small requests a block.
     Headers,
     /// Every byte of every block.
     Blocks,

@@ -58,6 +58,8 @@ mod planted;
 #[cfg(test)]
 mod budgets;
 #[cfg(test)]
+mod crash_points;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod round_trip;
