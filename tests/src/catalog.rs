@@ -367,7 +367,8 @@ async fn merge_the_inbox(catalog: &Catalog) -> Option<BlockId> {
     catalog.fold().await.expect("folds");
     let fresh = Cover { fresh: true, ..Cover::default() };
     let snapshot = catalog.snapshot(&fresh).await.expect("reads");
-    let blocks = catalog.blocks(&snapshot, &tenant(), 0, u64::MAX).await.expect("reads").blocks;
+    let found = catalog.blocks(&snapshot, &tenant(), 0, u64::MAX).await.expect("reads");
+    let blocks = &found.blocks;
     let in_the_log =
         |id| snapshot.entries.iter().flat_map(|entry| &entry.blocks).any(|known| known.id() == id);
     let in_the_inbox = |block: &&BlockEntry| block.disjoint_set.is_none() && !in_the_log(block.id());
@@ -381,7 +382,7 @@ async fn merge_the_inbox(catalog: &Catalog) -> Option<BlockId> {
     let merge = Merge {
         tenant: tenant(),
         inputs: vec![(Section::Inbox, inputs.iter().map(|block| block.id()).collect())],
-        outputs: vec![(DAY, BlockEntry::merged(output, snapshot.root.mark_number, Ulid(1)))],
+        outputs: vec![(DAY, BlockEntry::merged(output, found.clean_through, Ulid(1)))],
     };
     match catalog.publish(&merge).await {
         Ok(_) => Some(id),

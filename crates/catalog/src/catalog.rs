@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use futures::lock::Mutex;
+use object_store::path::Path;
 use ulid::Ulid;
 
-use crate::bucket::{Bucket, Created, StoreError};
+use crate::bucket::{Bucket, Created, StoreError, failed};
 use crate::groups::index::IndexCache;
 use crate::lease::StoreClock;
 use crate::load::{LoadCache, LoadError, Loaded, load};
@@ -35,7 +37,9 @@ pub struct Catalog {
     pub(crate) pages: Arc<PageCache>,
     pub(crate) store_clock: StoreClock,
     pub(crate) indexes: IndexCache,
-    pub(crate) newest: Mutex<Option<Arc<Snapshot>>>,
+    pub(crate) newest: std::sync::Mutex<Option<Arc<Snapshot>>>,
+    /// Held by who asks the store for a newer one.
+    pub(crate) refreshing: Mutex<()>,
 }
 
 impl Catalog {
@@ -50,15 +54,25 @@ impl Catalog {
             pages: Arc::new(PageCache::default()),
             store_clock: StoreClock::default(),
             indexes: IndexCache::default(),
-            newest: Mutex::new(None),
+            newest: std::sync::Mutex::new(None),
+            refreshing: Mutex::new(()),
         })
     }
 
-    /// Creates the first root unless there is one. Safe by any number of processes.
+    /// Creates the first root unless there is one. Safe by any number of processes, and
+    /// only where nothing is: a first root over blocks would make all of them orphans.
     pub async fn init(&self) -> Result<(), LoadError> {
         match self.load().await {
             Err(LoadError::Empty) => {}
             other => return other.map(|_| ()),
+        }
+        if self.holds_anything().await? {
+            // A listing may show the first root later than what its publisher did next.
+            self.clock.sleep(self.windows.visibility).await;
+            return match self.load().await {
+                Err(LoadError::Empty) => Err(LoadError::Lost),
+                other => other.map(|_| ()),
+            };
         }
         let root = Root::first(self.next_id());
         match self.bucket.create(&ObjectKey::Root { number: 0 }, root.encode()).await {
@@ -66,6 +80,17 @@ impl Catalog {
             // Somebody was faster, or the answer was lost.
             Ok(Created::Exists) | Err(_) => self.load().await.map(|_| ()),
         }
+    }
+
+    /// Whether blocks, pages or log entries are there.
+    async fn holds_anything(&self) -> Result<bool, StoreError> {
+        for prefix in ["blk", "man", "cat/log"] {
+            let mut objects = self.bucket.objects().list(Some(&Path::from(prefix)));
+            if objects.try_next().await.map_err(|source| failed("list", &prefix, source))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// An id for something new: a block, a writer, a page.
@@ -83,10 +108,6 @@ impl Catalog {
 
     pub(crate) async fn load(&self) -> Result<Loaded, LoadError> {
         load(&self.bucket, &*self.clock, &self.windows, &self.cache).await
-    }
-
-    pub(crate) async fn read_entry_again(&self, key: &ObjectKey) -> Result<bool, StoreError> {
-        Ok(self.bucket.get(key).await?.is_some())
     }
 
     /// Waits a random part of a time, so that those who lost a race do not meet again.

@@ -131,7 +131,8 @@ impl Change for CutDays {
     }
 }
 
-/// Passes over a damaged log entry for good: what it named is lost to the catalog.
+/// Passes over a damaged log entry for good: what it named is lost to the catalog, unless
+/// its writer still has it and commits it under another name.
 #[derive(Clone, Copy, Debug)]
 pub struct Quarantine {
     pub writer: WriterId,
@@ -155,7 +156,8 @@ impl Change for Quarantine {
                     state.next, self.writer
                 )));
             }
-            state.next = self.number + 1;
+            state.next = self.number.saturating_add(1);
+            state.passed_over.push(self.number);
             Ok(())
         }
         .boxed()

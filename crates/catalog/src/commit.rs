@@ -18,6 +18,7 @@ use crate::catalog::Catalog;
 use crate::change::Fold;
 use crate::load::LoadError;
 use crate::log_entry::LogEntry;
+use crate::message::Damage;
 use crate::planted::{Bug, planted};
 use crate::publish::PublishError;
 use crate::time::{StoreTime, drawn_at};
@@ -27,8 +28,8 @@ use crate::time::{StoreTime, drawn_at};
 pub enum Fate {
     /// It is part of the data, and stays so.
     Committed,
-    /// Its writer is fenced: the flush goes on under a new writer and new block ids. The
-    /// root with this number or a later one says so.
+    /// Its writer is fenced, or its entry was damaged and given up: the flush goes on under
+    /// a new writer and new block ids. The root with this number or a later one says so.
     Fenced { root: u64 },
     /// It is not there: commit it again, under the same name.
     Missing,
@@ -54,8 +55,10 @@ impl Catalog {
     pub async fn commit(&self, entry: &LogEntry, opened: Option<Duration>) -> Result<Fate, CommitError> {
         let key = ObjectKey::LogEntry { writer: entry.writer, number: entry.number };
         let created = self.bucket.create(&key, entry.encode()).await?;
-        // A store may say "exists" of a conflict in which nobody has written: S3's 409.
-        if created == Created::Exists && !planted(Bug::TrustExists) && !self.read_entry_again(&key).await? {
+        if created == Created::Exists
+            && !planted(Bug::TrustExists)
+            && !self.is_entry_good(entry, &key).await?
+        {
             return self.resolve(entry.writer, entry.number).await;
         }
         let fast = |opened: Duration| {
@@ -67,6 +70,22 @@ impl Catalog {
             Some(opened) if fast(opened) || planted(Bug::FastAck) => Ok(Fate::Committed),
             None if planted(Bug::RestartFastAck) => Ok(Fate::Committed),
             _ => self.resolve(entry.writer, entry.number).await,
+        }
+    }
+
+    /// Whether the entry that exists can be read. A store may say "exists" of a conflict in
+    /// which nobody has written: S3's 409. And what is there may be damaged: it is this
+    /// writer's, so it is written again, as long as somebody has its spans.
+    async fn is_entry_good(&self, entry: &LogEntry, key: &ObjectKey) -> Result<bool, StoreError> {
+        let Some(object) = self.bucket.get(key).await? else { return Ok(false) };
+        match LogEntry::decode(&object, entry.writer, entry.number) {
+            Ok(_) => Ok(true),
+            // A later release wrote it, and it is well.
+            Err(Damage::Version(_)) => Ok(true),
+            Err(_) => {
+                self.bucket.put(key, entry.encode()).await?;
+                Ok(false)
+            }
         }
     }
 
@@ -82,23 +101,21 @@ impl Catalog {
         loop {
             let loaded = self.load().await?;
             let root = &loaded.root;
+            if root.has_passed_over(writer, number) {
+                return Ok(Fate::Fenced { root: root.number });
+            }
             if root.writers.get(&writer).is_some_and(|state| number < state.next) {
                 return Ok(Fate::Committed);
             }
             if is_fenced(root, writer) {
                 return Ok(Fate::Fenced { root: root.number });
             }
-            if !loaded.listed.entries.contains_key(&(writer, number)) {
+            let state = loaded.accepted.writers.get(&writer);
+            if !state.is_some_and(|state| number < state.next || state.fenced) {
+                // It is not in the log, or a gap or a damaged entry before it holds it back.
                 return Ok(Fate::Missing);
             }
             self.publish(&Fold).await?;
-            let folded = self.load().await?;
-            let state = folded.root.writers.get(&writer);
-            let decided = state.is_some_and(|state| number < state.next || state.fenced);
-            if !decided && folded.root.number == root.number {
-                // A gap or a damaged entry before it holds it back: both are seen in the log.
-                return Ok(Fate::Missing);
-            }
         }
     }
 

@@ -9,11 +9,14 @@ use siltstone_format::tenant::Tenant;
 
 use crate::block_page::Section;
 use crate::catalog::Catalog;
-use crate::change::Quarantine;
+use crate::change::{AddMark, Quarantine};
 use crate::commit::Fate;
+use crate::draft::read_tenant_page;
+use crate::load::LoadError;
+use crate::mark::{MarkKind, MarkTarget};
 use crate::publish::PublishError;
 use crate::sweep::SweepError;
-use crate::test_world::{TestWorld, TestWriter, numbers, spans, tenant};
+use crate::test_world::{TestWorld, TestWriter, numbers, span, spans, tenant};
 use crate::time::StoreTime;
 
 fn tenant_page(world: &TestWorld, catalog: &Catalog, tenant: &Tenant) -> ObjectId {
@@ -194,4 +197,110 @@ fn should_refuse_to_stand_in_for_a_page_of_a_later_release() {
     writer.flush(&world, &catalog, &[(&tenant, &spans(5..9, 0))]);
     let refused = world.fold(&world.process());
     assert!(matches!(refused, Err(PublishError::Draft(_))), "{refused:?}");
+}
+
+#[test]
+fn should_refuse_to_begin_where_blocks_are_and_no_root() {
+    let (world, catalog) = TestWorld::with_catalog();
+    let mut writer = TestWriter::new(&catalog);
+    writer.flush(&world, &catalog, &[(&Tenant::single(), &spans(0..5, 0))]);
+    world.fold(&catalog).unwrap();
+    world.sweep_all(&catalog, 1);
+    world.keys("cat").iter().for_each(|key| world.delete(&key.parse().unwrap()));
+    let begun = world.finish(world.process().init());
+    assert!(matches!(begun, Err(LoadError::Lost)), "{begun:?}");
+    assert!(world.keys("cat").is_empty());
+    assert_eq!(world.keys("blk").len(), 2);
+}
+
+#[test]
+fn should_fold_and_sweep_for_all_tenants_when_the_page_of_one_is_gone() {
+    let (world, catalog) = TestWorld::with_catalog();
+    let (harmed, well) = (tenant("harmed"), tenant("well"));
+    let mut writer = TestWriter::new(&catalog);
+    writer.flush(&world, &catalog, &[(&harmed, &spans(0..5, 0)), (&well, &spans(0..5, 0))]);
+    world.fold(&catalog).unwrap();
+    world.delete(&ObjectKey::Page(tenant_page(&world, &catalog, &harmed)));
+    writer.flush(&world, &catalog, &[(&harmed, &spans(5..9, 0)), (&well, &spans(5..9, 0))]);
+
+    let other = world.process();
+    world.fold(&other).unwrap();
+    assert_eq!(world.found(&other, &well), numbers(&[(0, 9)]));
+    assert_eq!(world.found(&other, &harmed), numbers(&[(5, 9)]));
+    assert_eq!(world.blocks(&other, &harmed).missing.len(), 1);
+    world.pass(Duration::from_secs(30 * 3600));
+    world.touch(&other);
+    let swept = world.sweep(&other);
+    assert!(!swept.log_entries.is_empty(), "{swept:?}");
+}
+
+#[test]
+fn should_write_a_torn_entry_again_while_its_writer_has_the_spans() {
+    let (world, catalog) = TestWorld::with_catalog();
+    let (tenant, mut writer) = (Tenant::single(), TestWriter::new(&catalog));
+    let opened = world.clock.monotonic();
+    let entry = writer.write(&world, &catalog, &[(&tenant, &spans(0..5, 0))]);
+    world.put(&ObjectKey::LogEntry { writer: entry.writer, number: 0 }, Vec::new());
+    assert_eq!(world.finish(catalog.commit(&entry, Some(opened))).unwrap(), Fate::Committed);
+    assert_eq!(world.found(&catalog, &tenant), numbers(&[(0, 5)]));
+}
+
+#[test]
+fn should_send_a_writer_to_another_name_when_its_entry_was_passed_over() {
+    let (world, catalog) = TestWorld::with_catalog();
+    let (tenant, mut writer) = (Tenant::single(), TestWriter::new(&catalog));
+    let entry = writer.write(&world, &catalog, &[(&tenant, &spans(0..5, 0))]);
+    world.put(&ObjectKey::LogEntry { writer: entry.writer, number: 0 }, Vec::new());
+    world.finish(catalog.publish(&Quarantine { writer: entry.writer, number: 0 })).unwrap();
+
+    let fate = world.finish(catalog.commit(&entry, None)).unwrap();
+    assert!(matches!(fate, Fate::Fenced { .. }), "{fate:?}");
+    let snapshot = world.snapshot(&catalog);
+    assert!(!snapshot.holds(entry.writer, 0) && snapshot.is_stale(entry.writer, 0));
+    assert!(world.found(&catalog, &tenant).is_empty());
+}
+
+#[test]
+fn should_not_claim_deletions_that_a_page_that_stands_in_does_not_know() {
+    let (world, catalog) = TestWorld::with_catalog();
+    let (tenant, mut writer) = (Tenant::single(), TestWriter::new(&catalog));
+    writer.flush(&world, &catalog, &[(&tenant, &spans(0..5, 0))]);
+    world.fold(&catalog).unwrap();
+    let target = MarkTarget::Trace(span(7, 0).trace_id);
+    let delete = AddMark { tenant: tenant.clone(), kind: MarkKind::Delete, target };
+    world.finish(catalog.publish(&delete)).unwrap();
+    let page = ObjectKey::Page(tenant_page(&world, &catalog, &tenant));
+    let whole = world.get(&page).unwrap().to_vec();
+    writer.flush(&world, &catalog, &[(&tenant, &spans(7..9, 0))]); // of a deleted trace, late
+    world.damage(&page);
+    let other = world.process();
+    world.fold(&other).unwrap();
+    let inputs = world.section(&other, &tenant, Section::Inbox);
+    world.merge(&other, &tenant, &inputs);
+
+    world.put(&page, whole);
+    writer.flush(&world, &other, &[(&tenant, &spans(20..21, 0))]);
+    world.fold(&other).unwrap();
+    let found = world.blocks(&other, &tenant);
+    assert!(found.missing.is_empty());
+    assert_eq!(found.marks.len(), 1);
+    assert!(found.blocks.iter().all(|block| found.marks[0].hides_from(block.clean_through)));
+}
+
+#[test]
+fn should_keep_the_blocks_of_a_page_that_does_not_say_when_they_were_named() {
+    let (world, catalog) = TestWorld::with_catalog();
+    let (tenant, mut writer) = (Tenant::single(), TestWriter::new(&catalog));
+    writer.flush(&world, &catalog, &[(&tenant, &spans(0..5, 0))]);
+    world.fold(&catalog).unwrap();
+    world.sweep_all(&catalog, 2);
+    writer.flush(&world, &catalog, &[(&tenant, &spans(5..9, 0))]);
+    world.fold(&catalog).unwrap();
+    let id = tenant_page(&world, &catalog, &tenant);
+    let mut page = world.finish(read_tenant_page(&catalog.bucket, id, &tenant)).unwrap();
+    page.pages.iter_mut().for_each(|page| page.last_named = StoreTime::default());
+    world.put(&ObjectKey::Page(id), page.encode().to_vec());
+    let other = world.process();
+    world.sweep_all(&other, 2);
+    assert_eq!(world.found(&other, &tenant), numbers(&[(0, 9)]));
 }

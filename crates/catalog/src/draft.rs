@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, ObjectId};
@@ -46,12 +47,16 @@ pub struct Draft<'a> {
     retired: Retired,
     tenants: BTreeMap<Tenant, TenantDraft>,
     changed: bool,
+    /// Pages to be written before the root that refers to them.
+    writes: Vec<(ObjectKey, Bytes)>,
 }
 
 struct TenantDraft {
     page: TenantPage,
     cut: Option<Day>,
     changed: bool,
+    /// What is gone counts as damaged.
+    lacks_pages: bool,
     loaded: BTreeMap<ObjectId, LoadedPage>,
     /// Pages that do not stand in the store yet.
     fresh: Vec<BlockPage>,
@@ -80,6 +85,7 @@ impl<'a> Draft<'a> {
             retired: Retired::default(),
             tenants: BTreeMap::new(),
             changed: false,
+            writes: Vec::new(),
         };
         draft.fold().await?;
         draft.forget_writers();
@@ -95,6 +101,7 @@ impl<'a> Draft<'a> {
             let listed = &self.base.listed.entries;
             self.next.writers.retain(|writer, _| listed.keys().any(|(named, _)| named == writer));
         }
+        self.load_inboxes_to_fold().await?;
         for entry in &accepted.foldable {
             for block in &entry.blocks {
                 let cut = self.base.root.tenants.get(block.tenant()).and_then(|tenant| tenant.cut);
@@ -110,6 +117,33 @@ impl<'a> Draft<'a> {
             let swept = self.base.root.swept;
             let refused = entry.blocks.iter().map(BlockEntry::id);
             self.retired.blocks.extend(refused.filter(|block| drawn_at(block.0) >= swept));
+        }
+        Ok(())
+    }
+
+    /// Reads what the fold will change, of all tenants side by side.
+    async fn load_inboxes_to_fold(&mut self) -> Result<(), DraftError> {
+        let blocks = self.base.accepted.foldable.iter().flat_map(|entry| &entry.blocks);
+        let tenants: BTreeSet<Tenant> = blocks.map(|block| block.tenant().clone()).collect();
+        let (bucket, root, lacks_pages) = (self.bucket, &self.next, self.base.lacks_pages);
+        let drafts: Vec<(Tenant, TenantDraft, Vec<ObjectId>)> = stream::iter(tenants)
+            .map(async |tenant| {
+                let (mut draft, given_up) = TenantDraft::load(bucket, root, &tenant, lacks_pages).await?;
+                if let Some(last) = draft.last_page(Section::Inbox) {
+                    match draft.load_page(bucket, last, Section::Inbox).await {
+                        // Adding to it will say so again.
+                        Ok(()) | Err(DraftError::Damaged { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok((tenant, draft, given_up))
+            })
+            .buffer_unordered(PARALLEL_GETS)
+            .try_collect()
+            .await?;
+        for (tenant, draft, given_up) in drafts {
+            self.retired.pages.extend(given_up);
+            self.tenants.insert(tenant, draft);
         }
         Ok(())
     }
@@ -159,15 +193,9 @@ impl<'a> Draft<'a> {
 
     async fn tenant(&mut self, tenant: &Tenant) -> Result<&mut TenantDraft, DraftError> {
         if !self.tenants.contains_key(tenant) {
-            let known = self.next.tenants.get(tenant);
-            let page = match known {
-                Some(known) => tenant_page_or_stand_in(self.bucket, known.page, tenant).await?,
-                None => TenantPage::new(tenant.clone()),
-            };
-            let cut = known.and_then(|known| known.cut);
-            let mut draft =
-                TenantDraft { page, cut, changed: false, loaded: BTreeMap::new(), fresh: Vec::new() };
-            self.retired.pages.extend(draft.take_back(self.bucket).await?);
+            let lacks_pages = self.base.lacks_pages;
+            let (draft, given_up) = TenantDraft::load(self.bucket, &self.next, tenant, lacks_pages).await?;
+            self.retired.pages.extend(given_up);
             self.tenants.insert(tenant.clone(), draft);
         }
         // Inserted above if it was not there.
@@ -194,9 +222,7 @@ impl<'a> Draft<'a> {
             page.blocks.push(block);
             return Ok(());
         }
-        let last = draft.page.pages.iter().rev().find(|page| page.section == section);
-        if let Some(last) = last.filter(|page| (page.blocks as usize) < MAX_PAGE_BLOCKS) {
-            let id = last.id;
+        if let Some(id) = draft.last_page(section) {
             match draft.load_page(bucket, id, section).await {
                 Ok(()) => {}
                 // The flush goes to a page of its own: a damaged one must not stop the rest.
@@ -225,13 +251,13 @@ impl<'a> Draft<'a> {
         let bucket = self.bucket;
         let draft = self.tenant(tenant).await?;
         draft.load_section(bucket, section).await?;
-        let there = |id: &BlockId| {
-            draft.section_pages(section).any(|page| page.blocks.iter().any(|block| block.id() == *id))
-        };
-        if !blocks.iter().all(there) {
+        let wanted: BTreeSet<BlockId> = blocks.iter().copied().collect();
+        let goes = |block: &BlockEntry| wanted.contains(&block.id());
+        let of_section = draft.section_pages(section).flat_map(|page| &page.blocks);
+        let there: BTreeSet<BlockId> = of_section.filter(|block| goes(block)).map(BlockEntry::id).collect();
+        if there != wanted {
             return Ok(false);
         }
-        let goes = |block: &BlockEntry| blocks.contains(&block.id());
         for loaded in draft.loaded.values_mut().filter(|loaded| loaded.page.section == section) {
             let before = loaded.page.blocks.len();
             loaded.page.blocks.retain(|block| !goes(block));
@@ -367,74 +393,98 @@ impl<'a> Draft<'a> {
     pub(crate) async fn write(mut self) -> Result<Root, DraftError> {
         for (tenant, draft) in std::mem::take(&mut self.tenants) {
             if draft.is_changed() {
-                self.write_tenant(tenant, draft).await?;
+                self.write_tenant(tenant, draft);
             }
         }
+        let bucket = self.bucket;
+        stream::iter(std::mem::take(&mut self.writes))
+            .map(async |(key, content)| bucket.put(&key, content).await)
+            .buffer_unordered(PARALLEL_GETS)
+            .try_collect::<()>()
+            .await?;
         if !self.retired.is_empty() {
             self.next.retired.push(std::mem::take(&mut self.retired));
         }
         Ok(self.next)
     }
 
-    async fn write_tenant(&mut self, tenant: Tenant, mut draft: TenantDraft) -> Result<(), DraftError> {
+    fn write_tenant(&mut self, tenant: Tenant, mut draft: TenantDraft) {
         let mut pages = Vec::with_capacity(draft.page.pages.len() + draft.fresh.len());
         for known in std::mem::take(&mut draft.page.pages) {
             match draft.loaded.remove(&known.id) {
                 Some(loaded) if loaded.changed => {
                     self.retired.pages.push(known.id);
-                    pages.extend(self.write_page(&loaded.page, Some(&known)).await?);
+                    pages.extend(self.write_page(&loaded.page));
                 }
                 _ => pages.push(known),
             }
         }
         for page in &draft.fresh {
-            pages.extend(self.write_page(page, None).await?);
+            pages.extend(self.write_page(page));
         }
         draft.page.pages = pages;
-        self.spill_marks(&mut draft.page).await?;
+        self.spill_marks(&mut draft.page);
 
         let before = self.next.tenants.remove(&tenant);
         // A damaged page stays: it may be all that is left of what it says.
         let replaced = before.as_ref().map(|before| before.page);
         self.retired.pages.extend(replaced.filter(|page| !draft.page.damaged.contains(page)));
-        let id = ObjectId(self.ids.next(self.clock));
-        self.bucket.put(&ObjectKey::Page(id), draft.page.encode()).await?;
+        let id = self.write_object(draft.page.encode());
         let mut entry = TenantRef::new(id, before.as_ref());
         entry.cut = draft.cut;
         draft.page.pages.iter().for_each(|page| entry.count(page));
         self.next.tenants.insert(tenant, entry);
-        Ok(())
     }
 
     /// Writes a page unless it is empty.
-    async fn write_page(
-        &self,
-        page: &BlockPage,
-        before: Option<&PageRef>,
-    ) -> Result<Option<PageRef>, DraftError> {
-        if page.blocks.is_empty() {
-            return Ok(None);
-        }
+    fn write_page(&mut self, page: &BlockPage) -> Option<PageRef> {
+        (!page.blocks.is_empty()).then(|| PageRef::of(self.write_object(page.encode()), page))
+    }
+
+    /// Everything is written at once, before the root.
+    fn write_object(&mut self, content: Bytes) -> ObjectId {
         let id = ObjectId(self.ids.next(self.clock));
-        self.bucket.put(&ObjectKey::Page(id), page.encode()).await?;
-        Ok(Some(PageRef::of(id, page, before)))
+        self.writes.push((ObjectKey::Page(id), content));
+        id
     }
 
     /// Moves the oldest marks to a page of their own when there are many.
-    async fn spill_marks(&self, page: &mut TenantPage) -> Result<(), DraftError> {
+    fn spill_marks(&mut self, page: &mut TenantPage) {
         while page.marks.len() > MAX_PAGE_MARKS {
             let oldest: Vec<Mark> = page.marks.drain(..MAX_PAGE_MARKS).collect();
-            let id = ObjectId(self.ids.next(self.clock));
-            self.bucket.put(&ObjectKey::Page(id), mark::encode_page(&oldest)).await?;
-            page.mark_pages.push(id);
+            page.mark_pages.push(self.write_object(mark::encode_page(&oldest)));
         }
-        Ok(())
     }
 }
 
 impl TenantDraft {
     fn is_changed(&self) -> bool {
         self.changed || !self.fresh.is_empty() || self.loaded.values().any(|loaded| loaded.changed)
+    }
+
+    /// The tenant as a root has it, and pages that are not needed any more.
+    async fn load(
+        bucket: &Bucket,
+        root: &Root,
+        tenant: &Tenant,
+        lacks_pages: bool,
+    ) -> Result<(Self, Vec<ObjectId>), DraftError> {
+        let known = root.tenants.get(tenant);
+        let page = match known {
+            Some(known) => tenant_page_or_stand_in(bucket, known.page, tenant, lacks_pages).await?,
+            None => TenantPage::new(tenant.clone()),
+        };
+        let cut = known.and_then(|known| known.cut);
+        let (loaded, fresh) = (BTreeMap::new(), Vec::new());
+        let mut draft = Self { page, cut, changed: false, lacks_pages, loaded, fresh };
+        let given_up = draft.take_back(bucket).await?;
+        Ok((draft, given_up))
+    }
+
+    /// The last page of a section, if it has room.
+    fn last_page(&self, section: Section) -> Option<ObjectId> {
+        let last = self.page.pages.iter().rev().find(|page| page.section == section);
+        last.filter(|page| (page.blocks as usize) < MAX_PAGE_BLOCKS).map(|page| page.id)
     }
 
     /// Takes back what pages say that could not be read and can be now: a bad answer of
@@ -463,19 +513,23 @@ impl TenantDraft {
 
     async fn load_page(&mut self, bucket: &Bucket, id: ObjectId, section: Section) -> Result<(), DraftError> {
         if !self.loaded.contains_key(&id) {
-            let page = read_block_page(bucket, id, &self.page.tenant, section).await?;
+            let page = read_block_page(bucket, id, &self.page.tenant, section).await;
+            let page = page.map_err(|error| counted_as(error, self.lacks_pages))?;
             self.loaded.insert(id, LoadedPage { page, changed: false });
         }
         Ok(())
     }
 
     async fn load_section(&mut self, bucket: &Bucket, section: Section) -> Result<(), DraftError> {
-        let tenant = &self.page.tenant;
+        let (tenant, lacks_pages) = (&self.page.tenant, self.lacks_pages);
         let of_section = self.page.pages.iter().filter(|page| page.section == section);
         let missing: Vec<ObjectId> =
             of_section.map(|page| page.id).filter(|id| !self.loaded.contains_key(id)).collect();
         let pages: Vec<(ObjectId, BlockPage)> = stream::iter(missing)
-            .map(async |id| Ok::<_, DraftError>((id, read_block_page(bucket, id, tenant, section).await?)))
+            .map(async |id| {
+                let page = read_block_page(bucket, id, tenant, section).await;
+                Ok::<_, DraftError>((id, page.map_err(|error| counted_as(error, lacks_pages))?))
+            })
             .buffered(PARALLEL_GETS)
             .try_collect()
             .await?;
@@ -506,12 +560,22 @@ async fn tenant_page_or_stand_in(
     bucket: &Bucket,
     id: ObjectId,
     tenant: &Tenant,
+    lacks_pages: bool,
 ) -> Result<TenantPage, DraftError> {
-    match read_tenant_page(bucket, id, tenant).await {
+    let read = read_tenant_page(bucket, id, tenant).await;
+    match read.map_err(|error| counted_as(error, lacks_pages)) {
         // A later release wrote it, and it is well: whoever cannot read it must not replace it.
         Err(error @ DraftError::Damaged { damage: Damage::Version(_), .. }) => Err(error),
         Err(DraftError::Damaged { .. }) => Ok(TenantPage::in_place_of(tenant.clone(), id)),
         read => read,
+    }
+}
+
+/// What is gone for good is a damage like another.
+fn counted_as(error: DraftError, lacks_pages: bool) -> DraftError {
+    match error {
+        DraftError::Gone { key } if lacks_pages => DraftError::Damaged { key, damage: Damage::Gone },
+        error => error,
     }
 }
 

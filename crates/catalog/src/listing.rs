@@ -24,8 +24,13 @@ pub(crate) struct Listed {
 
 impl Listed {
     pub(crate) async fn now(bucket: &Bucket, clock: &dyn Clock) -> Result<Self, StoreError> {
+        Self::by(bucket.listing, bucket, clock).await
+    }
+
+    /// In another way than the bucket's usual one.
+    pub(crate) async fn by(listing: Listing, bucket: &Bucket, clock: &dyn Clock) -> Result<Self, StoreError> {
         let mut listed = Self { began: clock.elapsed(), ..Self::default() };
-        match bucket.listing {
+        match listing {
             Listing::Together => listed.add(bucket, "cat").await?,
             Listing::LogThenRoots if planted(Bug::RootsFirst) => {
                 listed.add(bucket, "cat/root").await?;

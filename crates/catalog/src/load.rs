@@ -28,6 +28,11 @@ pub enum LoadError {
     #[error("there is no catalog here yet: `cat/root` is empty")]
     Empty,
     #[error(
+        "there are blocks, pages or log entries and no root: the catalog is lost, or this is a copy without it. \
+         Restore `cat/`, or rebuild the catalog from the blocks"
+    )]
+    Lost,
+    #[error(
         "root {number} is damaged ({damage}), and no older root is left: rebuild the catalog from the blocks"
     )]
     Damaged { number: u64, damage: Damage },
@@ -48,6 +53,8 @@ pub(crate) struct Loaded {
     pub(crate) listed: Listed,
     /// The newest root cannot be read, and this is an older one: nothing may be written.
     pub(crate) damaged_root: Option<(u64, Damage)>,
+    /// A page that the root refers to is known to be gone, not to come later.
+    pub(crate) lacks_pages: bool,
 }
 
 impl Loaded {
@@ -78,10 +85,13 @@ pub(crate) async fn load(
     windows: &Windows,
     cache: &LoadCache,
 ) -> Result<Loaded, LoadError> {
+    let mut listing = bucket.listing;
     for _ in 0..MOST_TRIES {
-        let listed = Listed::now(bucket, clock).await?;
-        let together = bucket.listing == Listing::Together;
+        let listed = Listed::by(listing, bucket, clock).await?;
+        let together = listing == Listing::Together;
         if together && listed.took > windows.longest_listing() && !planted(Bug::NoListingBound) {
+            // A long log takes long each time. The log first may take as long as it likes.
+            listing = Listing::LogThenRoots;
             continue;
         }
         if listed.roots.is_empty() {
@@ -93,7 +103,7 @@ pub(crate) async fn load(
         let names = candidates(&root, &listed.entries);
         let Some(found) = entries(bucket, &names, &listed.entries, cache).await? else { continue };
         let accepted = accept(&root, &found);
-        return Ok(Loaded { root, root_at, accepted, listed, damaged_root });
+        return Ok(Loaded { root, root_at, accepted, listed, damaged_root, lacks_pages: false });
     }
     Err(LoadError::Unsteady)
 }

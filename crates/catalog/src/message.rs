@@ -48,6 +48,8 @@ pub enum Damage {
     Checksum,
     #[error("its message is damaged: {0}")]
     Message(#[from] prost::DecodeError),
+    #[error("it is not there")]
+    Gone,
     #[error("{0}")]
     Content(&'static str),
 }

@@ -90,8 +90,10 @@ impl Catalog {
         let mut last_try: Option<Attempt> = None;
         let mut last_failure = String::from("another publisher was always faster");
         let mut pause = FIRST_PAUSE;
-        for _ in 0..MOST_ATTEMPTS {
-            let loaded = self.load().await?;
+        let mut lacking: Option<u64> = None;
+        // One look more than there are attempts: the last one may have been right.
+        for attempt in 0..=MOST_ATTEMPTS {
+            let mut loaded = self.load().await?;
             if let Some(tried) = &last_try {
                 if loaded.root.was_published_by(nonce) && !planted(Bug::NoNonce) {
                     self.confirm(tried, &loaded).await;
@@ -104,6 +106,11 @@ impl Catalog {
             if let Some((number, damage)) = loaded.damaged_root {
                 return Err(PublishError::DamagedRoot { number, damage });
             }
+            if attempt == MOST_ATTEMPTS {
+                break;
+            }
+            // What is gone and was not replaced by a newer root is lost, and counts as damaged.
+            loaded.lacks_pages = lacking == Some(loaded.root.number);
             match self.attempt(change, &loaded, nonce).await {
                 Ok(None) => return Ok(Published::Unchanged(loaded.root)),
                 Ok(Some(tried)) => {
@@ -125,7 +132,12 @@ impl Catalog {
                 Err(ChangeError::Draft(error @ DraftError::Damaged { .. })) => {
                     return Err(PublishError::Draft(error));
                 }
-                Err(ChangeError::Draft(error)) => last_failure = error.to_string(),
+                Err(ChangeError::Draft(error)) => {
+                    if matches!(error, DraftError::Gone { .. }) {
+                        lacking = Some(loaded.root.number);
+                    }
+                    last_failure = error.to_string();
+                }
             }
             if last_try.as_ref().is_none_or(|tried| !tried.created) {
                 self.pause(pause).await;

@@ -59,6 +59,8 @@ pub struct WriterState {
     pub fenced: bool,
     /// When its newest folded entry landed.
     pub last_entry: StoreTime,
+    /// Damaged entries that were passed over: nothing of theirs is part of the data.
+    pub passed_over: Vec<u64>,
     stored: Open<WriterMessage>,
 }
 
@@ -99,7 +101,13 @@ impl Retired {
 
 impl WriterState {
     pub(crate) fn unknown() -> Self {
-        Self { next: 0, fenced: false, last_entry: StoreTime::default(), stored: Open::default() }
+        Self {
+            next: 0,
+            fenced: false,
+            last_entry: StoreTime::default(),
+            passed_over: Vec::new(),
+            stored: Open::default(),
+        }
     }
 }
 
@@ -163,6 +171,11 @@ impl Root {
             published.get_or_insert(at);
         }
         next
+    }
+
+    /// Whether a log entry was damaged and given up.
+    pub fn has_passed_over(&self, writer: WriterId, number: u64) -> bool {
+        self.writers.get(&writer).is_some_and(|state| state.passed_over.contains(&number))
     }
 
     pub(crate) fn was_published_by(&self, nonce: Ulid) -> bool {
@@ -242,6 +255,7 @@ impl WriterState {
             next: self.next,
             fenced: self.fenced,
             last_entry: self.last_entry.0,
+            passed_over: self.passed_over.clone(),
         })
     }
 
@@ -249,7 +263,8 @@ impl WriterState {
         let message = &stored.known;
         let writer = WriterId(id_of(&message.writer)?);
         let (next, fenced, last_entry) = (message.next, message.fenced, StoreTime(message.last_entry));
-        Ok((writer, Self { next, fenced, last_entry, stored: stored.rest() }))
+        let passed_over = message.passed_over.clone();
+        Ok((writer, Self { next, fenced, last_entry, passed_over, stored: stored.rest() }))
     }
 }
 
@@ -374,6 +389,8 @@ struct WriterMessage {
     fenced: bool,
     #[prost(uint64, tag = "4")]
     last_entry: u64,
+    #[prost(uint64, repeated, tag = "5")]
+    passed_over: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -415,7 +432,7 @@ impl KnownTags for RetiredMessage {
 }
 
 impl KnownTags for WriterMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5];
 }
 
 impl KnownTags for TenantRefMessage {

@@ -164,7 +164,7 @@ fn tenant_page() -> impl Strategy<Value = TenantPage> {
 }
 
 fn page_ref(id: ObjectId, section: Section, sums: [u64; 7]) -> PageRef {
-    let mut page = PageRef::of(id, &BlockPage::new(Tenant::single(), section), None);
+    let mut page = PageRef::of(id, &BlockPage::new(Tenant::single(), section));
     (page.blocks, page.rows, page.bytes) = (sums[0], sums[1], sums[2]);
     (page.min_start_unix_nano, page.max_end_unix_nano, page.grouped) = (sums[3], sums[4], sums[5]);
     page.last_named = StoreTime(sums[6]);

@@ -63,6 +63,9 @@ pub struct TenantBlocks {
     pub marks: Vec<Mark>,
     /// Parts that cannot be read: an answer from the rest is partial.
     pub missing: Vec<Missing>,
+    /// A merge that applies `marks` to these blocks has applied all up to this number:
+    /// none where marks may be missing.
+    pub clean_through: u64,
 }
 
 /// A part of the catalog that cannot be read.
@@ -84,6 +87,9 @@ pub enum SnapshotError {
     /// Before it expires that is a broken promise, and an error; after it, take a new one.
     #[error("`{key}` is gone although the snapshot refers to it")]
     Gone { key: ObjectKey },
+    /// Without these marks an answer would show what was deleted.
+    #[error("`{key}` says what was deleted, and is damaged: {damage}. Restore it")]
+    Damaged { key: ObjectKey, damage: Damage },
 }
 
 /// Pages that were read: they never change.
@@ -99,8 +105,10 @@ struct Pages {
     marks: HashMap<ObjectId, Arc<Vec<Mark>>>,
 }
 
-/// Most pages of a kind that are kept; beyond it all are dropped and read anew.
-const MOST_CACHED_PAGES: usize = 4096;
+/// Most pages of tenants and of marks that are kept; beyond it all are dropped and read anew.
+const MOST_CACHED_PAGES: usize = 1024;
+/// The same of pages of blocks: at half a kilobyte a block, 128 MB when all are full.
+const MOST_CACHED_BLOCK_PAGES: usize = 512;
 /// Between two looks for an entry that must be there.
 const LISTING_PAUSE: Duration = Duration::from_millis(50);
 
@@ -109,20 +117,20 @@ impl Catalog {
     /// who ask at once share one request; nobody who asks, no request.
     pub async fn snapshot(&self, cover: &Cover) -> Result<Arc<Snapshot>, SnapshotError> {
         let asked = self.clock.elapsed();
-        if let Some(known) = self.newest.lock().await.as_ref()
-            && self.is_good(known, asked, cover)
+        if let Some(known) = self.known_snapshot()
+            && self.is_good(&known, asked, cover)
         {
-            return Ok(Arc::clone(known));
+            return Ok(known);
         }
-        let mut newest = self.newest.lock().await;
-        if let Some(known) = newest.as_ref()
-            && (self.is_good(known, asked, cover) || (known.began >= asked && known.covers(cover)))
+        let _refreshing = self.refreshing.lock().await;
+        if let Some(known) = self.known_snapshot()
+            && (self.is_good(&known, asked, cover) || (known.began >= asked && known.covers(cover)))
         {
-            return Ok(Arc::clone(known));
+            return Ok(known);
         }
         loop {
             let snapshot = Arc::new(Snapshot::new(self.load().await?, self.windows));
-            *newest = Some(Arc::clone(&snapshot));
+            *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&snapshot));
             if snapshot.covers(cover) || planted(Bug::NoCover) {
                 return Ok(snapshot);
             }
@@ -132,6 +140,10 @@ impl Catalog {
             }
             self.clock.sleep(LISTING_PAUSE).await;
         }
+    }
+
+    fn known_snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn is_good(&self, known: &Snapshot, asked: Duration, cover: &Cover) -> bool {
@@ -162,9 +174,17 @@ impl Catalog {
         tenant: &Tenant,
         found: &mut TenantBlocks,
     ) -> Result<Option<Arc<TenantPage>>, SnapshotError> {
-        let Some(known) = snapshot.root.tenants.get(tenant) else { return Ok(None) };
+        let all_marks = snapshot.root.mark_number;
+        let Some(known) = snapshot.root.tenants.get(tenant) else {
+            found.clean_through = all_marks;
+            return Ok(None);
+        };
         match self.pages.tenant(&self.bucket, known.page, tenant).await {
-            Ok(page) => Ok(Some(page)),
+            Ok(page) => {
+                // Pages that this one stands in for may know others.
+                found.clean_through = if page.damaged.is_empty() { all_marks } else { 0 };
+                Ok(Some(page))
+            }
             Err(error) => {
                 found.missing.push(missing(error)?);
                 Ok(None)
@@ -264,13 +284,16 @@ impl Snapshot {
     /// the live answer.
     pub fn holds(&self, writer: WriterId, number: u64) -> bool {
         let damaged = |entry: &DamagedEntry| (entry.writer, entry.number) == (writer, number);
-        self.seen.get(&writer).is_some_and(|next| number < *next) && !self.damaged.iter().any(damaged)
+        self.seen.get(&writer).is_some_and(|next| number < *next)
+            && !self.damaged.iter().any(damaged)
+            && !self.root.has_passed_over(writer, number)
     }
 
-    /// Whether a live segment bears the name of a fenced writer: its ingester is about to
-    /// commit it under another, and must be asked again.
+    /// Whether a live segment bears the name of a fenced writer, or of an entry that was
+    /// passed over: its ingester is about to commit it under another, and must be asked
+    /// again.
     pub fn is_stale(&self, writer: WriterId, number: u64) -> bool {
-        self.is_void(writer) && !self.holds(writer, number)
+        (self.is_void(writer) || self.root.has_passed_over(writer, number)) && !self.holds(writer, number)
     }
 
     fn is_void(&self, writer: WriterId) -> bool {
@@ -289,7 +312,7 @@ impl PageCache {
             return Ok(Arc::clone(known));
         }
         let page = Arc::new(read_tenant_page(bucket, id, tenant).await?);
-        keep(&mut self.held().tenants, id, &page);
+        keep(&mut self.held().tenants, MOST_CACHED_PAGES, id, &page);
         Ok(page)
     }
 
@@ -303,7 +326,7 @@ impl PageCache {
             return Ok(Arc::clone(known));
         }
         let read = Arc::new(read_block_page(bucket, page.id, tenant, page.section).await?);
-        keep(&mut self.held().blocks, page.id, &read);
+        keep(&mut self.held().blocks, MOST_CACHED_BLOCK_PAGES, page.id, &read);
         Ok(read)
     }
 
@@ -312,7 +335,7 @@ impl PageCache {
             return Ok(Arc::clone(known));
         }
         let marks = read_mark_page(bucket, id).await?;
-        keep(&mut self.held().marks, id, &marks);
+        keep(&mut self.held().marks, MOST_CACHED_PAGES, id, &marks);
         Ok(marks)
     }
 
@@ -321,8 +344,8 @@ impl PageCache {
     }
 }
 
-fn keep<T>(pages: &mut HashMap<ObjectId, Arc<T>>, id: ObjectId, page: &Arc<T>) {
-    if pages.len() >= MOST_CACHED_PAGES {
+fn keep<T>(pages: &mut HashMap<ObjectId, Arc<T>>, most: usize, id: ObjectId, page: &Arc<T>) {
+    if pages.len() >= most {
         pages.clear();
     }
     pages.insert(id, Arc::clone(page));
@@ -339,6 +362,7 @@ fn missing(error: DraftError) -> Result<Missing, SnapshotError> {
 fn hard(error: DraftError) -> SnapshotError {
     match error {
         DraftError::Store(error) => SnapshotError::Store(error),
-        DraftError::Damaged { key, .. } | DraftError::Gone { key } => SnapshotError::Gone { key },
+        DraftError::Damaged { key, damage } => SnapshotError::Damaged { key, damage },
+        DraftError::Gone { key } => SnapshotError::Gone { key },
     }
 }

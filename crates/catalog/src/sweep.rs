@@ -40,6 +40,8 @@ pub struct Swept {
     /// A part of the catalog that cannot be read: what it refers to is not known, so no
     /// orphan was told from it, of any tenant.
     pub unreadable: Option<ObjectKey>,
+    /// What the store did not delete, and what it said. The next sweep tries again.
+    pub failed: Vec<(ObjectKey, String)>,
 }
 
 /// Why a sweep stopped. What it deleted was right to delete; another sweep goes on.
@@ -82,13 +84,12 @@ impl Catalog {
         let (root, now) = (&loaded.root, loaded.root_at);
         let gone: Vec<Retired> =
             root.retired.iter().filter(|retired| self.is_past_grace(retired, now)).cloned().collect();
-        let sweepable = self.sweepable_floor(root, now);
+        let mut sweepable = self.sweepable_floor(root, now);
         let mut swept =
             Swept { retired: gone.iter().flat_map(keys_of_retired).collect(), ..Swept::default() };
-        let mut sweepable = sweepable;
         match self.orphans(root, sweepable, now).await {
             Ok(orphans) => swept.orphans = orphans,
-            Err(SweepError::Draft(DraftError::Damaged { key, .. })) => {
+            Err(SweepError::Draft(DraftError::Damaged { key, .. } | DraftError::Gone { key })) => {
                 swept.unreadable = Some(key);
                 sweepable = StoreTime::default();
             }
@@ -99,13 +100,29 @@ impl Catalog {
             return Ok(swept);
         }
         self.make_durable(root).await?;
-        let deletes = stream::iter(swept.keys()).map(|key| self.bucket.delete(key));
-        deletes.buffer_unordered(PARALLEL_GETS).try_collect::<()>().await?;
+        swept.failed = self.delete_all(&swept).await;
+        let failed: BTreeSet<&ObjectKey> = swept.failed.iter().map(|(key, _)| key).collect();
+        let is_gone = |retired: &Retired| !keys_of_retired(retired).iter().any(|key| failed.contains(key));
+        let gone: Vec<Retired> = gone.into_iter().filter(is_gone).collect();
+        if swept.orphans.iter().any(|key| failed.contains(key)) {
+            // No sweep looks below the floor that was swept.
+            sweepable = StoreTime::default();
+        }
         let needs_a_tick = self.needs_a_tick(&loaded, &gone, &swept) && !planted(Bug::NoTick);
         let tick = needs_a_tick.then_some(root.number);
         let done = AfterSweep { gone, swept: sweepable, seen_before: now, tick, windows: self.windows };
         self.publish(&done).await?;
         Ok(swept)
+    }
+
+    /// What could not be deleted: one object that the store holds on to stops no other.
+    async fn delete_all(&self, swept: &Swept) -> Vec<(ObjectKey, String)> {
+        let keys: Vec<&ObjectKey> = swept.keys().collect();
+        let deletes = stream::iter(keys).map(async |key| (key, self.bucket.delete(key).await));
+        let failed = deletes
+            .buffer_unordered(PARALLEL_GETS)
+            .filter_map(async |(key, deleted)| deleted.err().map(|error| (key.clone(), error.to_string())));
+        failed.collect().await
     }
 
     /// A folder shows a root before a crash could not take it back, and its publisher may
@@ -223,9 +240,10 @@ impl Catalog {
         referred.extend(page.groups.iter().map(|group| ObjectKey::Page(group.index)));
         referred.extend(page.mark_pages.iter().map(|id| ObjectKey::Page(*id)));
         referred.extend(page.pages.iter().map(|blocks| ObjectKey::Page(blocks.id)));
-        let mut read = stream::iter(page.pages.iter().filter(|blocks| blocks.last_named >= named_since))
-            .map(|blocks| read_block_page(&self.bucket, blocks.id, &page.tenant, blocks.section))
-            .buffered(PARALLEL_GETS);
+        let mut read =
+            stream::iter(page.pages.iter().filter(|blocks| blocks.may_be_named_since(named_since)))
+                .map(|blocks| read_block_page(&self.bucket, blocks.id, &page.tenant, blocks.section))
+                .buffered(PARALLEL_GETS);
         while let Some(blocks) = read.next().await {
             referred.extend(blocks?.blocks.iter().flat_map(|block| keys_of_block(block.id())));
         }

@@ -43,7 +43,7 @@ pub struct PageRef {
     pub bytes: u64,
     pub min_start_unix_nano: u64,
     pub max_end_unix_nano: u64,
-    /// When the last of its blocks was named.
+    /// When the last of its blocks was named; 0 if that is not known.
     pub last_named: StoreTime,
     stored: Open<PageRefMessage>,
 }
@@ -64,7 +64,9 @@ pub struct GroupRef {
 }
 
 impl PageRef {
-    pub(crate) fn of(id: ObjectId, page: &BlockPage, before: Option<&Self>) -> Self {
+    /// All that it says follows from the page: nothing of an earlier page's is kept, not
+    /// even fields of later releases, which would say of this one what was true of that.
+    pub(crate) fn of(id: ObjectId, page: &BlockPage) -> Self {
         let spans = || page.blocks.iter().map(|block| &block.summary.spans);
         Self {
             id,
@@ -79,8 +81,14 @@ impl PageRef {
                 .max()
                 .unwrap_or(0),
             last_named: page.blocks.iter().map(|block| drawn_at(block.id().0)).max().unwrap_or_default(),
-            stored: before.map_or_else(Open::default, |before| before.stored.clone()),
+            stored: Open::default(),
         }
+    }
+
+    /// Whether one of its blocks may have been named at this time or later. Where the
+    /// page's writer did not say, one may.
+    pub(crate) fn may_be_named_since(&self, time: StoreTime) -> bool {
+        self.last_named == StoreTime::default() || self.last_named >= time
     }
 
     /// Whether a span of its blocks may lie in a range of time.

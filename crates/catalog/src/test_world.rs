@@ -202,7 +202,7 @@ impl TestWorld {
         tenant: &Tenant,
         inputs: &[(Section, BlockEntry)],
     ) -> Merge {
-        let mark_number = self.finish(catalog.load()).unwrap().root.mark_number;
+        let clean_through = self.blocks(catalog, tenant).clean_through;
         let ids: Vec<BlockId> = inputs.iter().map(|(_, block)| block.id()).collect();
         let mut days: BTreeMap<Day, BTreeMap<Vec<u8>, Span>> = BTreeMap::new();
         for span in inputs.iter().flat_map(|(_, block)| self.read_block(block)) {
@@ -213,7 +213,7 @@ impl TestWorld {
         let outputs = days.into_iter().map(|(day, spans)| {
             let spans: Vec<Span> = spans.into_values().collect();
             let written = self.write_block(BlockId(catalog.next_id()), tenant, &spans, &ids);
-            (day, BlockEntry::merged(written.summary, mark_number, set))
+            (day, BlockEntry::merged(written.summary, clean_through, set))
         });
         let outputs = outputs.collect();
         let mut sections: BTreeMap<Section, Vec<BlockId>> = BTreeMap::new();

@@ -209,7 +209,7 @@ impl Sums {
 /// Whether a page is what the tenant's page says of it.
 fn check_page(known: &TenantRef, said: &PageRef, page: &BlockPage, report: &mut Report) {
     let key = ObjectKey::Page(said.id);
-    let found = PageRef::of(said.id, page, None);
+    let found = PageRef::of(said.id, page);
     for (what, found, said) in [
         ("the page's number of blocks", found.blocks, said.blocks),
         ("the page's number of spans", found.rows, said.rows),

@@ -374,7 +374,7 @@ fn change_blocks(lived: &Lived, next: &mut Root, section: Section, change: impl 
     let new = ObjectId(lived.catalog.next_id());
     lived.world.put(&ObjectKey::Page(new), blocks.encode().to_vec());
     for known in page.pages.iter_mut().filter(|known| known.id == old.id) {
-        *known = PageRef::of(new, &blocks, None);
+        *known = PageRef::of(new, &blocks);
     }
     let id = ObjectId(lived.catalog.next_id());
     lived.world.put(&ObjectKey::Page(id), page.encode().to_vec());

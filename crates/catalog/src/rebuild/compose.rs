@@ -114,7 +114,7 @@ impl Catalog {
                 of_blocks.blocks = some.to_vec();
                 let id = ObjectId(self.next_id());
                 self.bucket.put(&ObjectKey::Page(id), of_blocks.encode()).await?;
-                page.pages.push(PageRef::of(id, &of_blocks, None));
+                page.pages.push(PageRef::of(id, &of_blocks));
             }
         }
         let id = ObjectId(self.next_id());

@@ -78,7 +78,7 @@ async fn plan(site: &Site) -> Option<Job> {
         section: wanted.section,
         inputs: blocks.into_iter().take(MOST_INPUTS).collect(),
         marks: page.marks,
-        mark_number: root.mark_number,
+        mark_number: if page.damaged.is_empty() { root.mark_number } else { 0 },
         cut: known.cut,
     })
 }
