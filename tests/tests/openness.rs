@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use siltstone_format::path::ObjectKey;
 use siltstone_testkit::oracle::filter::Level;
 use siltstone_testkit::oracle::{CanonicalValue, Oracle};
+use siltstone_testkit::server::program;
 use siltstone_tests::blocks::{Block, columns_of, traffic};
 
 /// A python that can import duckdb and pyarrow; `tools/test` sets it.
@@ -60,22 +61,18 @@ fn oracle_answers(requests: &[ExportTraceServiceRequest]) -> Json {
 
 #[test]
 fn should_be_read_by_duckdb_and_pyarrow() -> Result<(), Box<dyn Error>> {
-    let Ok(python) = std::env::var(PYTHON) else {
-        println!("NOT RUN: {PYTHON} is not set, run ./tools/test");
-        return Ok(());
-    };
-    let store = std::env::temp_dir().join(format!("siltstone-openness-{}", std::process::id()));
-    std::fs::create_dir_all(&store)?;
+    let Some(python) = program(PYTHON) else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let store = folder.path();
     let requests: Vec<_> = traffic(60_000, 280, 11).map(|batch| batch.request).collect();
-    write_blocks(&store, &requests)?;
+    write_blocks(store, &requests)?;
     let view = store.join("view.sql");
-    std::fs::write(&view, documented_view(&store)?)?;
+    std::fs::write(&view, documented_view(store)?)?;
 
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("openness/questions.py");
-    let output = Command::new(python).arg(script).arg(&store).arg(&view).output()?;
+    let output = Command::new(python).arg(script).arg(store).arg(&view).output()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let answers: Json = serde_json::from_slice(&output.stdout)?;
-    std::fs::remove_dir_all(&store)?;
 
     let expected = oracle_answers(&requests);
     assert!(expected["status_500"].as_u64() > Some(0), "the question has an answer");

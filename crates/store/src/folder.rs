@@ -12,14 +12,19 @@
 //! - What a reader sees may not be durable yet: an object can be seen when it has its name, milliseconds
 //!   before that name is synced, or for longer if that sync failed. A crash then takes it away from who saw
 //!   it.
+//! - A file whose sync failed is given up; a directory is synced again by the next put into it, since the
+//!   names of others are in it too. The system may have dropped what it could not write, and then says that
+//!   the second sync succeeded: so a name that failed to become durable may be lost in a crash, although a
+//!   later create was told that it exists. File systems with a journal go read-only instead, and every put
+//!   fails. Where a sync has failed, look after the disk before going on.
 //! - A deletion may be undone by a crash. It does not have to be synced: what comes back is a whole object
 //!   that somebody wanted gone, and will find and delete again.
 //! - `PutMode::Update` is not implemented: no call of the system replaces a file on condition, and a lock
 //!   around every put and delete would make all pay for what nobody here needs. Nor are attributes; tags
 //!   are ignored, as the contract says.
 //! - A key cannot be the directory of another: beside `a/b` there is no `a`, a clear error. Directories are
-//!   made when needed, stay when they become empty, and are removed by the next opening that is alone, some
-//!   thousands at a time.
+//!   made when needed and stay when they become empty. An opening that is alone removes some thousands of
+//!   them, if the folder was empty when it became a store: in others empty directories stay.
 //! - Symbolic links in the folder are not followed: behind them is nothing, and nothing is written through
 //!   them. (The folder itself may be one.) A segment of a key has up to 255 bytes. Unix only.
 //! - On file systems that do not tell `A` from `a`, keys that differ only so are the same.
@@ -114,8 +119,10 @@ impl Folder {
 }
 
 impl FolderStore {
-    /// Opens a folder, and makes it if it is not there. Blocks: it reads the directory tree to clear away
-    /// what crashes and deletions left behind, when no other process has the folder open.
+    /// Opens a folder, and makes it if it is not there. Blocks: when no other process has the folder open, it
+    /// clears away what crashes and deletions left behind, and looks at up to 100,000 entries of the directory
+    /// tree for that. In a larger folder, or one that was not empty when it became a store, directories that
+    /// have become empty may stay for good: each costs an inode, and a look when its level is listed.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, OpenFolderError> {
         Self::over(Arc::new(RealFiles), opening::absolute(path.into())?)
     }

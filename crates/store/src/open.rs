@@ -1,5 +1,6 @@
 //! Opening a store: its objects, how it lists, and what to call it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,12 +13,22 @@ use crate::settings::{Settings, SettingsError};
 use crate::url::StoreUrl;
 
 /// A store, and what must be known of it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Opened {
     pub objects: Arc<dyn ObjectStore>,
     pub listing: Listing,
     /// For logs and errors: the URL.
     pub name: String,
+}
+
+/// Not derived: `object_store`'s stores print the keys that they hold.
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("name", &self.name)
+            .field("listing", &self.listing)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How what lies under several prefixes is best listed.

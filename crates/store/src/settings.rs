@@ -103,8 +103,13 @@ impl fmt::Debug for Secret {
 pub enum SettingsError {
     #[error("the endpoint `{0}` is not of the form https://host, or http://host for a store without TLS")]
     Endpoint(String),
+    // Not repeated here, nor in the next: it may be a secret.
     #[error("keys do not belong into the endpoint, which is printed: give them as settings of their own")]
     CredentialsInEndpoint,
+    #[error(
+        "options and tokens do not belong into the endpoint (`{0}`): leave away what comes after the host"
+    )]
+    OptionsInEndpoint(char),
     #[error(
         "S3 directory buckets (S3 Express One Zone), as `{0}` is one, cannot hold a store: they list keys in no \
          order and from no given key on; use a general purpose bucket"
@@ -128,16 +133,20 @@ pub(crate) struct Endpoint<'a> {
 
 impl<'a> Endpoint<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self, SettingsError> {
+        // First of all, so that nothing below repeats a secret.
+        if text.contains('@') {
+            return Err(SettingsError::CredentialsInEndpoint);
+        }
+        if let Some(option) = text.chars().find(|c| matches!(c, '?' | '#')) {
+            return Err(SettingsError::OptionsInEndpoint(option));
+        }
         let (scheme, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
             (Some(rest), _) => ("https", rest),
             (_, Some(rest)) => ("http", rest),
             (None, None) => return Err(SettingsError::Endpoint(text.to_owned())),
         };
-        if rest.contains('@') {
-            return Err(SettingsError::CredentialsInEndpoint);
-        }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let is_strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#');
+        let is_strange = |c: char| c.is_whitespace() || c.is_control();
         if rest.is_empty() || rest.starts_with(['/', ':']) || rest.ends_with('/') || rest.contains(is_strange)
         {
             return Err(SettingsError::Endpoint(text.to_owned()));
@@ -175,20 +184,25 @@ mod tests {
 
     #[test]
     fn should_refuse_what_is_no_endpoint() {
-        for text in [
-            "",
-            "minio:9000",
-            "https://",
-            "https:///x",
-            "ftp://host",
-            "http://a b",
-            "http://host//",
-            "http://host?x",
-        ] {
+        for text in ["", "minio:9000", "https://", "https:///x", "ftp://host", "http://a b", "http://host//"]
+        {
             assert_eq!(Endpoint::parse(text).err(), Some(SettingsError::Endpoint(text.to_owned())), "{text}");
         }
-        let said = Endpoint::parse("http://user:geheim@host").err().unwrap().to_string();
-        assert!(!said.contains("geheim"), "{said}");
+    }
+
+    #[test]
+    fn should_refuse_secrets_without_repeating_them() {
+        for text in [
+            "http://user:geheim@host",
+            "HTTP://user:geheim@host",
+            "AKIAgeheim:geheim@minio:9000",
+            "https://account.blob.core.windows.net/?sv=2024-11-04&sig=geheim",
+            "account.blob.core.windows.net?sig=geheim",
+            "https://host/#geheim",
+        ] {
+            let said = Endpoint::parse(text).err().unwrap().to_string();
+            assert!(said.contains("endpoint") && !said.contains("geheim"), "{said}");
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub enum UrlError {
     UnknownScheme { scheme: String },
     #[error("`{scheme}:` is followed by `//` and the name of a bucket: {scheme}://bucket/prefix")]
     NoBucket { scheme: &'static str },
-    // Not repeated here: it may be a secret.
+    // Not repeated here, nor with the options: it may be a secret.
     #[error(
         "keys and passwords do not belong into the URL of a store, which is printed: put them into its settings"
     )]
@@ -77,6 +77,10 @@ pub enum UrlError {
     Character { prefix: String, character: char },
     #[error("the prefix has {0} bytes, and may have {MAX_PREFIX_BYTES}")]
     PrefixTooLong(usize),
+    #[error(
+        "`~` means no folder here: write out the path of the home directory, or file:./~ for such a name"
+    )]
+    Home,
     #[error("`{0}` names no folder: write file:./folder, or file:///folder for an absolute path")]
     NoFolder(String),
     #[error(
@@ -108,9 +112,7 @@ impl FromStr for StoreUrl {
         if text.starts_with(['.', '/']) {
             return folder(text, text);
         }
-        let Some((scheme, rest)) = text.split_once(':') else {
-            return Err(UrlError::NoScheme(text.to_owned()));
-        };
+        let Some((scheme, rest)) = text.split_once(':') else { return Err(no_scheme(text)) };
         match scheme {
             "memory" if rest.is_empty() => Ok(StoreUrl::Memory),
             "memory" => Err(UrlError::MemoryPath),
@@ -119,11 +121,21 @@ impl FromStr for StoreUrl {
             "gs" => place("gs", rest).map(StoreUrl::Gcs),
             "az" => place("az", rest).map(StoreUrl::Azure),
             // Something else before a colon, such as a path with one in it.
-            _ if !scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
-                Err(UrlError::NoScheme(text.to_owned()))
-            }
+            _ if !scheme.chars().all(|c| c.is_ascii_alphanumeric()) => Err(no_scheme(text)),
+            // Without slashes, what stands before the colon may be the name that belongs to a password.
+            _ if !rest.starts_with("//") && rest.contains('@') => Err(UrlError::Credentials),
             _ => Err(UrlError::UnknownScheme { scheme: scheme.to_owned() }),
         }
+    }
+}
+
+/// Says it without repeating what may be a secret.
+fn no_scheme(text: &str) -> UrlError {
+    match text.chars().find(|c| matches!(c, '@' | '?' | '#')) {
+        _ if text.starts_with('~') => UrlError::Home,
+        Some('@') => UrlError::Credentials,
+        Some(option) => UrlError::Options(option),
+        None => UrlError::NoScheme(text.to_owned()),
     }
 }
 
@@ -131,12 +143,20 @@ impl FromStr for StoreUrl {
 fn local_path<'a>(text: &str, rest: &'a str) -> Result<&'a str, UrlError> {
     let Some(authority) = rest.strip_prefix("//") else { return Ok(rest) };
     let path = authority.strip_prefix("localhost").unwrap_or(authority);
-    if path.starts_with('/') { Ok(path) } else { Err(UrlError::OtherMachine(text.to_owned())) }
+    match path {
+        _ if path.starts_with('/') => Ok(path),
+        _ if path.contains('@') => Err(UrlError::Credentials),
+        _ => Err(UrlError::OtherMachine(text.to_owned())),
+    }
 }
 
 fn folder(text: &str, path: &str) -> Result<StoreUrl, UrlError> {
     if path.is_empty() || path.contains('\0') {
         return Err(UrlError::NoFolder(text.to_owned()));
+    }
+    // Who writes it expects a shell's meaning, and would get a folder of that name.
+    if path.starts_with('~') {
+        return Err(UrlError::Home);
     }
     Ok(StoreUrl::Folder(PathBuf::from(path)))
 }

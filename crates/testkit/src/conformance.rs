@@ -55,6 +55,7 @@ pub async fn check_all(store: &dyn ObjectStore, promises: Promises) {
         reading::should_read_ranges();
         reading::should_read_the_end();
         reading::should_keep_empty_objects();
+        reading::should_read_nothing_as_the_end_of_nothing();
         reading::should_not_find_what_is_not_there();
         listing::should_list_what_was_just_written(promises);
         listing::should_list_and_delete_more_than_one_page(promises);

@@ -16,14 +16,17 @@ pub use azurite::Azurite;
 pub use minio::Minio;
 pub use process::ServerError;
 
+use std::io::Write;
 use std::path::PathBuf;
 
-/// The path of the program that an environment variable names. If it is not set, prints that the calling test
-/// did not run, and how to get it to.
+/// The path of the program that an environment variable names. If it is not set, says that the calling test
+/// did not run, and how to get it to. Past `println!`, whose output the test runner keeps from a test that
+/// passes.
 pub fn program(variable: &str) -> Option<PathBuf> {
     let path = std::env::var_os(variable).filter(|path| !path.is_empty());
     if path.is_none() {
-        println!("NOT RUN: {variable} is not set, run ./tools/test");
+        // Who cannot read it cannot be told.
+        let _ = writeln!(std::io::stderr(), "NOT RUN: {variable} is not set, run ./tools/test");
     }
     path.map(PathBuf::from)
 }

@@ -25,8 +25,9 @@ pub(super) trait Files: fmt::Debug + Send + Sync + 'static {
     /// Removes an empty directory.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// What is in a directory, in any order. Names that are not UTF-8 are left out.
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<Found>>;
+    /// What is in a directory, in any order, read as far as it is asked for. Names that are not UTF-8 are left
+    /// out.
+    fn read_dir(&self, path: &Path) -> io::Result<Entries>;
 
     /// True for a directory and for a symbolic link that leads to one.
     fn leads_to_dir(&self, path: &Path) -> io::Result<bool>;
@@ -83,6 +84,9 @@ pub(super) enum Kind {
     /// A symbolic link, a socket, a pipe, a device: never one of ours.
     Foreign,
 }
+
+/// The entries of a directory, which stays open meanwhile.
+pub(super) type Entries = Box<dyn Iterator<Item = io::Result<Found>>>;
 
 /// An entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]

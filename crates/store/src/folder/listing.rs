@@ -96,7 +96,8 @@ impl Level {
     /// None if it is not a directory any more.
     fn read(folder: &Folder, key: Key) -> Result<Option<Self>> {
         let Ok(path) = path_of(&folder.root, &key) else { return Ok(None) };
-        let mut found = match folder.files.read_dir(&path) {
+        let found: io::Result<Vec<Found>> = folder.files.read_dir(&path).and_then(Iterator::collect);
+        let mut found = match found {
             Ok(found) => found,
             Err(error) if is_gone(&error) && !key.is_root() => return Ok(None),
             Err(error) => return Err(Failure::io("list", &path, error)),
@@ -170,13 +171,31 @@ pub(super) fn list_level(folder: &Arc<Folder>, prefix: &Key) -> Result<ListResul
         match found.kind {
             Kind::File => listed.objects.extend(look_at(folder, key)?),
             // Directories stay when their last object is deleted.
-            Kind::Directory if Walk::below(Arc::clone(folder), &key, None)?.next()?.is_some() => {
-                listed.common_prefixes.push(key);
-            }
+            Kind::Directory if has_objects_below(folder, &key)? => listed.common_prefixes.push(key),
             Kind::Directory | Kind::Foreign => {}
         }
     }
     Ok(listed)
+}
+
+/// Reads a directory only as far as the first object in it, since it may hold millions.
+fn has_objects_below(folder: &Folder, key: &Key) -> Result<bool> {
+    let Ok(path) = path_of(&folder.root, key) else { return Ok(false) };
+    let entries = match folder.files.read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if is_gone(&error) => return Ok(false),
+        Err(error) => return Err(Failure::io("list", &path, error)),
+    };
+    for found in entries {
+        let found = found.map_err(|error| Failure::io("list", &path, error))?;
+        let Ok(part) = PathPart::parse(&found.name) else { continue };
+        match found.kind {
+            Kind::File => return Ok(true),
+            Kind::Directory if has_objects_below(folder, &key.clone().join(part))? => return Ok(true),
+            Kind::Directory | Kind::Foreign => {}
+        }
+    }
+    Ok(false)
 }
 
 /// None if it is gone, or something else by now.

@@ -4,7 +4,8 @@
 //! knows all; it does not remember what it found, so that is done here:
 //! - credentials are renewed some minutes before they expire, by one request, while others go on with the old;
 //! - if that fails, the old are used as long as they are valid, and the chain is asked again a while later;
-//! - without valid ones everybody waits for one answer of the chain, and gets its error if there is none.
+//! - without valid ones everybody waits for one answer of the chain, and gets its error if there is none:
+//!   who comes after that answer has the chain asked again.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -53,9 +54,17 @@ type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
 pub(super) struct AwsCredentials {
     source: Option<SharedCredentialsProvider>,
     clock: Clock,
-    found: Mutex<Option<Found>>,
+    known: Mutex<Known>,
     /// Held by whoever asks the chain.
     asking: AsyncMutex<()>,
+}
+
+/// What the chain has answered so far.
+#[derive(Clone, Default)]
+struct Known {
+    answers: u64,
+    /// What follows from the last answer: the old credentials, if they are valid still when there are no new.
+    last: Option<Result<Found, NoCredentials>>,
 }
 
 #[derive(Clone)]
@@ -82,36 +91,49 @@ impl AwsCredentials {
     }
 
     fn new(source: Option<SharedCredentialsProvider>, clock: Clock) -> Self {
-        AwsCredentials { source, clock, found: Mutex::new(None), asking: AsyncMutex::new(()) }
+        AwsCredentials { source, clock, known: Mutex::default(), asking: AsyncMutex::new(()) }
     }
 
     async fn get(&self) -> Result<Arc<AwsCredential>, NoCredentials> {
-        let held = self.held();
+        let on_arrival = self.known();
+        let held = on_arrival.last.and_then(Result::ok);
         if let Some(found) = held.as_ref().filter(|found| self.is_fresh(found)) {
             return Ok(Arc::clone(&found.credential));
         }
-        let valid = held.filter(|found| self.is_valid(found));
-        let _asking = match (&valid, self.asking.try_lock()) {
+        let _asking = match (held.filter(|found| self.is_valid(found)), self.asking.try_lock()) {
             (_, Ok(asking)) => asking,
-            (Some(found), Err(_)) => return Ok(Arc::clone(&found.credential)),
+            (Some(found), Err(_)) => return Ok(found.credential),
             (None, Err(_)) => self.asking.lock().await,
         };
-        // Somebody may have asked while we waited.
-        if let Some(found) = self.held().filter(|found| self.is_fresh(found)) {
-            return Ok(found.credential);
+        // Somebody may have asked while we waited. Its error is ours too: were each to ask again, the last of
+        // many would wait for as many timeouts.
+        let known = self.known();
+        match &known.last {
+            Some(Ok(found)) if self.is_fresh(found) => return Ok(Arc::clone(&found.credential)),
+            Some(Err(error)) if known.answers > on_arrival.answers => return Err(error.clone()),
+            _ => {}
         }
-        let found = match (self.ask().await, valid) {
-            (Ok(credentials), _) => self.found_now(&credentials),
-            (Err(_), Some(old)) => Found { renew_at: (self.clock)() + RENEW_AGAIN_AFTER_FAILURE, ..old },
-            (Err(error), None) => return Err(error),
-        };
-        let credential = Arc::clone(&found.credential);
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
-        Ok(credential)
+        let answer = self.ask().await;
+        self.learn(answer, known.last.and_then(Result::ok))
     }
 
-    fn held(&self) -> Option<Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn learn(
+        &self,
+        answer: Result<Credentials, NoCredentials>,
+        old: Option<Found>,
+    ) -> Result<Arc<AwsCredential>, NoCredentials> {
+        let learned = match (answer, old.filter(|old| self.is_valid(old))) {
+            (Ok(credentials), _) => Ok(self.found_now(&credentials)),
+            (Err(_), Some(old)) => Ok(Found { renew_at: (self.clock)() + RENEW_AGAIN_AFTER_FAILURE, ..old }),
+            (Err(error), None) => Err(error),
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Known { answers: known.answers + 1, last: Some(learned.clone()) };
+        learned.map(|found| found.credential)
+    }
+
+    fn known(&self) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn is_fresh(&self, found: &Found) -> bool {
@@ -128,6 +150,9 @@ impl AwsCredentials {
             return Err(no_credentials("the chain of the AWS SDK has no sources".to_owned()));
         };
         match timeout(CHAIN_TIMEOUT, source.provide_credentials()).await {
+            Ok(Ok(credentials)) if credentials.expiry().is_some_and(|expiry| expiry <= (self.clock)()) => {
+                Err(no_credentials("those that were found have expired, by this machine's clock".to_owned()))
+            }
             Ok(Ok(credentials)) => Ok(credentials),
             Ok(Err(error)) => Err(no_credentials(with_causes(&error))),
             Err(_) => Err(no_credentials(format!("no answer within {} s", CHAIN_TIMEOUT.as_secs()))),

@@ -23,7 +23,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Below<S> {
     store: S,
     prefix: Key,
@@ -93,6 +93,13 @@ async fn listed_below(prefix: Key, meta: ObjectMeta) -> Result<Option<ObjectMeta
 impl<S: ObjectStore> fmt::Display for Below<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.store, self.prefix)
+    }
+}
+
+/// Not derived: `object_store`'s stores print the keys that they hold.
+impl<S: ObjectStore> fmt::Debug for Below<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Below({self})")
     }
 }
 

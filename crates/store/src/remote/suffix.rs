@@ -9,19 +9,27 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use object_store::path::Path as Key;
 use object_store::{
-    CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    Attributes, CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct SuffixByLength<S>(pub(crate) S);
 
 impl<S: ObjectStore> fmt::Display for SuffixByLength<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Not derived: `object_store`'s stores print the keys that they hold.
+impl<S: ObjectStore> fmt::Debug for SuffixByLength<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SuffixByLength({self})")
     }
 }
 
@@ -38,7 +46,13 @@ impl<S: ObjectStore> ObjectStore for SuffixByLength<S> {
         };
         let about = GetOptions { head: true, range: None, ..options.clone() };
         let meta = self.0.get_opts(location, about).await?.meta;
-        let range = GetRange::Bounded(meta.size.saturating_sub(wanted)..meta.size);
+        let range = meta.size.saturating_sub(wanted)..meta.size;
+        if range.is_empty() {
+            // `object_store` refuses to ask for nothing.
+            let payload = GetResultPayload::Stream(stream::empty().boxed());
+            return Ok(GetResult { payload, meta, range, attributes: Attributes::new() });
+        }
+        let range = GetRange::Bounded(range);
         let if_match = options.if_match.clone().or(meta.e_tag);
         self.0.get_opts(location, GetOptions { range: Some(range), if_match, ..options }).await
     }

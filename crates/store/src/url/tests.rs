@@ -82,6 +82,10 @@ fn should_say_how_to_name_a_store() {
 fn should_refuse_folders_that_are_not_here() {
     assert_eq!(parse("file:"), Err(UrlError::NoFolder("file:".to_owned())));
     assert!(matches!(parse("file:a\0b"), Err(UrlError::NoFolder(_))));
+    for home in ["~", "~/data", "file:~", "file:~/data", "file:~somebody/data", "~/a:b"] {
+        assert_eq!(parse(home), Err(UrlError::Home), "{home}");
+    }
+    assert!(parse("file:./~/data").is_ok() && parse("file:data/~").is_ok());
     assert!(error("file://server/share").contains("another machine"));
     assert!(error("file://./data").contains("one slash or three"));
     assert!(error("file://localhostage/data").contains("another machine"));
@@ -97,8 +101,19 @@ fn should_refuse_what_cannot_be_a_bucket() {
 
 #[test]
 fn should_refuse_secrets_without_repeating_them() {
-    let said = error("s3://AKIAEXAMPLE:geheim@bucket/prefix");
-    assert!(said.contains("settings") && !said.contains("geheim") && !said.contains("AKIA"), "{said}");
+    for text in [
+        "s3://AKIAEXAMPLE:geheim@bucket/prefix",
+        "AKIAEXAMPLE:geheim@bucket",
+        "AKIA_EXAMPLE:geheim@bucket",
+        "file://AKIAEXAMPLE:geheim@server/share",
+        "https://AKIAEXAMPLE:geheim@minio:9000",
+        "account.blob.core.windows.net/container?sv=1&sig=geheim",
+        "https://account.blob.core.windows.net/container?sig=geheim",
+        "az://container?sig=geheim",
+    ] {
+        let said = error(text);
+        assert!(said.contains("settings") && !said.contains("geheim") && !said.contains("AKIA"), "{said}");
+    }
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub async fn should_read_ranges(store: &dyn ObjectStore) {
     assert_eq!(parts, ["01", "89", "4"]);
 }
 
-/// How a file is opened of which only the end says where things are. Of an empty object there is no end.
+/// How a file is opened of which only the end says where things are.
 pub async fn should_read_the_end(store: &dyn ObjectStore) {
     put(store, "reading/end", "0123456789").await;
     for (wanted, content) in [(1, "9"), (4, "6789"), (10, "0123456789"), (64, "0123456789")] {
@@ -57,6 +57,16 @@ pub async fn should_keep_empty_objects(store: &dyn ObjectStore) {
     put(store, "reading/empty", "").await;
     assert_eq!(get(store, "reading/empty").await.unwrap(), "");
     assert_eq!(store.head(&key("reading/empty")).await.unwrap().size, 0);
+}
+
+/// Or say that there is none, as S3 does: but not that the object is not there.
+pub async fn should_read_nothing_as_the_end_of_nothing(store: &dyn ObjectStore) {
+    put(store, "reading/empty-end", "").await;
+    let end = range(store, "reading/empty-end", GetRange::Suffix(4)).await;
+    match end {
+        Ok(end) => assert_eq!(end, ""),
+        Err(_) => assert!(!is_not_found(&end), "{end:?}"),
+    }
 }
 
 pub async fn should_not_find_what_is_not_there(store: &dyn ObjectStore) {

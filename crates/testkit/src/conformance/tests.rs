@@ -239,7 +239,7 @@ fn should_find_no_flaw_where_there_is_none() {
 
 #[test]
 fn should_find_each_flaw() {
-    let checks: [(Flaw, Check); 25] = [
+    let checks: [(Flaw, Check); 26] = [
         (Flaw::CreateReplaces, |store| creating::should_create_once_of_many(store).boxed_local()),
         (Flaw::CreateReplaces, |store| creating::should_say_that_it_exists_and_keep_it(store).boxed_local()),
         (Flaw::CreateSaysThatItWon, |store| creating::should_create_once_of_many(store).boxed_local()),
@@ -252,6 +252,9 @@ fn should_find_each_flaw() {
         (Flaw::ReadBearsAnotherKey, |store| reading::should_read_ranges(store).boxed_local()),
         (Flaw::SuffixFromTheStart, |store| reading::should_read_the_end(store).boxed_local()),
         (Flaw::LosesEmptyObjects, |store| reading::should_keep_empty_objects(store).boxed_local()),
+        (Flaw::LosesEmptyObjects, |store| {
+            reading::should_read_nothing_as_the_end_of_nothing(store).boxed_local()
+        }),
         (Flaw::ListsOneTooFew, |store| {
             listing::should_list_what_was_just_written(store, Promises::ALL).boxed_local()
         }),

@@ -1,12 +1,12 @@
 //! The file system of the machine. On macOS `sync_all` asks the drive itself to flush, as it must.
 
-use std::fs::{self, File, FileType, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, DirEntry, File, FileType, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::{Facts, Files, Found, Kind, Lock, ReadFile, WrittenFile};
+use super::{Entries, Facts, Files, Found, Kind, Lock, ReadFile, WrittenFile};
 
 #[derive(Debug)]
 pub(in crate::folder) struct RealFiles;
@@ -24,19 +24,8 @@ impl Files for RealFiles {
         fs::remove_dir(path)
     }
 
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<Found>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(path)? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            match entry.file_type() {
-                Ok(file_type) => found.push(Found { name, kind: kind_of(file_type) }),
-                // Where the directory does not say what its entries are, each is asked, and may be gone.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(found)
+    fn read_dir(&self, path: &Path) -> io::Result<Entries> {
+        Ok(Box::new(fs::read_dir(path)?.filter_map(|entry| entry.and_then(found).transpose())))
     }
 
     fn leads_to_dir(&self, path: &Path) -> io::Result<bool> {
@@ -113,6 +102,17 @@ impl Lock for File {
         // What a second lock on a file does that is locked already depends on the platform.
         self.unlock()?;
         self.lock_shared()
+    }
+}
+
+/// None if its name is not UTF-8, or if it is gone.
+fn found(entry: DirEntry) -> io::Result<Option<Found>> {
+    let Ok(name) = entry.file_name().into_string() else { return Ok(None) };
+    match entry.file_type() {
+        Ok(file_type) => Ok(Some(Found { name, kind: kind_of(file_type) })),
+        // Where the directory does not say what its entries are, each is asked, and may be gone.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

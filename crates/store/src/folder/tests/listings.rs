@@ -99,6 +99,20 @@ fn should_go_on_when_files_and_directories_vanish_meanwhile() {
 }
 
 #[test]
+fn should_read_a_directory_only_to_its_first_object_to_show_its_prefix() {
+    let machine = Machine::default();
+    let store = machine.process().open().unwrap();
+    for number in 0..100 {
+        put(&store, &format!("a/{number:02}/x"), "").unwrap();
+    }
+    let before = machine.entries();
+    let level = block_on(store.list_with_delimiter(None)).unwrap();
+    assert_eq!(level.common_prefixes, [key("a")]);
+    // `.siltstone` and `a`, `a/00`, `a/00/x`.
+    assert_eq!(machine.entries() - before, 4);
+}
+
+#[test]
 fn should_not_show_prefixes_without_objects() {
     let (_directory, store) = real();
     put(&store, "a/b/c", "1").unwrap();

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use siltstone_testkit::UnsyncedFiles;
 
-use super::super::files::{Facts, Files, Found, Kind, Lock, ReadFile, WrittenFile};
+use super::super::files::{Entries, Facts, Files, Found, Kind, Lock, ReadFile, WrittenFile};
 use super::*;
 
 /// Clones are the same machine.
@@ -21,6 +21,7 @@ pub(super) struct Machine {
 #[derive(Debug, Default)]
 struct State {
     calls: u64,
+    entries: u64,
     log: Vec<String>,
     last_change: Change,
     planted: Option<Planted>,
@@ -75,6 +76,11 @@ impl Machine {
     /// How many calls there were.
     pub(super) fn calls(&self) -> u64 {
         self.state().calls
+    }
+
+    /// How many entries of directories were read.
+    pub(super) fn entries(&self) -> u64 {
+        self.state().entries
     }
 
     /// The calls since the last time it was asked, the looking ones left out.
@@ -166,11 +172,14 @@ impl Files for Process {
         self.machine.disk.remove(text_of(path))
     }
 
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<Found>> {
+    fn read_dir(&self, path: &Path) -> io::Result<Entries> {
         self.call("look into", &[path])?;
         let names = self.machine.disk.list(text_of(path))?;
-        let kind = |name: &str| kind_of(&self.machine.disk, text_of(&path.join(name)));
-        names.into_iter().map(|name| Ok(Found { kind: kind(&name)?, name })).collect()
+        let (machine, path) = (self.machine.clone(), path.to_owned());
+        Ok(Box::new(names.into_iter().map(move |name| {
+            machine.state().entries += 1;
+            Ok(Found { kind: kind_of(&machine.disk, text_of(&path.join(&name)))?, name })
+        })))
     }
 
     fn leads_to_dir(&self, path: &Path) -> io::Result<bool> {

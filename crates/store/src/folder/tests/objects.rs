@@ -4,6 +4,7 @@ use std::sync::Barrier;
 
 use object_store::GetRange;
 
+use super::machine::Machine;
 use super::*;
 
 fn pattern(length: usize) -> Vec<u8> {
@@ -151,22 +152,71 @@ fn should_clear_away_leftovers_only_when_alone() {
 }
 
 #[test]
-fn should_remove_a_limited_number_of_empty_directories() {
-    let (directory, _store) = real();
-    let root = directory.path().join("store");
-    for name in ["a/b/c", "d", "e"] {
-        std::fs::create_dir_all(root.join(name)).unwrap();
+fn should_leave_alone_a_folder_that_was_not_empty_when_it_became_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let others = ["src/new", ".git/refs/heads"].map(|name| directory.path().join(name));
+    others.iter().for_each(|other| std::fs::create_dir_all(other).unwrap());
+    for opening in 0..3 {
+        let store = FolderStore::open(directory.path()).unwrap();
+        put(&store, "a/b", "1").unwrap();
+        block_on(store.delete(&key("a/b"))).unwrap();
+        assert!(others.iter().all(|other| other.exists()), "opening {opening}");
     }
-    let remove = |mut left| opening::remove_empty_dirs(&RealFiles, &root, keys::is_reserved, &mut left);
-    let count = || std::fs::read_dir(&root).unwrap().count() + usize::from(root.join("a/b/c").exists());
-    let before = count();
-    remove(0);
-    assert_eq!(count(), before);
-    remove(1);
-    assert_eq!(count(), before - 1);
-    remove(10);
-    assert!(root.join(".siltstone/staged").exists());
-    assert_eq!(count(), 1, "what is reserved");
+}
+
+/// Nor because it held nothing but what is hidden.
+#[test]
+fn should_not_touch_hidden_directories() {
+    let directory = tempfile::tempdir().unwrap();
+    let (hidden, emptied) = (directory.path().join(".git/refs/heads"), directory.path().join("emptied"));
+    std::fs::create_dir_all(&hidden).unwrap();
+    drop(FolderStore::open(directory.path()).unwrap());
+    std::fs::create_dir(&emptied).unwrap();
+    drop(FolderStore::open(directory.path()).unwrap());
+    assert!(hidden.exists() && emptied.exists());
+
+    let (directory, store) = real();
+    let root = directory.path().join("store");
+    put(&store, "a/b", "1").unwrap();
+    block_on(store.delete(&key("a/b"))).unwrap();
+    drop(store);
+    for hidden in [".git/refs/heads", "c/.git/refs"] {
+        std::fs::create_dir_all(root.join(hidden)).unwrap();
+    }
+    drop(FolderStore::open(&root).unwrap());
+    assert!(root.join(".git/refs/heads").exists() && root.join("c/.git/refs").exists());
+    assert!(!root.join("a").exists());
+}
+
+#[test]
+fn should_not_touch_another_store_inside_the_folder() {
+    let (directory, outer) = real();
+    drop(outer);
+    let root = directory.path().join("store");
+    let inner = FolderStore::open(root.join("a/inner")).unwrap();
+    std::fs::create_dir_all(root.join("a/inner/blk/new")).unwrap();
+    drop(FolderStore::open(&root).unwrap());
+    assert!(root.join("a/inner/blk/new").exists());
+    put(&inner, "x", "1").unwrap();
+    assert_eq!(text(&inner, "x"), "1");
+}
+
+#[test]
+fn should_look_at_a_limited_number_of_entries_for_empty_directories() {
+    let machine = Machine::default();
+    let _store = machine.process().open().unwrap();
+    for name in ["a", "a/b", "a/b/c", "d"] {
+        machine.disk.create_dir(&format!("data/store/{name}")).unwrap();
+    }
+    machine.take_log();
+    let removed = |mut left| {
+        opening::remove_empty_dirs(&machine.process(), Path::new("data/store"), &mut left);
+        machine.take_log()
+    };
+    assert_eq!(removed(0), "");
+    assert_eq!(removed(3), "", "`.siltstone`, `a` and `a/b`");
+    assert_eq!(removed(4), "remove_dir `a/b/c`\nremove_dir `a/b`\nremove_dir `a`");
+    assert_eq!(removed(2), "remove_dir `d`");
 }
 
 #[test]

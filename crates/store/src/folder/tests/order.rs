@@ -20,7 +20,8 @@ sync_dir ``
 create_dir `data/store`
 sync_dir `data`
 create_dir `.siltstone`
-create_dir `.siltstone/staged`";
+create_dir `.siltstone/staged`
+create_dir `.siltstone/began-empty`";
     assert_eq!(machine.take_log(), expected);
 }
 

@@ -143,6 +143,57 @@ async fn should_ask_once_for_many_who_wait() {
 }
 
 #[tokio::test]
+async fn should_give_one_error_to_many_who_wait() {
+    let source = Source::lasting(None);
+    source.set_failing(true);
+    let gate = Arc::new(Notify::new());
+    *source.waits.lock().unwrap() = Some(Arc::clone(&gate));
+    let credentials = source.credentials();
+    let all = join_all((0..50).map(|_| credentials.get_credential()));
+    let (answers, ()) = tokio::join!(all, async {
+        *source.waits.lock().unwrap() = None;
+        gate.notify_one();
+    });
+    for answer in answers {
+        let said = answer.unwrap_err().to_string();
+        assert!(said.contains("the role may not be assumed"), "{said}");
+    }
+    assert_eq!(source.asked(), 1);
+    source.set_failing(false);
+    assert_eq!(id(&credentials).await, "id-2", "who comes later asks again");
+}
+
+#[tokio::test]
+async fn should_not_take_credentials_that_have_expired_already() {
+    let source = Source::lasting(Some(60 * MINUTE));
+    let credentials = source.credentials();
+    id(&credentials).await;
+    *source.lifetime.lock().unwrap() = Some(Duration::ZERO);
+    source.clock.advance(55 * MINUTE);
+    assert_eq!(id(&credentials).await, "id-1", "the old are valid still");
+    source.clock.advance(5 * MINUTE);
+    let said = credentials.get_credential().await.unwrap_err().to_string();
+    assert!(said.contains("have expired"), "{said}");
+}
+
+/// The chain may take its time over an answer.
+#[tokio::test]
+async fn should_not_use_the_old_when_they_expire_while_renewing_fails() {
+    let source = Source::lasting(Some(60 * MINUTE));
+    let credentials = source.credentials();
+    id(&credentials).await;
+    source.set_failing(true);
+    source.clock.advance(55 * MINUTE);
+    let gate = Arc::new(Notify::new());
+    *source.waits.lock().unwrap() = Some(Arc::clone(&gate));
+    let (answer, ()) = tokio::join!(credentials.get_credential(), async {
+        source.clock.advance(5 * MINUTE);
+        gate.notify_one();
+    });
+    answer.unwrap_err();
+}
+
+#[tokio::test]
 async fn should_go_on_with_the_old_while_one_renews() {
     let source = Source::lasting(Some(60 * MINUTE));
     let credentials = source.credentials();

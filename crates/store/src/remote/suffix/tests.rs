@@ -88,6 +88,14 @@ async fn should_ask_for_the_length_first() {
 }
 
 #[tokio::test]
+async fn should_not_ask_for_the_end_of_what_is_empty() {
+    let store = digits(false).await;
+    store.put(&Key::from("digits"), "".into()).await.unwrap();
+    assert_eq!(get(&store, GetRange::Suffix(4)).await.unwrap(), "");
+    assert_eq!(*store.0.asked.lock().unwrap(), ["head"]);
+}
+
+#[tokio::test]
 async fn should_leave_other_requests_alone() {
     let store = digits(false).await;
     assert_eq!(get(&store, GetRange::Bounded(1..3)).await.unwrap(), "12");
