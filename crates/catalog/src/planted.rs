@@ -1,7 +1,7 @@
 //! Repairs of the protocol that a test can switch off, to see that the simulation
 //! notices. A program that is no test has none of it.
 
-/// One repair left out; the numbers are those of `docs/catalog.md`.
+/// One repair left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(not(test), expect(dead_code, reason = "some are mistakes of a reader, and no reader is in here"))]
 pub(crate) enum Bug {
