@@ -64,8 +64,10 @@ pub(crate) fn candidates(root: &Root, listed: &BTreeMap<EntryName, StoreTime>) -
         let expected =
             next.entry(*writer).or_insert_with(|| root.writers.get(writer).map_or(0, |state| state.next));
         if number == expected || (planted(Bug::Gaps) && number > expected) {
+            // No writer comes so far: what follows the last number has no name.
+            let Some(after) = number.checked_add(1) else { continue };
             names.push((*writer, *number));
-            *expected = number + 1;
+            *expected = after;
         }
     }
     names
@@ -117,9 +119,9 @@ fn accept_writer(root: &Root, found: &[Found], accepted: &mut Accepted) {
                 }
             }
         }
-        accepted.seen.insert(writer, number + 1);
+        accepted.seen.insert(writer, number.saturating_add(1));
         if !passed_damage {
-            state.next = number + 1;
+            state.next = number.saturating_add(1);
             state.last_entry = state.last_entry.max(entry.landed);
         }
     }

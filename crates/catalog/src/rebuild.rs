@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! lease → store time T0 → look at the log, twice → list blk/ → read every block's metadata
-//!   → choose → write pages → create the root, if it is not there → is it the newest? done
+//!   → choose → write pages → create the root, if it is not there → is it the newest?
+//!   → list blk/ again: is all there that was taken in? done
 //! ```
 //!
 //! Every complete block is taken in, except one all of whose inputs are there too
@@ -11,7 +12,14 @@
 //! so: marks (deleted traces come back), days given up, and which deletions were applied.
 //! Where a root can be read and a rebuild is forced, because pages are damaged, marks and
 //! cuts of tenants whose pages can be read are carried over, and what it gave up stays
-//! given up.
+//! given up. The root that is made follows that one by its number, as any other would: so
+//! whatever is published meanwhile, a deletion above all, makes the rebuild fail.
+//!
+//! **Compactors and sweepers must be stopped.** A sweeper deletes what a root allowed it
+//! to before that root was lost: of a merge, the inputs, for which its outputs are left out
+//! here. The bucket is listed again at the end, and the report names what went and what
+//! to do. A block that cannot be read is read twice, and the root lists it: no sweep takes
+//! it for an orphan.
 //!
 //! **Why the root that is made is safe beside processes that know nothing of it**
 //!
@@ -38,8 +46,8 @@
 //! *Merges* begun before find their inputs in the same sections, or are refused. One
 //! whose output was decided about here is refused too, else it would be there twice.
 //!
-//! *Publishers* paused since before may create the root that follows a lost one. The
-//! number made here is a day's end in milliseconds since 1970, which no count of
+//! *Publishers* paused since before may create the root that follows a lost one. Where no
+//! root can be read the number made here is a day's end in milliseconds since 1970, which no count of
 //! publishes reaches: a root of the old chain stays below it for ever, and its publisher
 //! does not find itself in the newest root. Two that rebuild on one day make the same
 //! number, and only one of them creates it.
@@ -106,7 +114,10 @@ pub enum RebuildError {
     Busy { stale_in: Duration },
     #[error("{key} was written by a later release: rebuild with that one, or a newer one ({why})")]
     LaterRelease { key: ObjectKey, why: String },
-    #[error("root {number} was created by somebody else meanwhile: look at the catalog, and rebuild again")]
+    #[error(
+        "somebody else published meanwhile, and root {number} stands there: look at the catalog, \
+         stop compactors and sweepers, and rebuild again"
+    )]
     Overtaken { number: u64 },
 }
 
@@ -119,7 +130,7 @@ pub struct Rebuilt {
     pub rows: u64,
     /// The root whose marks and cuts were carried over.
     pub carried: Option<u64>,
-    /// Tenants whose marks were not, because their page cannot be read.
+    /// Tenants whose marks were not, or not all, because a page cannot be read.
     pub without_marks: Vec<Tenant>,
     /// Blocks left out because all that they were made of is there.
     pub covered: Vec<BlockId>,
@@ -129,6 +140,9 @@ pub struct Rebuilt {
     pub incomplete: Vec<BlockId>,
     /// Blocks that cannot be read, and why.
     pub unreadable: BTreeMap<BlockId, String>,
+    /// Taken in, and gone since: somebody deletes meanwhile. Of each, the blocks that were
+    /// left out for it and are there.
+    pub gone: BTreeMap<BlockId, Vec<BlockId>>,
     /// Taken in, and known to be damaged.
     pub harmed: BTreeMap<BlockId, String>,
     /// Entries in the log that name a block that is not there, or not complete: it was
@@ -150,7 +164,7 @@ impl Catalog {
             Acquired::Ours(lease) => lease,
             Acquired::Busy { stale_in, .. } => return Err(RebuildError::Busy { stale_in }),
         };
-        let rebuilt = self.rebuild_alone(force, base.as_ref()).await;
+        let rebuilt = self.rebuild_alone(base.as_ref()).await;
         // That it stays behind harms nobody.
         let _ = self.release_lease(&lease).await;
         rebuilt
@@ -166,14 +180,12 @@ impl Catalog {
         }
     }
 
-    async fn rebuild_alone(&self, force: Force, base: Option<&Loaded>) -> Result<Rebuilt, RebuildError> {
+    async fn rebuild_alone(&self, base: Option<&Loaded>) -> Result<Rebuilt, RebuildError> {
         let began = self.probe_store_time().await?;
         let log = self.look_at_log_twice().await?;
         let mut report = Rebuilt::default();
         let mut candidates = Candidates::find(self, &mut report).await?;
-        if force == Force::No
-            && let Some((key, why)) = candidates.later_release.take()
-        {
+        if let Some((key, why)) = candidates.later_release.take() {
             return Err(RebuildError::LaterRelease { key, why });
         }
         if let Some(base) = base {
@@ -189,8 +201,9 @@ impl Catalog {
             report.harmed = harmed;
         }
         let root = self.compose_root(began, &log, base, &candidates, &chosen, &mut report).await?;
-        self.publish_rebuilt(&root, force).await?;
+        self.publish_rebuilt(&root, base).await?;
         report.root = root.number;
+        report.gone = candidates.gone(&self.bucket, &chosen).await?;
         Ok(report)
     }
 
@@ -206,9 +219,14 @@ impl Catalog {
     }
 
     /// Creates the root unless somebody has made one meanwhile.
-    async fn publish_rebuilt(&self, root: &Root, force: Force) -> Result<(), RebuildError> {
-        self.refuse_if_readable(force).await?;
+    async fn publish_rebuilt(&self, root: &Root, base: Option<&Loaded>) -> Result<(), RebuildError> {
         let number = root.number;
+        match (self.refuse_if_readable(Force::Yes).await?, base) {
+            (None, None) => {}
+            (Some(now), Some(base)) if is_same(&now, base) => {}
+            (Some(now), _) => return Err(RebuildError::Overtaken { number: now.root.number }),
+            (None, Some(base)) => return Err(RebuildError::Overtaken { number: base.root.number }),
+        }
         let created = self.bucket.create(&ObjectKey::Root { number }, root.encode()).await;
         // As ever, the answer proves nothing: the newest root does.
         match (self.load().await, created) {
@@ -220,10 +238,20 @@ impl Catalog {
     }
 }
 
-/// The number of a root that is made at a time: the end of its day in milliseconds, or
-/// behind the last root that is there.
-pub(crate) fn root_number(began: StoreTime, log: &Listed) -> u64 {
+/// Whether two looks saw the same newest root, and the same damage.
+fn is_same(one: &Loaded, other: &Loaded) -> bool {
+    (one.root.number, one.root.nonce) == (other.root.number, other.root.nonce)
+        && one.damaged_root == other.damaged_root
+}
+
+/// The number of a root that is made at a time. Over the newest root it is the next one, so
+/// that it is created only if nobody publishes meanwhile. Where the newest root cannot be
+/// read, it is the end of the day in milliseconds, or behind the last root that is there.
+pub(crate) fn root_number(began: StoreTime, log: &Listed, base: Option<&Loaded>) -> u64 {
     const DAY_MILLIS: u64 = 24 * 3600 * 1000;
+    if let Some(base) = base.filter(|base| base.damaged_root.is_none()) {
+        return base.root.number.saturating_add(1);
+    }
     let day_s_end = (began.0 / DAY_MILLIS + 1).saturating_mul(DAY_MILLIS);
     let last = log.roots.last_key_value().map_or(0, |(number, _)| *number);
     day_s_end.max(last.saturating_add(1))
@@ -267,6 +295,21 @@ impl fmt::Display for Rebuilt {
         }
         for (block, why) in &self.unreadable {
             writeln!(f, "LOST unless it is restored: block {block}: {why}")?;
+        }
+        for (block, left_out) in &self.gone {
+            let left_out: Vec<String> = left_out.iter().map(BlockId::to_string).collect();
+            let where_else = match left_out.as_slice() {
+                [] => "nothing else has its spans".to_owned(),
+                ids => format!("its spans are in {}, left out for it", ids.join(", ")),
+            };
+            writeln!(f, "GONE since it was taken in: block {block}: {where_else}")?;
+        }
+        if !self.gone.is_empty() {
+            writeln!(
+                f,
+                "Somebody is deleting. STOP ALL COMPACTORS AND SWEEPERS, and run \
+                 `siltstone rebuild --force` at once: it takes in what was left out."
+            )?;
         }
         for (block, why) in &self.harmed {
             writeln!(f, "DAMAGED, taken in all the same: block {block}: {why}")?;

@@ -47,6 +47,9 @@ pub struct Root {
     /// Blocks that a rebuild decided about: a log entry or a merge that names one comes
     /// too late to add it again.
     pub taken: BTreeSet<BlockId>,
+    /// Blocks that a rebuild could not read and left out. No sweep takes them for orphans,
+    /// so that they are there when they can be read again.
+    pub unread: BTreeSet<BlockId>,
     stored: Open<RootMessage>,
 }
 
@@ -152,6 +155,7 @@ impl Root {
             forgotten: StoreTime::default(),
             mark_number: 0,
             taken: BTreeSet::new(),
+            unread: BTreeSet::new(),
             stored: Open::default(),
         }
     }
@@ -159,7 +163,8 @@ impl Root {
     /// What this root, which landed at `at`, becomes when somebody publishes over it.
     pub(crate) fn successor(&self, at: StoreTime, nonce: Ulid) -> Self {
         let mut next = self.clone();
-        next.number += 1;
+        // No count of publishes comes so far; a name in the store may say anything.
+        next.number = next.number.saturating_add(1);
         next.nonce = nonce;
         next.recent.push((next.number, nonce));
         let forgotten = next.recent.len().saturating_sub(REMEMBERED_NONCES);
@@ -176,6 +181,11 @@ impl Root {
     /// Whether a log entry was damaged and given up.
     pub fn has_passed_over(&self, writer: WriterId, number: u64) -> bool {
         self.writers.get(&writer).is_some_and(|state| state.passed_over.contains(&number))
+    }
+
+    /// Whether a rebuild made it: nobody else publishes a floor and sweeps up to it at once.
+    pub(crate) fn is_rebuilt(&self) -> bool {
+        self.swept == self.floor && self.floors.as_slice() == [(self.floor, None)]
     }
 
     pub(crate) fn was_published_by(&self, nonce: Ulid) -> bool {
@@ -222,6 +232,7 @@ impl Root {
             forgotten: self.forgotten.0,
             mark_number: self.mark_number,
             taken: packed(&mut self.taken.iter().map(|id| id.0)),
+            unread: packed(&mut self.unread.iter().map(|id| id.0)),
         })
     }
 
@@ -243,6 +254,7 @@ impl Root {
             forgotten: StoreTime(message.forgotten),
             mark_number: message.mark_number,
             taken: unpacked(&message.taken, BlockId)?.into_iter().collect(),
+            unread: unpacked(&message.unread, BlockId)?.into_iter().collect(),
             stored,
         })
     }
@@ -360,6 +372,8 @@ struct RootMessage {
     forgotten: u64,
     #[prost(bytes = "vec", tag = "16")]
     taken: Vec<u8>,
+    #[prost(bytes = "vec", tag = "17")]
+    unread: Vec<u8>,
 }
 
 /// It and [`FloorMessage`] have no room for fields of later releases.
@@ -424,7 +438,7 @@ pub(crate) struct RetiredMessage {
 }
 
 impl KnownTags for RootMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 17];
 }
 
 impl KnownTags for RetiredMessage {

@@ -14,6 +14,7 @@ use siltstone_format::day::Day;
 use siltstone_format::filter::collect::LeftOut;
 use siltstone_format::filter::size::SizeClass;
 use siltstone_format::filter::split_block::SplitBlockFilter;
+use siltstone_format::filter::transposed::MAX_GROUP_BLOCKS;
 use siltstone_format::filter::transposed::{self, GroupHeader, GroupKind};
 use siltstone_format::id::{BlockId, ObjectId, TraceId, WriterId};
 use siltstone_format::tenant::Tenant;
@@ -145,7 +146,7 @@ fn tenant_page() -> impl Strategy<Value = TenantPage> {
     let group = (object_id(), object_id(), any::<bool>(), class(), any::<[u64; 3]>()).prop_map(
         |(id, index, terms, class, [blocks, from, to])| {
             let kind = if terms { GroupKind::Terms } else { GroupKind::TraceIds };
-            let mut group = GroupRef::new(id, kind, class, blocks);
+            let mut group = GroupRef::new(id, kind, class, 1 + blocks % MAX_GROUP_BLOCKS as u64);
             (group.index, group.min_start_unix_nano, group.max_end_unix_nano) = (index, from, to);
             group
         },
@@ -181,11 +182,12 @@ fn root() -> impl Strategy<Value = Root> {
         0..3,
     );
     let floors = vec((time(), option::of(time())), 0..3);
-    let taken = btree_set(block_id(), 0..4);
+    let taken = (btree_set(block_id(), 0..4), btree_set(block_id(), 0..4));
     (any::<u64>(), ulid(), recent, times, writers, tenants, retired, floors, taken).prop_map(
         |(number, nonce, recent, times, writers, tenants, retired, floors, taken)| {
             let mut root = Root::first(nonce);
-            (root.number, root.recent, root.floors, root.taken) = (number, recent, floors, taken);
+            (root.number, root.recent, root.floors) = (number, recent, floors);
+            (root.taken, root.unread) = taken;
             root.write_version = times[0] as u32;
             root.floor = StoreTime(times[0]);
             (root.swept, root.forgotten, root.mark_number) =
@@ -363,5 +365,15 @@ proptest! {
     fn should_survive_any_bytes(bytes in vec(any::<u8>(), 0..200), kind in 0u32..12) {
         let _ = inspect(&Bytes::from(bytes.clone()));
         let _ = inspect(&message::seal(kind, &bytes)).map(|read| read.encode());
+    }
+}
+
+#[test]
+fn should_refuse_a_filter_group_of_a_number_of_blocks_that_none_has() {
+    for (blocks, is_well) in [(0, false), (1, true), (8_192, true), (8_193, false), (u64::MAX, false)] {
+        let mut page = TenantPage::new(Tenant::single());
+        page.groups.push(GroupRef::new(ObjectId(Ulid(1)), GroupKind::Terms, SizeClass::SMALLEST, blocks));
+        let read = TenantPage::decode(&page.encode(), &Tenant::single());
+        assert_eq!(read.is_ok(), is_well, "{blocks}");
     }
 }

@@ -216,6 +216,7 @@ impl Catalog {
         named_since: StoreTime,
     ) -> Result<BTreeSet<ObjectKey>, DraftError> {
         let mut referred: BTreeSet<ObjectKey> = root.retired.iter().flat_map(keys_of_retired).collect();
+        referred.extend(root.unread.iter().flat_map(|block| keys_of_block(*block)));
         let mut tenants = stream::iter(&root.tenants)
             .map(|(tenant, known)| read_tenant_page(&self.bucket, known.page, tenant))
             .buffered(PARALLEL_GETS);

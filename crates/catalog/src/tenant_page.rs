@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 use siltstone_format::filter::size::SizeClass;
-use siltstone_format::filter::transposed::{GroupHeader, GroupKind};
+use siltstone_format::filter::transposed::{GroupHeader, GroupKind, MAX_GROUP_BLOCKS};
 use siltstone_format::id::ObjectId;
 use siltstone_format::tenant::Tenant;
 use ulid::Ulid;
@@ -160,6 +160,9 @@ impl GroupRef {
     fn from_message(stored: Open<GroupRefMessage>) -> Result<Self, Damage> {
         let message = &stored.known;
         let class = u8::try_from(message.class).ok().and_then(SizeClass::from_number);
+        if !(1..=MAX_GROUP_BLOCKS as u64).contains(&message.blocks) {
+            return Err(Damage::Content("a filter group has a number of blocks that none has"));
+        }
         Ok(Self {
             id: ObjectId(id_of(&message.id)?),
             index: ObjectId(id_of(&message.index)?),

@@ -26,6 +26,14 @@ fn should_look_only_at_entries_that_follow_without_a_gap() {
 }
 
 #[test]
+fn should_pass_over_an_entry_of_the_last_number_that_there_is() {
+    let folded = writer(1);
+    let mut root = root();
+    root.writers.entry(folded).or_insert_with(WriterState::unknown).next = u64::MAX;
+    assert_eq!(candidates(&root, &listed(&[(folded, u64::MAX)])), []);
+}
+
+#[test]
 fn should_pass_over_folded_fenced_and_forgotten_writers() {
     let (folded, fenced) = (writer(1), writer(2));
     let mut root = root();

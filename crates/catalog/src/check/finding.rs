@@ -68,6 +68,8 @@ pub enum Wrong {
     Orphans { objects: u64, bytes: u64 },
     /// A block of which only one object is there; nothing refers to it.
     Incomplete { missing: ObjectKey },
+    /// A block that a rebuild could not read: it is in no answer, and kept.
+    LeftOut,
     /// An object that nothing refers to, and that no sweep looks at again.
     Leak { bytes: u64, deleted: bool },
     /// Strays cannot be told from what an unreadable page refers to.
@@ -158,6 +160,7 @@ impl Wrong {
             | Self::Size { .. }
             | Self::Header { .. }
             | Self::Content { .. }
+            | Self::LeftOut
             | Self::Stranded { .. } => Loss,
             Self::PageUnreadable { .. }
             | Self::StoodIn { .. }
@@ -211,6 +214,7 @@ impl Wrong {
                 "answers lack this flush and say so; its writer's later ones are not folded"
             }
             Self::Stranded { .. } => "the flush was acknowledged and is not found",
+            Self::LeftOut => "its spans are in no answer; no sweep deletes it",
             Self::Orphans { .. } => "none; they belong to work that was given up or is under way",
             Self::Incomplete { .. } | Self::Leak { .. } | Self::NotSwept { .. } => "none; they cost space",
             Self::StraysUnknown => "none; orphans are not deleted meanwhile",
@@ -250,6 +254,7 @@ impl Wrong {
             Self::Stranded { .. } => {
                 "after a rebuild: `siltstone rebuild --adopt`; else keep the log, and report it"
             }
+            Self::LeftOut => "restore it, and `siltstone rebuild --force`; or delete both its objects",
             Self::Orphans { .. } => "nothing: a sweep takes them when they are due",
             Self::Incomplete { .. } => "nothing while it is young; an old one goes with the leaks",
             Self::Leak { deleted: true, .. } => "nothing: it was deleted",
@@ -317,6 +322,7 @@ impl fmt::Display for Wrong {
             Self::Stranded { expected } => {
                 write!(f, "it waits for entry {expected} of its writer, which is not there")
             }
+            Self::LeftOut => f.write_str("a rebuild could not read the block and left it out"),
             Self::Orphans { objects, bytes } => {
                 write!(f, "{objects} objects ({bytes} bytes), from this one on, belong to nothing")
             }

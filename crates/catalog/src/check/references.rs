@@ -86,8 +86,14 @@ impl References {
         for id in &page.mark_pages {
             let key = ObjectKey::Page(*id);
             self.others.insert(key.clone(), tenant.clone());
-            if let Err(DraftError::Damaged { damage, .. }) = read_mark_page(bucket, *id).await {
-                report.add(&key, Wrong::MarksUnreadable { tenant: tenant.clone(), damage });
+            match read_mark_page(bucket, *id).await {
+                Ok(_) => {}
+                Err(DraftError::Store(error)) => return Err(error.into()),
+                Err(DraftError::Damaged { damage, .. }) => {
+                    report.add(&key, Wrong::MarksUnreadable { tenant: tenant.clone(), damage });
+                }
+                // Told with all that is missing, if the newest root refers to it.
+                Err(DraftError::Gone { .. }) => self.lacks_pages = true,
             }
         }
         let mut read = stream::iter(&page.pages)
@@ -214,6 +220,8 @@ fn check_page(known: &TenantRef, said: &PageRef, page: &BlockPage, report: &mut 
         ("the page's number of blocks", found.blocks, said.blocks),
         ("the page's number of spans", found.rows, said.rows),
         ("the page's number of bytes", found.bytes, said.bytes),
+        ("the page's number of blocks in filter groups", found.grouped, said.grouped),
+        ("the time when the page's last block was named", found.last_named.0, said.last_named.0),
     ] {
         if found != said {
             report.add(&key, Wrong::Totals { what, found, said });

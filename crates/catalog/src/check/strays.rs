@@ -104,6 +104,10 @@ impl Catalog {
         }
         let mut strays = Strays::new(self, survey, both.loaded);
         for (block, found) in &survey.blocks {
+            if both.loaded.root.unread.contains(block) {
+                report.add(&ObjectKey::Spans(*block), Wrong::LeftOut);
+                continue;
+            }
             let keys = keys_of_block(*block);
             if keys.iter().any(|key| both.hold(key)) {
                 continue;

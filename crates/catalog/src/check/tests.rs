@@ -10,6 +10,7 @@ use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, ObjectId, TraceId};
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
+use siltstone_testkit::{Fault, FaultPlan, Operation, Rule};
 use ulid::Ulid;
 
 use super::*;
@@ -727,4 +728,35 @@ fn should_say_the_worst_first_and_how_many_more_there_are() {
     let kinds: BTreeMap<_, _> = report.findings.iter().map(|found| (found.severity, ())).collect();
     assert_eq!(kinds.len(), 2);
     assert_eq!(report.worst(), Some(Severity::Loss));
+}
+
+#[test]
+fn should_find_a_page_in_short_that_says_other_than_the_page() {
+    let changes: [fn(&mut PageRef); 2] =
+        [|page| page.last_named = StoreTime(1), |page| page.grouped = page.blocks];
+    for change in changes {
+        let lived = lived();
+        let id = lived.root().tenants[&lived.one].page;
+        let mut page = lived.tenant_page();
+        change(&mut page.pages[0]);
+        lived.world.put(&ObjectKey::Page(id), page.encode().to_vec());
+        let key = ObjectKey::Page(page.pages[0].id);
+        assert_one(&lived.check(Depth::Catalog), &key, Wrong::Totals { what: "", found: 0, said: 0 });
+    }
+}
+
+#[test]
+fn should_not_take_marks_for_well_that_the_store_does_not_show() {
+    let lived = lived();
+    let id = lived.root().tenants[&lived.one].page;
+    let mut page = lived.tenant_page();
+    page.mark_pages.push(ObjectId(lived.catalog.next_id()));
+    let key = ObjectKey::Page(page.mark_pages[0]);
+    lived.world.put(&ObjectKey::Page(id), page.encode().to_vec());
+    assert_one(&lived.check(Depth::Catalog), &key, Wrong::Gone { tenant: lived.one.clone() });
+    let fails = Rule::new(Fault::ErrorBefore).on(Operation::Get).containing(&key.to_string());
+    lived.world.store.set_plan(FaultPlan::script([fails]));
+    let options = CheckOptions { depth: Depth::Catalog, leaks: Leaks::Keep };
+    let failed = lived.world.finish(lived.world.process().check(&options));
+    assert!(matches!(failed, Err(CheckError::Store(_))), "{failed:?}");
 }

@@ -1,6 +1,7 @@
 //! Making one group: from blocks' own filters, which are verified, and from other groups,
 //! a few rows at a time.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -164,7 +165,10 @@ pub(super) async fn write_group(
     if headers.iter().flat_map(GroupHeader::blocks).all(|block| dead.contains(block)) {
         return Ok(None);
     }
-    let merger = Merger::new(headers, |block| dead.contains(block)).map_err(BuildError::Group)?;
+    // A block that came into two of the groups, however that happened, stays once.
+    let kept = RefCell::new(BTreeSet::new());
+    let goes = |block: &BlockId| dead.contains(block) || !kept.borrow_mut().insert(*block);
+    let merger = Merger::new(headers, goes).map_err(BuildError::Group)?;
     let mut upload = Upload::new(bucket, ObjectKey::FilterGroup(id));
     upload.waiting().extend(merger.header().to_bytes());
     match write_rows(bucket, &merger, &sources, &mut upload).await {
@@ -200,4 +204,31 @@ async fn write_rows(
         upload.send().await.map_err(BuildError::Store)?;
     }
     Ok(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::executor::block_on;
+    use object_store::memory::InMemory;
+    use ulid::Ulid;
+
+    use super::*;
+    use crate::bucket::Listing;
+
+    #[test]
+    fn should_keep_a_block_once_that_came_into_two_groups() {
+        let bucket = Bucket::new(Arc::new(InMemory::new()), Listing::Together);
+        let (one, both, other) = (BlockId(Ulid(1)), BlockId(Ulid(2)), BlockId(Ulid(3)));
+        let source = |blocks: [BlockId; 2]| {
+            let filters = blocks.map(|block| (block, SplitBlockFilter::new(SizeClass::SMALLEST)));
+            let bytes = Bytes::from(build(GroupKind::Terms, SizeClass::SMALLEST, &filters).unwrap());
+            (GroupHeader::parse(&bytes).unwrap(), Source::Memory(bytes))
+        };
+        let sources = vec![source([one, both]), source([both, other])];
+        let dead = BTreeSet::new();
+        let written = block_on(write_group(&bucket, ObjectId(Ulid(4)), sources, &dead));
+        assert_eq!(written.unwrap().unwrap().header.blocks(), [one, both, other]);
+    }
 }

@@ -32,6 +32,8 @@ impl Seen {
 
 pub(super) struct Observed {
     pub(super) tenant: Tenant,
+    /// All that the tenant's page lists.
+    pub(super) listed: BTreeSet<ObjectId>,
     pub(super) groups: Vec<Seen>,
     /// Members of groups that no longer exist.
     pub(super) dead: BTreeSet<BlockId>,
@@ -71,7 +73,8 @@ impl Observed {
             groups.retain(|seen| seen.index.is_some());
         }
         let tenant = page.tenant.clone();
-        let mut observed = Self { tenant, groups, dead: BTreeSet::new(), loose: BTreeMap::new() };
+        let listed = page.groups.iter().map(|group| group.id).collect();
+        let mut observed = Self { tenant, listed, groups, dead: BTreeSet::new(), loose: BTreeMap::new() };
         let indexes = observed.groups.iter().filter_map(|seen| seen.index.as_ref());
         for (block, section) in indexes.flat_map(|index| index.members()) {
             let is_dead = match read.get(&section) {

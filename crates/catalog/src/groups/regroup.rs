@@ -149,6 +149,7 @@ impl Work {
             change: Regroup {
                 tenant: observed.tenant.clone(),
                 added: Vec::new(),
+                observed: observed.listed.clone(),
                 given_up: plan.dropped.iter().copied().collect(),
                 grouped: newly_grouped(observed, &blocks),
             },
@@ -232,6 +233,9 @@ fn newly_grouped(observed: &Observed, blocks: &BTreeSet<BlockId>) -> BTreeMap<Se
 struct Regroup {
     tenant: Tenant,
     added: Vec<GroupRef>,
+    /// The groups that it was planned by. Where there are others now, its blocks may have
+    /// come into those too.
+    observed: BTreeSet<ObjectId>,
     given_up: BTreeSet<ObjectId>,
     grouped: BTreeMap<Section, BTreeSet<BlockId>>,
 }
@@ -251,7 +255,7 @@ impl Change for Regroup {
             let known = &draft.tenant_page(&self.tenant).await?.groups;
             let mut groups: Vec<GroupRef> =
                 known.iter().filter(|group| !self.given_up.contains(&group.id)).cloned().collect();
-            if groups.len() + self.given_up.len() != known.len() {
+            if known.iter().map(|group| group.id).collect::<BTreeSet<_>>() != self.observed {
                 return Err(self.overtaken());
             }
             groups.extend(self.added.iter().cloned());

@@ -14,6 +14,7 @@ use siltstone_format::id::BlockId;
 use siltstone_format::invariants::{WholeBlock, check_f1};
 use siltstone_format::path::ObjectKey;
 
+use super::choose::Chosen;
 use super::{RebuildError, Rebuilt};
 use crate::bucket::{Bucket, StoreError, failed, path};
 use crate::catalog::Catalog;
@@ -26,6 +27,8 @@ const PARALLEL: usize = 16;
 #[derive(Default)]
 pub(super) struct Candidates {
     pub(super) blocks: BTreeMap<BlockId, BlockSummary>,
+    /// Complete, and not to be read.
+    pub(super) unread: BTreeSet<BlockId>,
     /// A block of a version that this program does not know.
     pub(super) later_release: Option<(ObjectKey, String)>,
 }
@@ -40,11 +43,16 @@ enum Read {
 
 impl Candidates {
     pub(super) async fn find(catalog: &Catalog, report: &mut Rebuilt) -> Result<Self, RebuildError> {
-        let complete = list(&catalog.bucket, report).await?;
+        let there = Standing::list(&catalog.bucket).await?;
+        report.incomplete = there.blocks(false).collect();
+        let complete: Vec<BlockId> = there.blocks(true).collect();
         let mut found = Self::default();
-        let mut read = stream::iter(complete)
-            .map(|block| async move { Ok::<_, StoreError>((block, read(&catalog.bucket, block).await?)) })
-            .buffered(PARALLEL);
+        let mut read =
+            stream::iter(complete)
+                .map(|block| async move {
+                    Ok::<_, StoreError>((block, read_twice(&catalog.bucket, block).await?))
+                })
+                .buffered(PARALLEL);
         while let Some((block, read)) = read.try_next().await? {
             match read {
                 Read::Complete(summary) => {
@@ -55,6 +63,7 @@ impl Candidates {
                     if matches!(error.wrong, Wrong::Version { .. }) {
                         found.later_release = Some((ObjectKey::Spans(block), error.to_string()));
                     }
+                    found.unread.insert(block);
                     report.unreadable.insert(block, error.to_string());
                 }
             }
@@ -71,6 +80,27 @@ impl Candidates {
             let last_day = Day::of_unix_nano(summary.spans.max_start_unix_nano);
             !given_up.contains(block) && cut.is_none_or(|cut| last_day >= cut)
         });
+    }
+
+    /// Blocks that were taken in and are not there any more, each with those that were left
+    /// out for it and are.
+    pub(super) async fn gone(
+        &self,
+        bucket: &Bucket,
+        chosen: &Chosen,
+    ) -> Result<BTreeMap<BlockId, Vec<BlockId>>, StoreError> {
+        let there = Standing::list(bucket).await?;
+        let taken_in = self.blocks.keys().filter(|block| !chosen.covered.contains(block));
+        let gone = taken_in.filter(|block| !there.is_complete(block));
+        let mut gone: BTreeMap<BlockId, Vec<BlockId>> = gone.map(|block| (*block, Vec::new())).collect();
+        for block in chosen.covered.iter().filter(|block| there.is_complete(block)) {
+            for input in self.blocks.get(block).iter().flat_map(|summary| &summary.identity.inputs) {
+                if let Some(left_out) = gone.get_mut(input) {
+                    left_out.push(*block);
+                }
+            }
+        }
+        Ok(gone)
     }
 
     pub(super) fn inputs(&self) -> BTreeMap<BlockId, Vec<BlockId>> {
@@ -101,18 +131,55 @@ impl Candidates {
     }
 }
 
-/// The blocks of which both objects are there.
-async fn list(bucket: &Bucket, report: &mut Rebuilt) -> Result<Vec<BlockId>, StoreError> {
-    let mut found: BTreeMap<BlockId, u8> = BTreeMap::new();
-    let mut objects = bucket.objects().list(Some(&Path::from("blk")));
-    while let Some(meta) = objects.try_next().await.map_err(|source| failed("list", &"blk", source))? {
-        if let Ok(ObjectKey::Spans(block) | ObjectKey::Origins(block)) = meta.location.as_ref().parse() {
-            *found.entry(block).or_default() += 1;
+/// Which objects of which blocks are there.
+#[derive(Default)]
+struct Standing {
+    objects: BTreeMap<BlockId, Objects>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Objects {
+    spans: bool,
+    origins: bool,
+}
+
+impl Standing {
+    async fn list(bucket: &Bucket) -> Result<Self, StoreError> {
+        let mut there = Self::default();
+        let mut objects = bucket.objects().list(Some(&Path::from("blk")));
+        while let Some(meta) = objects.try_next().await.map_err(|source| failed("list", &"blk", source))? {
+            if let Ok(key) = meta.location.as_ref().parse() {
+                there.add(&key);
+            }
+        }
+        Ok(there)
+    }
+
+    /// A listing may show one object twice.
+    fn add(&mut self, key: &ObjectKey) {
+        match key {
+            ObjectKey::Spans(block) => self.objects.entry(*block).or_default().spans = true,
+            ObjectKey::Origins(block) => self.objects.entry(*block).or_default().origins = true,
+            _ => {}
         }
     }
-    let is_whole = |count: &u8| *count == 2;
-    report.incomplete = found.iter().filter(|(_, count)| !is_whole(count)).map(|(block, _)| *block).collect();
-    Ok(found.into_iter().filter(|(_, count)| is_whole(count)).map(|(block, _)| block).collect())
+
+    fn is_complete(&self, block: &BlockId) -> bool {
+        self.objects.get(block).is_some_and(|objects| objects.spans && objects.origins)
+    }
+
+    fn blocks(&self, complete: bool) -> impl Iterator<Item = BlockId> {
+        self.objects.keys().copied().filter(move |block| self.is_complete(block) == complete)
+    }
+}
+
+/// One bad transfer must not cost a block: what is wrong is read again before it is
+/// believed.
+async fn read_twice(bucket: &Bucket, block: BlockId) -> Result<Read, StoreError> {
+    match read(bucket, block).await? {
+        Read::Wrong(_) => read(bucket, block).await,
+        well => Ok(well),
+    }
 }
 
 /// Reads the origins file, which has the summary, and the metadata of the spans file,
@@ -146,5 +213,24 @@ async fn read(bucket: &Bucket, block: BlockId) -> Result<Read, StoreError> {
         }
         Ok(_) => damaged("its two files are not of one block, or of this one"),
         Err(error) => Ok(Read::Wrong(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ulid::Ulid;
+
+    use super::*;
+
+    #[test]
+    fn should_take_a_block_for_complete_if_both_objects_are_there_and_not_one_twice() {
+        let (half, whole) = (BlockId(Ulid(1)), BlockId(Ulid(2)));
+        let mut there = Standing::default();
+        for key in [ObjectKey::Spans(half), ObjectKey::Spans(half), ObjectKey::Origins(whole)] {
+            there.add(&key);
+        }
+        there.add(&ObjectKey::Spans(whole));
+        assert_eq!(there.blocks(true).collect::<Vec<_>>(), [whole]);
+        assert_eq!(there.blocks(false).collect::<Vec<_>>(), [half]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{StreamExt, TryStreamExt, stream};
 use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, ObjectId};
 use siltstone_format::path::ObjectKey;
@@ -11,11 +12,12 @@ use siltstone_format::version::OLDEST_FORMAT_VERSION;
 use super::candidates::Candidates;
 use super::choose::Chosen;
 use super::{RebuildError, Rebuilt, root_number};
+use crate::accept::EntryName;
 use crate::block_entry::BlockEntry;
 use crate::block_page::{BlockPage, MAX_PAGE_BLOCKS, Section};
-use crate::bucket::StoreError;
+use crate::bucket::{Bucket, PARALLEL_GETS, StoreError};
 use crate::catalog::Catalog;
-use crate::draft::{DraftError, read_tenant_page};
+use crate::draft::{DraftError, read_mark_page, read_tenant_page};
 use crate::listing::Listed;
 use crate::load::Loaded;
 use crate::log_entry::LogEntry;
@@ -38,16 +40,22 @@ impl Catalog {
         let mut root =
             base.map_or_else(|| Root::first(nonce), |base| base.root.successor(base.root_at, nonce));
         let tenants = std::mem::take(&mut root.tenants);
-        root.number = root_number(began, log);
-        root.recent = vec![(root.number, root.nonce)];
+        root.number = root_number(began, log, base);
+        match base.is_some_and(|base| base.damaged_root.is_none()) {
+            // It is one more of the chain: who published before finds itself in it.
+            true => {}
+            false => root.recent = vec![(root.number, root.nonce)],
+        }
         root.write_version = base.map_or(OLDEST_FORMAT_VERSION, |base| base.root.write_version);
         root.floor = root.floor.max(began.minus(self.windows.orphan_grace));
         root.floors = vec![(root.floor, None)];
         root.swept = root.floor;
         root.forgotten = root.forgotten.max(began.minus(self.windows.forget_writer));
         root.mark_number = root.mark_number.max(began.0);
-        let decided = candidates.blocks.keys().copied();
-        root.taken = decided.filter(|block| drawn_at(block.0) >= root.floor).collect();
+        // What an earlier rebuild decided about may be given up by now, and still be named.
+        root.taken.extend(candidates.blocks.keys().copied());
+        root.taken.retain(|block| drawn_at(block.0) >= root.floor);
+        root.unread.clone_from(&candidates.unread);
         for ((writer, number), landed) in &log.entries {
             let state = root.writers.entry(*writer).or_insert_with(WriterState::unknown);
             if state.fenced {
@@ -63,10 +71,8 @@ impl Catalog {
         for tenant in tenants.keys() {
             sections.entry(tenant.clone()).or_default();
         }
-        for (tenant, sections) in sections {
-            let before = tenants.get(&tenant);
-            let page = self.with_marks(&tenant, before, report).await?;
-            let known = self.write_pages(page, before, sections).await?;
+        let pages = self.with_marks(sections.keys(), &tenants, report).await?;
+        for (tenant, known) in self.write_pages(pages, &tenants, sections).await? {
             report.blocks += known.blocks;
             report.rows += known.rows;
             root.tenants.insert(tenant, known);
@@ -77,51 +83,68 @@ impl Catalog {
         Ok(root)
     }
 
-    /// An empty page of the tenant, with the marks that it had.
+    /// An empty page of each tenant, with the marks that it had.
     async fn with_marks(
         &self,
-        tenant: &Tenant,
-        before: Option<&TenantRef>,
+        all: impl Iterator<Item = &Tenant>,
+        before: &BTreeMap<Tenant, TenantRef>,
         report: &mut Rebuilt,
-    ) -> Result<TenantPage, StoreError> {
-        let mut page = TenantPage::new(tenant.clone());
-        let Some(before) = before else { return Ok(page) };
-        match read_tenant_page(&self.bucket, before.page, tenant).await {
-            Ok(earlier) => {
-                if !earlier.damaged.is_empty() {
-                    report.without_marks.push(tenant.clone());
-                }
-                (page.marks, page.mark_pages) = (earlier.marks, earlier.mark_pages);
-            }
-            Err(DraftError::Store(error)) => return Err(error),
-            Err(DraftError::Damaged { .. } | DraftError::Gone { .. }) => {
+    ) -> Result<BTreeMap<Tenant, TenantPage>, StoreError> {
+        let mut read = stream::iter(all.cloned())
+            .map(|tenant| async move {
+                let known = before.get(&tenant);
+                let (page, lost) = marks_of(&self.bucket, &tenant, known).await?;
+                Ok::<_, StoreError>((tenant, page, lost))
+            })
+            .buffered(PARALLEL_GETS);
+        let mut pages = BTreeMap::new();
+        while let Some((tenant, page, lost)) = read.try_next().await? {
+            if lost {
                 report.without_marks.push(tenant.clone());
             }
+            pages.insert(tenant, page);
         }
-        Ok(page)
+        Ok(pages)
     }
 
+    /// Writes the pages of blocks of all tenants, and then the tenants' own.
     async fn write_pages(
         &self,
-        mut page: TenantPage,
-        before: Option<&TenantRef>,
-        sections: BTreeMap<Section, Vec<BlockEntry>>,
-    ) -> Result<TenantRef, StoreError> {
-        let tenant = page.tenant.clone();
-        for (section, blocks) in sections {
-            for some in blocks.chunks(MAX_PAGE_BLOCKS) {
-                let mut of_blocks = BlockPage::new(tenant.clone(), section);
-                of_blocks.blocks = some.to_vec();
+        mut pages: BTreeMap<Tenant, TenantPage>,
+        before: &BTreeMap<Tenant, TenantRef>,
+        sections: BTreeMap<Tenant, BTreeMap<Section, Vec<BlockEntry>>>,
+    ) -> Result<Vec<(Tenant, TenantRef)>, StoreError> {
+        let all = sections.iter().flat_map(|(tenant, sections)| {
+            sections.iter().flat_map(move |(section, blocks)| {
+                blocks.chunks(MAX_PAGE_BLOCKS).map(move |some| (tenant.clone(), *section, some.to_vec()))
+            })
+        });
+        let mut written = stream::iter(all.collect::<Vec<_>>())
+            .map(|(tenant, section, blocks)| async move {
+                let mut page = BlockPage::new(tenant.clone(), section);
+                page.blocks = blocks;
                 let id = ObjectId(self.next_id());
-                self.bucket.put(&ObjectKey::Page(id), of_blocks.encode()).await?;
-                page.pages.push(PageRef::of(id, &of_blocks));
+                self.bucket.put(&ObjectKey::Page(id), page.encode()).await?;
+                Ok::<_, StoreError>((tenant, PageRef::of(id, &page)))
+            })
+            .buffered(PARALLEL_GETS);
+        while let Some((tenant, page)) = written.try_next().await? {
+            if let Some(of_tenant) = pages.get_mut(&tenant) {
+                of_tenant.pages.push(page);
             }
         }
-        let id = ObjectId(self.next_id());
-        self.bucket.put(&ObjectKey::Page(id), page.encode()).await?;
-        let mut known = TenantRef::new(id, before);
-        page.pages.iter().for_each(|page| known.count(page));
-        Ok(known)
+        drop(written);
+        stream::iter(pages)
+            .map(|(tenant, page)| async move {
+                let id = ObjectId(self.next_id());
+                self.bucket.put(&ObjectKey::Page(id), page.encode()).await?;
+                let mut known = TenantRef::new(id, before.get(&tenant));
+                page.pages.iter().for_each(|page| known.count(page));
+                Ok((tenant, known))
+            })
+            .buffered(PARALLEL_GETS)
+            .try_collect()
+            .await
     }
 
     /// What the log can add to the report: its blocks were found without it.
@@ -131,19 +154,51 @@ impl Catalog {
         candidates: &Candidates,
         report: &mut Rebuilt,
     ) -> Result<(), StoreError> {
-        for (writer, number) in log.entries.keys() {
-            let key = ObjectKey::LogEntry { writer: *writer, number: *number };
-            let Some(object) = self.bucket.get(&key).await? else { continue };
-            match LogEntry::decode(&object, *writer, *number) {
-                Ok(entry) => {
+        let names: Vec<EntryName> = log.entries.keys().copied().collect();
+        let mut read = stream::iter(names)
+            .map(|(writer, number)| async move {
+                let object = self.bucket.get(&ObjectKey::LogEntry { writer, number }).await?;
+                Ok::<_, StoreError>(object.map(|object| LogEntry::decode(&object, writer, number)))
+            })
+            .buffered(PARALLEL_GETS);
+        while let Some(entry) = read.try_next().await? {
+            match entry {
+                Some(Ok(entry)) => {
                     let lacks = entry.blocks.iter().any(|block| !candidates.blocks.contains_key(&block.id()));
                     report.entries_without_block += u64::from(lacks);
                 }
-                Err(_) => report.damaged_entries += 1,
+                Some(Err(_)) => report.damaged_entries += 1,
+                None => {}
             }
         }
         Ok(())
     }
+}
+
+/// An empty page of a tenant with the marks that it had, and whether some are lost.
+async fn marks_of(
+    bucket: &Bucket,
+    tenant: &Tenant,
+    before: Option<&TenantRef>,
+) -> Result<(TenantPage, bool), StoreError> {
+    let mut page = TenantPage::new(tenant.clone());
+    let Some(before) = before else { return Ok((page, false)) };
+    let earlier = match read_tenant_page(bucket, before.page, tenant).await {
+        Ok(earlier) => earlier,
+        Err(DraftError::Store(error)) => return Err(error),
+        Err(DraftError::Damaged { .. } | DraftError::Gone { .. }) => return Ok((page, true)),
+    };
+    let mut lost = !earlier.damaged.is_empty();
+    page.marks = earlier.marks;
+    for id in earlier.mark_pages {
+        match read_mark_page(bucket, id).await {
+            Ok(_) => page.mark_pages.push(id),
+            Err(DraftError::Store(error)) => return Err(error),
+            // Carried along, it would fail every query of the tenant for good.
+            Err(DraftError::Damaged { .. } | DraftError::Gone { .. }) => lost = true,
+        }
+    }
+    Ok((page, lost))
 }
 
 /// The blocks that are taken in. What an ingester wrote belongs to the inbox; what was

@@ -1,12 +1,16 @@
+use std::collections::BTreeSet;
+
 use futures::executor::block_on;
 use futures::future::join;
 use siltstone_format::day::Day;
 use siltstone_format::filter::transposed::GroupKind;
 use siltstone_format::id::BlockId;
+use siltstone_format::path::ObjectKey;
 
 use super::bench::{Bench, ever, key, tenant};
 use crate::block_page::Section;
 use crate::change::Merge;
+use crate::groups::plan::Limits;
 use crate::groups::{GroupsError, Regrouped};
 use crate::publish::PublishError;
 
@@ -80,4 +84,25 @@ fn should_give_up_what_nobody_needs_and_say_so_to_the_sweeper() {
     // And nothing is done where there is nothing to do.
     assert_eq!(block_on(catalog.regroup(&one)).unwrap(), Regrouped::default());
     assert_eq!(block_on(catalog.load()).unwrap().root.number, root.number);
+}
+
+#[test]
+fn should_not_put_a_block_into_groups_twice_where_two_replace_an_unreadable_one() {
+    let (mut bench, catalog) = filled();
+    let one = tenant("one");
+    block_on(catalog.regroup(&one)).unwrap();
+    for group in bench.all(&one).0.groups {
+        bench.delete(&ObjectKey::Page(group.index));
+    }
+    // Neither can do all at once, so neither gives the unreadable group up.
+    let limits = Limits { build_bytes: 1, ..Limits::default() };
+    let (catalog, other) = (bench.catalog(), bench.catalog());
+    let none = BTreeSet::new();
+    let both = block_on(join(
+        catalog.regroup_within(&one, &limits, &none),
+        other.regroup_within(&one, &limits, &none),
+    ));
+    assert!(is_refused(&both.0) != is_refused(&both.1), "{both:?}");
+    while block_on(catalog.regroup_within(&one, &limits, &none)).unwrap().more {}
+    bench.check_groups(&one);
 }
