@@ -54,6 +54,8 @@ pub enum Wrong {
     Content { why: String },
     /// A sum in a root or a tenant's page is not what the pages say.
     Totals { what: &'static str, found: u64, said: u64 },
+    /// What is said of a page lets sweeps and lookups pass over blocks that it has.
+    Misleads { tenant: Tenant },
     /// A page's range of time leaves out one of its blocks.
     TimeRange { tenant: Tenant },
     /// A page has more blocks than a page may.
@@ -166,6 +168,7 @@ impl Wrong {
             | Self::StoodIn { .. }
             | Self::Twice { .. }
             | Self::InputBeside { .. }
+            | Self::Misleads { .. }
             | Self::TimeRange { .. }
             | Self::EntryUnreadable { .. } => Partial,
             Self::BehindCut { .. }
@@ -207,6 +210,7 @@ impl Wrong {
                 "answers that need the block fail; what cannot be read of it is lost unless a backup has it"
             }
             Self::Totals { .. } => "none for answers; planning and displays use a wrong number",
+            Self::Misleads { .. } => "lookups by id may miss blocks, and a sweep may take them for orphans",
             Self::TimeRange { .. } => "searches by time do not find the spans that are left out",
             Self::LongPage { .. } => "none; commits rewrite more than they should",
             Self::BehindCut { .. } => "spans that should have expired are still found",
@@ -242,6 +246,9 @@ impl Wrong {
             Self::InputBeside { .. } => "a merge of both mends it; expected after a rebuild",
             Self::Size { .. } | Self::Header { .. } | Self::Content { .. } => {
                 "restore the object; find out what the store did to it"
+            }
+            Self::Misleads { .. } => {
+                "stop all sweepers; `siltstone rebuild --force` computes it anew; report it"
             }
             Self::Totals { .. } | Self::TimeRange { .. } => {
                 "`siltstone rebuild --force` computes it anew; report it"
@@ -312,6 +319,12 @@ impl fmt::Display for Wrong {
             }
             Self::Size { found, said } => write!(f, "it has {found} bytes, and its entry says {said}"),
             Self::Header { why } | Self::Content { why } => f.write_str(why),
+            Self::Misleads { tenant } => {
+                write!(
+                    f,
+                    "tenant {tenant}'s page says that it has older blocks only, or none outside of groups"
+                )
+            }
             Self::Totals { what, found, said } => write!(f, "{what} is {found}, and it says {said}"),
             Self::TimeRange { tenant } => {
                 write!(f, "its range of time, for tenant {tenant}, leaves out one of its blocks")

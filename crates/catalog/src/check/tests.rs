@@ -741,7 +741,7 @@ fn should_find_a_page_in_short_that_says_other_than_the_page() {
         change(&mut page.pages[0]);
         lived.world.put(&ObjectKey::Page(id), page.encode().to_vec());
         let key = ObjectKey::Page(page.pages[0].id);
-        assert_one(&lived.check(Depth::Catalog), &key, Wrong::Totals { what: "", found: 0, said: 0 });
+        assert_one(&lived.check(Depth::Catalog), &key, Wrong::Misleads { tenant: lived.one.clone() });
     }
 }
 
