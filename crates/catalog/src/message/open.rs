@@ -54,6 +54,10 @@ impl<M: Message + KnownTags + Default> Message for Open<M> {
         if M::KNOWN.contains(&tag) {
             return self.known.merge_field(tag, wire_type, buf, ctx);
         }
+        if matches!(wire_type, WireType::StartGroup | WireType::EndGroup) {
+            // Groups are long gone from protobuf: no release writes them, and none is kept.
+            return skip_field(wire_type, tag, buf, ctx);
+        }
         encode_key(tag, wire_type, &mut self.unknown);
         match wire_type {
             WireType::Varint => encode_varint(decode_varint(buf)?, &mut self.unknown),
@@ -64,8 +68,7 @@ impl<M: Message + KnownTags + Default> Message for Open<M> {
             }
             WireType::ThirtyTwoBit => copy(buf, 4, &mut self.unknown)?,
             WireType::SixtyFourBit => copy(buf, 8, &mut self.unknown)?,
-            // Groups are long gone from protobuf: no release writes them.
-            WireType::StartGroup | WireType::EndGroup => return skip_field(wire_type, tag, buf, ctx),
+            WireType::StartGroup | WireType::EndGroup => {}
         }
         Ok(())
     }
@@ -135,5 +138,15 @@ mod tests {
             let _ = Open::<Older>::decode(&bytes[..cut]);
         }
         assert!(Open::<Older>::decode(&bytes[..bytes.len() - 1]).is_err());
+    }
+
+    /// Field 4 as a group with field 3 in it, and a field after it.
+    #[test]
+    fn should_write_what_can_be_read_where_a_group_was() {
+        let bytes = [0x08, 7, 0x23, 0x18, 1, 0x24, 0x28, 9];
+        let read = Open::<Older>::decode(&bytes[..]).unwrap();
+        let again = Open::<Older>::decode(&read.encode_to_vec()[..]).unwrap();
+        assert_eq!(again, read);
+        assert_eq!(read.encode_to_vec(), [0x08, 7, 0x28, 9]);
     }
 }
