@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use futures::executor::block_on;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -26,29 +25,11 @@ use crate::root::{Retired, Root, TenantRef, WriterState};
 use crate::snapshot::Cover;
 use crate::tenant_page::TenantPage;
 use crate::test_blocks::block;
-use crate::time::Clock;
+use crate::test_clock::HastyClock;
 use crate::windows::Windows;
 use crate::{Catalog, CatalogConfig};
 
 const LARGEST_OBJECT: usize = 256 * 1024;
-
-struct TestClock(VirtualClock);
-
-impl Clock for TestClock {
-    fn wall_millis(&self) -> u64 {
-        self.0.now() / 1_000_000
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.monotonic()
-    }
-
-    fn sleep(&self, duration: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        // Nobody else moves time here.
-        self.0.advance(duration);
-        async {}.boxed()
-    }
-}
 
 struct Bench {
     store: Arc<CountingStore<InMemory>>,
@@ -72,7 +53,7 @@ impl Bench {
         let objects: Arc<dyn ObjectStore> = Arc::clone(&self.store) as _;
         let config = CatalogConfig {
             bucket: Bucket::new(objects, self.listing),
-            clock: Arc::new(TestClock(self.clock.clone())),
+            clock: Arc::new(HastyClock(self.clock.clone())),
             seed: [self.catalogs; 32],
             windows: Windows::default(),
         };

@@ -68,6 +68,8 @@ mod simulation;
 #[cfg(test)]
 mod test_blocks;
 #[cfg(test)]
+mod test_clock;
+#[cfg(test)]
 mod test_world;
 
 pub use catalog::{Catalog, CatalogConfig};

@@ -32,7 +32,7 @@ use crate::log_entry::LogEntry;
 use crate::publish::{PublishError, Published};
 use crate::snapshot::{Cover, Snapshot, TenantBlocks};
 use crate::sweep::{SweepMode, Swept};
-use crate::time::Clock;
+use crate::test_clock::WaitingClock;
 use crate::windows::Windows;
 
 /// 2027-01-15, where time begins.
@@ -43,22 +43,6 @@ pub(crate) struct TestWorld {
     pub(crate) store: FaultyStore<InMemory>,
     pub(crate) clock: VirtualClock,
     processes: AtomicU64,
-}
-
-struct WorldClock(VirtualClock);
-
-impl Clock for WorldClock {
-    fn wall_millis(&self) -> u64 {
-        self.0.now() / 1_000_000
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.monotonic()
-    }
-
-    fn sleep(&self, duration: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.0.sleep(duration).boxed()
-    }
 }
 
 impl TestWorld {
@@ -89,7 +73,7 @@ impl TestWorld {
         let objects: Arc<dyn ObjectStore> = Arc::new(self.store.clone());
         Catalog::new(CatalogConfig {
             bucket: Bucket::new(objects, listing),
-            clock: Arc::new(WorldClock(self.clock.skewed_by(skew_nanos))),
+            clock: Arc::new(WaitingClock(self.clock.skewed_by(skew_nanos))),
             seed,
             windows,
         })

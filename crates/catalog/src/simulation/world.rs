@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
@@ -26,7 +25,7 @@ use super::late_listing::LateListing;
 use crate::block_entry::BlockEntry;
 use crate::bucket::{Bucket, Listing};
 use crate::catalog::{Catalog, CatalogConfig};
-use crate::time::Clock;
+use crate::test_clock::WaitingClock;
 use crate::windows::Windows;
 
 pub(super) type Store = FaultyStore<InMemory>;
@@ -162,7 +161,7 @@ impl Site {
         seed_bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let catalog = Catalog::new(CatalogConfig {
             bucket: Bucket::new(objects, listing),
-            clock: Arc::new(SimClock(clock.clone())),
+            clock: Arc::new(WaitingClock(clock.clone())),
             seed: seed_bytes,
             windows,
         });
@@ -243,20 +242,4 @@ fn filters_of(spans: &[SimSpan]) -> Vec<u8> {
     let mut filter = SplitBlockFilter::new(SizeClass::SMALLEST);
     spans.iter().for_each(|span| filter.insert(span.key()));
     filter.as_bytes().repeat(2)
-}
-
-struct SimClock(VirtualClock);
-
-impl Clock for SimClock {
-    fn wall_millis(&self) -> u64 {
-        self.0.now() / 1_000_000
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.monotonic()
-    }
-
-    fn sleep(&self, duration: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.0.sleep(duration).boxed()
-    }
 }

@@ -1,9 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
 use futures::executor::block_on;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
@@ -28,26 +26,9 @@ use crate::groups::{Candidates, Wanted};
 use crate::log_entry::LogEntry;
 use crate::snapshot::Cover;
 use crate::tenant_page::TenantPage;
-use crate::time::Clock;
+use crate::test_clock::HastyClock;
 use crate::windows::Windows;
 use crate::{Catalog, CatalogConfig};
-
-struct TestClock(VirtualClock);
-
-impl Clock for TestClock {
-    fn wall_millis(&self) -> u64 {
-        self.0.now() / 1_000_000
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.monotonic()
-    }
-
-    fn sleep(&self, duration: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.0.advance(duration);
-        async {}.boxed()
-    }
-}
 
 /// The filters that a block was written with.
 pub(super) struct Truth {
@@ -92,7 +73,7 @@ impl Bench {
         let objects: Arc<dyn ObjectStore> = Arc::clone(&self.store) as _;
         let config = CatalogConfig {
             bucket: Bucket::new(objects, Listing::Together),
-            clock: Arc::new(TestClock(self.clock.clone())),
+            clock: Arc::new(HastyClock(self.clock.clone())),
             seed: [self.catalogs; 32],
             windows: Windows::default(),
         };
