@@ -10,6 +10,7 @@
 //! lse/<job>                        lease: somebody works on this job
 //! clk/<object>                     written to learn the store's time, and deleted at once
 //! wal/<writer>-<n>                 log segment of an ingester without a disk
+//! ing/<ingester>                   an ingester that holds spans which are in no block yet
 //! ```
 //!
 //! Numbers have 20 digits, so that the order of keys is the order of numbers. Pages and
@@ -33,6 +34,7 @@ pub enum ObjectKey {
     Lease(ObjectId),
     ClockProbe(ObjectId),
     LogSegment { writer: WriterId, number: u64 },
+    Ingester(ObjectId),
 }
 
 /// A key is none of ours.
@@ -54,6 +56,7 @@ impl fmt::Display for ObjectKey {
             Self::Lease(job) => write!(f, "lse/{job}"),
             Self::ClockProbe(id) => write!(f, "clk/{id}"),
             Self::LogSegment { writer, number } => write!(f, "wal/{writer}-{number:020}"),
+            Self::Ingester(id) => write!(f, "ing/{id}"),
         }
     }
 }
@@ -84,6 +87,7 @@ fn parse(key: &str) -> Option<ObjectKey> {
             let (writer, number) = writer_and_number(name)?;
             ObjectKey::LogSegment { writer, number }
         }
+        ["ing", id] => ObjectKey::Ingester(id.parse().ok()?),
         _ => return None,
     })
 }
@@ -117,6 +121,7 @@ mod tests {
             ObjectKey::Lease(id),
             ObjectKey::ClockProbe(id),
             ObjectKey::LogSegment { writer, number: 0 },
+            ObjectKey::Ingester(id),
         ];
         for key in keys {
             assert_eq!(key.to_string().parse::<ObjectKey>().unwrap(), key);

@@ -80,7 +80,10 @@ impl Survey {
             }
             ObjectKey::Lease(id) => self.leases.push(id),
             ObjectKey::ClockProbe(_) => self.probes.push((key, standing.landed)),
-            ObjectKey::LogEntry { .. } | ObjectKey::Root { .. } | ObjectKey::LogSegment { .. } => {}
+            ObjectKey::LogEntry { .. }
+            | ObjectKey::Root { .. }
+            | ObjectKey::LogSegment { .. }
+            | ObjectKey::Ingester(_) => {}
         }
     }
 
@@ -126,7 +129,8 @@ impl Survey {
             ObjectKey::LogEntry { .. }
             | ObjectKey::Root { .. }
             | ObjectKey::ClockProbe(_)
-            | ObjectKey::LogSegment { .. } => true,
+            | ObjectKey::LogSegment { .. }
+            | ObjectKey::Ingester(_) => true,
         }
     }
 }

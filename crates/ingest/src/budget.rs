@@ -1,0 +1,1 @@
+//! The bytes that this process may hold, shared by everything that holds spans.

@@ -1,0 +1,1 @@
+//! OTLP from the wire straight into columns.

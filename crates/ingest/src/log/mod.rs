@@ -1,0 +1,56 @@
+//! Accepted requests, safe before they are answered.
+//!
+//! A lane appends records to numbered segments; a [`Ticket`] says when a record is durable. Segment (w, n)
+//! holds exactly what flush n of writer w will commit.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use siltstone_format::id::WriterId;
+use siltstone_format::tenant::Tenant;
+
+/// What an accepted request leaves behind: replay decides nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub tenant: Tenant,
+    pub arrived_unix_millis: u64,
+    /// Ordinals of the spans in the body that were refused, ascending.
+    pub refused: Vec<u32>,
+    /// An OTLP `ExportTraceServiceRequest`.
+    pub body: Bytes,
+}
+
+/// A segment's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentName {
+    pub writer: WriterId,
+    pub number: u64,
+}
+
+/// Why a record is not durable. Its request must not be acknowledged.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LogFailure {
+    #[error("the log cannot {what}: {source}")]
+    Io { what: &'static str, source: Arc<std::io::Error> },
+    #[error("the log has stopped")]
+    Stopped,
+    /// Object mode: somebody has taken this writer for dead, and its segments over.
+    #[error("writer {0} was taken over by another ingester")]
+    TakenOver(WriterId),
+    #[error("the log segment cannot be stored: {0}")]
+    Store(String),
+}
+
+/// Resolves once a record is durable, or never will be.
+pub type Ticket = Pin<Box<dyn Future<Output = Result<(), LogFailure>> + Send>>;
+
+/// One lane's log. Dropping it ends its work after what was appended.
+pub trait LaneLog: Send + Sync {
+    /// Queues a record, in order, without waiting. Segment numbers never go back.
+    fn append(&self, segment: SegmentName, record: Record) -> Ticket;
+
+    /// Forgets a segment whose flush is committed.
+    fn forget(&self, segment: SegmentName);
+}

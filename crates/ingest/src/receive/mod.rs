@@ -1,0 +1,2 @@
+//! Adapters: each turns one protocol into [`crate::export::Export`]s, and the outcome into the protocol's
+//! answer. No status code and no wire type goes below this folder.

@@ -1,0 +1,26 @@
+//! What live spans there are, under which names, and what a snapshot must know beside them.
+
+use std::collections::BTreeMap;
+
+use siltstone_format::columns::SpanColumns;
+use siltstone_format::id::WriterId;
+
+/// One ingester's answer. Names and cover are of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub segments: Vec<LiveSegment>,
+    /// Of each writer, the number after the last flush that is committed: only a snapshot that knows all of
+    /// them may stand beside this answer.
+    pub committed: BTreeMap<WriterId, u64>,
+    /// The snapshot's root must not be older.
+    pub min_root: u64,
+}
+
+/// Spans that will be, or have been, committed as flush `number` of `writer`. A reader drops them if its
+/// snapshot holds that flush.
+#[derive(Clone, Debug)]
+pub struct LiveSegment {
+    pub writer: WriterId,
+    pub number: u64,
+    pub spans: SpanColumns,
+}

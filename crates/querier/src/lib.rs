@@ -1,0 +1,1 @@
+//! Answers: what a reader sees of live spans and blocks.

@@ -1,0 +1,3 @@
+//! The program `siltstone`.
+
+fn main() {}
