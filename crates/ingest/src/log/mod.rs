@@ -11,6 +11,11 @@ use bytes::Bytes;
 use siltstone_format::id::WriterId;
 use siltstone_format::tenant::Tenant;
 
+// A record's bytes, in every log.
+mod record;
+// On a local disk: the `wal` mode.
+pub mod wal;
+
 /// What an accepted request leaves behind: replay decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {

@@ -1,0 +1,189 @@
+//! The bytes of one record, in every log. Numbers are little-endian.
+//!
+//! ```text
+//!  0       4        8         12       16        24           28         32
+//!  | "sRc1" | tenant | refused | body   | arrived | content    | head     | tenant | refused | body
+//!  |        | length | count   | length | millis  | checksum   | checksum | name   | u32 …   |
+//! ```
+//!
+//! The head has a checksum of its own, so that a wrong length is never followed; it covers the record's place
+//! too (which log, which part), which a sender does not know: bytes inside a body are never taken for a record.
+
+use bytes::{Buf, Bytes};
+use crc32fast::Hasher;
+use siltstone_format::tenant::Tenant;
+
+use super::{Record, SegmentName};
+
+pub(crate) const HEAD_LEN: usize = 32;
+pub(crate) const MAGIC: [u8; 4] = *b"sRc1";
+const CHECKED_LEN: usize = HEAD_LEN - 4;
+
+/// Where records stand: a part of a segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Place(Hasher);
+
+/// A record says of itself more than its format can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a record holds 4 GiB at most, in its body and in the list of refused spans")]
+pub(crate) struct TooLarge;
+
+/// A head whose checksum is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    tenant_len: u32,
+    refused_count: u32,
+    body_len: u32,
+    arrived_unix_millis: u64,
+    content_checksum: u32,
+}
+
+impl Place {
+    pub(crate) fn new(segment: SegmentName, part: u32) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(&segment.writer.0.to_bytes());
+        hasher.update(&segment.number.to_le_bytes());
+        hasher.update(&part.to_le_bytes());
+        Self(hasher)
+    }
+
+    fn checksum(&self, head: &[u8]) -> u32 {
+        let mut hasher = self.0.clone();
+        hasher.update(head);
+        hasher.finalize()
+    }
+}
+
+/// Bytes that a record takes.
+pub(crate) fn encoded_len(record: &Record) -> u64 {
+    let before_body = HEAD_LEN + record.tenant.as_str().len() + 4 * record.refused.len();
+    before_body as u64 + record.body.len() as u64
+}
+
+/// Appends everything of a record but its body, which follows.
+pub(crate) fn encode_before_body(record: &Record, place: &Place, into: &mut Vec<u8>) -> Result<(), TooLarge> {
+    let short = |length: usize| u32::try_from(length).map_err(|_| TooLarge);
+    let tenant = record.tenant.as_str().as_bytes();
+    let refused_count = short(record.refused.len())?;
+    short(record.refused.len().saturating_mul(4))?;
+    let body_len = short(record.body.len())?;
+    let refused: Vec<u8> = record.refused.iter().flat_map(|ordinal| ordinal.to_le_bytes()).collect();
+
+    let mut content = Hasher::new();
+    content.update(tenant);
+    content.update(&refused);
+    content.update(&record.body);
+
+    let mut head = Vec::with_capacity(HEAD_LEN);
+    head.extend_from_slice(&MAGIC);
+    head.extend_from_slice(&short(tenant.len())?.to_le_bytes());
+    head.extend_from_slice(&refused_count.to_le_bytes());
+    head.extend_from_slice(&body_len.to_le_bytes());
+    head.extend_from_slice(&record.arrived_unix_millis.to_le_bytes());
+    head.extend_from_slice(&content.finalize().to_le_bytes());
+    let checksum = place.checksum(&head);
+
+    into.extend_from_slice(&head);
+    into.extend_from_slice(&checksum.to_le_bytes());
+    into.extend_from_slice(tenant);
+    into.extend_from_slice(&refused);
+    Ok(())
+}
+
+impl Head {
+    /// None if there is no head of a record of this place.
+    pub(crate) fn decode(bytes: &[u8], place: &Place) -> Option<Self> {
+        let bytes = bytes.first_chunk::<HEAD_LEN>()?;
+        let mut rest = bytes.strip_prefix(&MAGIC)?;
+        let head = Self {
+            tenant_len: rest.get_u32_le(),
+            refused_count: rest.get_u32_le(),
+            body_len: rest.get_u32_le(),
+            arrived_unix_millis: rest.get_u64_le(),
+            content_checksum: rest.get_u32_le(),
+        };
+        let is_right = rest.get_u32_le() == place.checksum(&bytes[..CHECKED_LEN]);
+        is_right.then_some(head)
+    }
+
+    /// Bytes behind the head.
+    pub(crate) fn content_len(&self) -> u64 {
+        u64::from(self.tenant_len) + 4 * u64::from(self.refused_count) + u64::from(self.body_len)
+    }
+
+    /// None if that is not the content that was written behind this head.
+    pub(crate) fn record(&self, mut content: Bytes) -> Option<Record> {
+        if content.len() as u64 != self.content_len() || crc32fast::hash(&content) != self.content_checksum {
+            return None;
+        }
+        let tenant = content.split_to(self.tenant_len as usize);
+        let tenant: Tenant = std::str::from_utf8(&tenant).ok()?.parse().ok()?;
+        let mut ordinals = content.split_to(4 * self.refused_count as usize);
+        let refused = (0..self.refused_count).map(|_| ordinals.get_u32_le()).collect();
+        let arrived_unix_millis = self.arrived_unix_millis;
+        Some(Record { tenant, arrived_unix_millis, refused, body: content })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use siltstone_format::id::WriterId;
+    use ulid::Ulid;
+
+    use super::*;
+
+    fn place(number: u64) -> Place {
+        Place::new(SegmentName { writer: WriterId(Ulid(7)), number }, 0)
+    }
+
+    fn encode(record: &Record, place: &Place) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode_before_body(record, place, &mut bytes).unwrap();
+        bytes.extend_from_slice(&record.body);
+        bytes
+    }
+
+    fn decode(bytes: &[u8], place: &Place) -> Option<Record> {
+        let head = Head::decode(bytes, place)?;
+        head.record(Bytes::copy_from_slice(bytes.get(HEAD_LEN..)?))
+    }
+
+    fn some_record() -> impl Strategy<Value = Record> {
+        let parts = (
+            "[a-z]{1,20}",
+            any::<u64>(),
+            prop::collection::vec(any::<u32>(), 0..5),
+            prop::collection::vec(any::<u8>(), 0..200),
+        );
+        parts.prop_map(|(tenant, arrived_unix_millis, refused, body)| Record {
+            tenant: tenant.parse().unwrap(),
+            arrived_unix_millis,
+            refused,
+            body: body.into(),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn should_round_trip_and_take_what_it_said(record in some_record()) {
+            let bytes = encode(&record, &place(1));
+            prop_assert_eq!(bytes.len() as u64, encoded_len(&record));
+            prop_assert_eq!(decode(&bytes, &place(1)), Some(record));
+        }
+
+        #[test]
+        fn should_refuse_a_changed_byte_and_another_place(record in some_record(), at in any::<prop::sample::Index>(), change in 1u8..) {
+            let mut bytes = encode(&record, &place(1));
+            prop_assert_eq!(decode(&bytes, &place(2)), None);
+            let at = at.index(bytes.len());
+            bytes[at] ^= change;
+            prop_assert_eq!(decode(&bytes, &place(1)), None);
+        }
+
+        #[test]
+        fn should_not_panic_at_arbitrary_bytes(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert_eq!(decode(&bytes, &place(1)), None);
+        }
+    }
+}
