@@ -18,3 +18,7 @@ pub mod budget;
 pub mod decode;
 // Accepted requests, safe before they are answered.
 pub mod log;
+
+// A clock that tests move.
+#[cfg(test)]
+mod test_clock;
