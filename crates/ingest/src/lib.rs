@@ -14,6 +14,8 @@ pub mod export;
 pub mod limits;
 // Whether there is room, before work is done.
 pub mod budget;
+// Requests that came before.
+pub mod seen;
 // From the wire into columns.
 pub mod decode;
 // Accepted requests, safe before they are answered.
