@@ -1,2 +1,7 @@
 //! Adapters: each turns one protocol into [`crate::export::Export`]s, and the outcome into the protocol's
 //! answer. No status code and no wire type goes below this folder.
+
+// OTLP in its encodings.
+pub mod otlp;
+// What was compressed on the way, within bounds.
+pub mod decompress;
