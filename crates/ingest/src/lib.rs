@@ -18,3 +18,5 @@ pub mod budget;
 pub mod decode;
 // Accepted requests, safe before they are answered.
 pub mod log;
+// What happened, counted.
+pub mod metrics;
