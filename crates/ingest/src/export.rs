@@ -1,7 +1,9 @@
 //! What a receiver hands over, and what becomes of it.
 
+use std::fmt;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use siltstone_format::tenant::Tenant;
 
@@ -75,12 +77,30 @@ impl Refusals {
         *count = count.saturating_add(1);
     }
 
+    /// Adds what another stage refused of the same request.
+    pub fn add_all(&mut self, others: &Self) {
+        for (count, other) in self.counts.iter_mut().zip(others.counts) {
+            *count = count.saturating_add(other);
+        }
+    }
+
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|count| u64::from(*count)).sum()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (SpanFault, u32)> {
         SpanFault::ALL.into_iter().zip(self.counts).filter(|(_, count)| *count > 0)
+    }
+}
+
+/// `too_old: 2, trace_id: 1`
+impl fmt::Display for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (fault, count)) in self.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{}: {count}", fault.name())?;
+        }
+        Ok(())
     }
 }
 
@@ -107,4 +127,40 @@ pub enum Refused {
     /// The log cannot be written: try again.
     #[error("{what}; try again in {} s", .retry_after.as_secs().max(1))]
     Unavailable { what: String, retry_after: Duration },
+}
+
+/// Memory that is reserved for one request, given back when it is dropped.
+pub struct Admission(Box<dyn Room>);
+
+/// What an [`Admission`] holds on to.
+pub trait Room: Send + Sync {
+    /// Reserves more: how large a body is shows only while it is read or decompressed.
+    fn grow(&mut self, bytes: usize) -> Result<(), Refused>;
+}
+
+impl Admission {
+    pub fn new(room: impl Room + 'static) -> Self {
+        Self(Box::new(room))
+    }
+
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Refused> {
+        self.0.grow(bytes)
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admission")
+    }
+}
+
+/// What receivers hand their requests to.
+#[async_trait]
+pub trait Accept: Send + Sync + 'static {
+    /// Room for a request, before its body is read: `bytes` is what it says of its length, or a first guess.
+    async fn admit(&self, tenant: &Tenant, bytes: usize) -> Result<Admission, Refused>;
+
+    /// Answers once the request is durable. A receiver whose sender goes away drops the future: then nobody
+    /// was told anything, and the request may be stored or not.
+    async fn accept(&self, export: Export, admission: Admission) -> Result<Accepted, Refused>;
 }

@@ -20,6 +20,8 @@ pub mod seen;
 pub mod decode;
 // Accepted requests, safe before they are answered.
 pub mod log;
+// What happened, counted.
+pub mod metrics;
 
 // A clock that tests move.
 #[cfg(test)]
