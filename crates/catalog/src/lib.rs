@@ -73,3 +73,4 @@ mod test_clock;
 mod test_world;
 
 pub use catalog::{Catalog, CatalogConfig};
+pub use load::LoadError;

@@ -107,6 +107,11 @@ impl Budget {
         waiting.finish().map(|()| self.reservation(bytes))
     }
 
+    /// Nothing, to begin with.
+    pub fn empty(&self) -> Reservation {
+        self.reservation(0)
+    }
+
     fn reservation(&self, bytes: usize) -> Reservation {
         Reservation { shared: Arc::clone(&self.shared), bytes }
     }
@@ -206,6 +211,15 @@ impl Reservation {
         }
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// More bytes that are in use already, over the limit if it must be: nobody else gets any until they are
+    /// given back.
+    pub fn grow_anyway(&mut self, bytes: usize) {
+        let mut state = self.shared.lock();
+        state.used = state.used.saturating_add(bytes);
+        state.high_water = state.high_water.max(state.used);
+        self.bytes += bytes;
     }
 
     /// Gives back so many bytes, at most all.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use siltstone_format::tenant::Tenant;
 
+use crate::budget::{Budget, NoRoom, Reservation};
 use crate::limits::LimitExceeded;
 
 /// One request: spans of one tenant as an OTLP `ExportTraceServiceRequest`, uncompressed.
@@ -129,23 +130,37 @@ pub enum Refused {
     Unavailable { what: String, retry_after: Duration },
 }
 
-/// Memory that is reserved for one request, given back when it is dropped.
-pub struct Admission(Box<dyn Room>);
-
-/// What an [`Admission`] holds on to.
-pub trait Room: Send + Sync {
-    /// Reserves more: how large a body is shows only while it is read or decompressed.
-    fn grow(&mut self, bytes: usize) -> Result<(), Refused>;
+/// Memory that is reserved for one request, given back when it is dropped: for its body, and as much for the
+/// columns that it becomes.
+pub struct Admission {
+    body: Reservation,
+    columns: Reservation,
 }
 
 impl Admission {
-    pub fn new(room: impl Room + 'static) -> Self {
-        Self(Box::new(room))
+    /// Room for a body of so many bytes, in turn, or not within that time.
+    pub async fn reserve(budget: &Budget, bytes: usize, patience: Duration) -> Result<Self, Refused> {
+        let mut body = budget.reserve(bytes.saturating_mul(2), patience).await.map_err(overloaded)?;
+        let columns = body.split(bytes);
+        Ok(Self { body, columns })
     }
 
+    /// Reserves more: how large a body is shows only while it is read or decompressed.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Refused> {
-        self.0.grow(bytes)
+        self.body.grow(bytes.saturating_mul(2)).map_err(overloaded)?;
+        self.columns.absorb(self.body.split(bytes));
+        Ok(())
     }
+
+    /// Takes out what is reserved of the bytes that its columns take.
+    pub(crate) fn for_columns(&mut self, bytes: usize) -> Reservation {
+        self.columns.split(bytes)
+    }
+}
+
+fn overloaded(no_room: NoRoom) -> Refused {
+    let what = format!("the memory for spans is full ({no_room}; setting ingest.memory_bytes)");
+    Refused::Overloaded { what, retry_after: Duration::from_secs(1) }
 }
 
 impl fmt::Debug for Admission {

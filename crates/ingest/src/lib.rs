@@ -18,9 +18,31 @@ pub mod budget;
 pub mod seen;
 // From the wire into columns.
 pub mod decode;
+// Spans of a tenant as columns, and where its traces are.
+mod buffer;
+mod trace_index;
 // Accepted requests, safe before they are answered.
 pub mod log;
-// What happened, counted.
+// What one flush will commit; the lane that fills it; which are live under which names.
+mod lane;
+mod roster;
+mod segment;
+mod tenants;
+// Encoded, uploaded, committed.
+mod backoff;
+mod flush;
+mod queue;
+mod spool;
+// What an earlier incarnation has left.
+mod replay;
+// Questions to what is in no block yet.
+mod live_answer;
+// All of it as one value.
+pub mod config;
+mod explain;
+mod house;
+pub mod service;
+// What happened, in numbers.
 pub mod metrics;
 
 // A clock that tests move.

@@ -55,6 +55,7 @@ pub struct Metrics {
     failed_flushes: AtomicU64,
     replayed_records: AtomicU64,
     replayed_spans: AtomicU64,
+    failed_replays: AtomicU64,
     connections: AtomicU64,
     log_bytes: AtomicU64,
     live_bytes: AtomicU64,
@@ -173,6 +174,11 @@ impl Metrics {
         add(&self.replayed_spans, spans);
     }
 
+    /// A part of a log could not be read back, or not be decoded: it was set aside.
+    pub fn replay_failed(&self) {
+        add(&self.failed_replays, 1);
+    }
+
     pub fn connection_opened(&self) {
         add(&self.connections, 1);
     }
@@ -242,6 +248,7 @@ impl Metrics {
             ("flushed_bytes_total", "Bytes of the blocks of committed flushes.", &self.flushed_bytes),
             ("replayed_records_total", "Records read back from logs.", &self.replayed_records),
             ("replayed_spans_total", "Spans read back from logs.", &self.replayed_spans),
+            ("failed_replays_total", "Parts of logs that could not be read back.", &self.failed_replays),
         ] {
             single(out, name, "counter", help, counter);
         }

@@ -59,3 +59,32 @@ pub trait LaneLog: Send + Sync {
     /// Forgets a segment whose flush is committed.
     fn forget(&self, segment: SegmentName);
 }
+
+/// How accepted requests are made durable.
+pub enum Durability {
+    /// In a folder of this machine. `found` is what an earlier process has left there.
+    Wal { wal: wal::Wal, found: Vec<wal::FoundSegment> },
+}
+
+impl Durability {
+    pub(crate) fn lane(&self, name: &str) -> std::io::Result<Box<dyn LaneLog>> {
+        match self {
+            Self::Wal { wal, .. } => Ok(Box::new(wal.lane(name)?)),
+        }
+    }
+
+    /// Whether another request can be taken; if not, why.
+    pub(crate) fn room(&self) -> Result<(), String> {
+        match self {
+            Self::Wal { wal, .. } => wal.room().map_err(|full| {
+                format!("{full}; is the store reachable? (setting ingest.log_bytes)")
+            }),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Wal { wal, .. } => wal.bytes(),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Spans of one tenant that are in no block yet, as columns, with an index over their traces.
+
+use siltstone_ask::{Filter, Window};
+use siltstone_format::columns::SpanColumns;
+use siltstone_format::id::TraceId;
+use siltstone_format::value::ValueError;
+
+use crate::decode::{DecodeError, Decoded, OriginCache, Rules, decode, replay};
+use crate::trace_index::TraceIndex;
+
+/// What the open part of a segment holds of a tenant.
+#[derive(Default)]
+pub(crate) struct Buffer {
+    columns: SpanColumns,
+    origins: OriginCache,
+    traces: TraceIndex,
+}
+
+impl Buffer {
+    /// Adds what can be accepted of a request.
+    pub(crate) fn decode(&mut self, body: &[u8], rules: &Rules) -> Result<Decoded, DecodeError> {
+        let decoded = decode(body, rules, &mut self.columns, &mut self.origins)?;
+        self.traces.extend(&self.columns.trace_ids);
+        Ok(decoded)
+    }
+
+    /// Adds what was accepted of a request when it came.
+    pub(crate) fn replay(&mut self, body: &[u8], refused: &[u32]) -> Result<u64, DecodeError> {
+        let spans = replay(body, refused, &mut self.columns, &mut self.origins)?;
+        self.traces.extend(&self.columns.trace_ids);
+        Ok(spans)
+    }
+
+    pub(crate) fn columns(&self) -> &SpanColumns {
+        &self.columns
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.columns.memory_bytes() + self.traces.memory_bytes()
+    }
+
+    /// Adds the spans of some traces to `found`.
+    pub(crate) fn find_traces(&self, traces: &[TraceId], found: &mut SpanColumns) -> Result<(), ValueError> {
+        for trace in traces {
+            for row in self.traces.rows(&self.columns.trace_ids, trace) {
+                add_row(&self.columns, row as usize, found)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds the matching ones of some rows to `found`.
+pub(crate) fn find_matching(
+    columns: &SpanColumns,
+    rows: std::ops::Range<usize>,
+    filter: Option<&Filter>,
+    window: Window,
+    found: &mut SpanColumns,
+) -> Result<(), ValueError> {
+    for row in rows {
+        if !window.contains(columns.starts[row].cast_unsigned()) {
+            continue;
+        }
+        let span = columns.get(row)?;
+        if filter.is_none_or(|filter| filter.matches(&span)) {
+            // It was in columns before, so it is fit for columns.
+            found.push(&span).map_err(|_| ValueError::UnknownType("no room".to_owned()))?;
+        }
+    }
+    Ok(())
+}
+
+fn add_row(columns: &SpanColumns, row: usize, found: &mut SpanColumns) -> Result<(), ValueError> {
+    find_matching(columns, row..row + 1, None, Window::ALL, found)
+}

@@ -1,0 +1,215 @@
+//! A lane: one writer's segments, one after the other. Requests come in under one lock, so that what a
+//! segment's log holds is what its columns hold.
+//!
+//! Large tenants have a lane of their own, which is cut often; small ones are not cut with them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use siltstone_format::id::WriterId;
+use siltstone_format::tenant::Tenant;
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
+
+use crate::decode::{DecodeError, Decoded, Rules};
+use crate::export::{Admission, Export};
+use crate::log::{LaneLog, Record, SegmentName, Ticket};
+use crate::queue::Queue;
+use crate::segment::Segment;
+use crate::service::Shared;
+
+/// Requests up to this size are decoded where they came in; larger ones elsewhere, so that others are not
+/// kept waiting for a thread.
+const INLINE_BYTES: usize = 1 << 20;
+
+pub(crate) struct Lane {
+    pub(crate) kind: LaneKind,
+    pub(crate) log: Box<dyn LaneLog>,
+    filling: Arc<Mutex<Filling>>,
+    /// To be encoded.
+    pub(crate) sealed: Queue<Arc<Segment>>,
+    /// To be committed.
+    pub(crate) encoded: Queue<Arc<Segment>>,
+    pub(crate) opened: Notify,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LaneKind {
+    /// Tenants that fill blocks by themselves.
+    Large,
+    /// All others.
+    Small,
+    /// Segments of earlier incarnations: nothing comes in.
+    Replayed,
+}
+
+#[derive(Default)]
+struct Filling {
+    writer: Option<WriterId>,
+    next: u64,
+    open: Option<Open>,
+}
+
+/// The segment that requests go into.
+struct Open {
+    segment: Arc<Segment>,
+    since: Duration,
+    spans: u64,
+    bytes: usize,
+    bytes_of: HashMap<Tenant, usize>,
+}
+
+/// A request's way into a segment: it must not be answered before the ticket says so.
+pub(crate) struct Taken {
+    pub(crate) decoded: Decoded,
+    /// What to wait for, and the memory of the request until then. None if no span was accepted.
+    pub(crate) durable: Option<(Ticket, Admission)>,
+}
+
+impl Lane {
+    pub(crate) fn new(kind: LaneKind, log: Box<dyn LaneLog>) -> Self {
+        Self {
+            kind,
+            log,
+            filling: Arc::default(),
+            sealed: Queue::default(),
+            encoded: Queue::default(),
+            opened: Notify::new(),
+        }
+    }
+
+    /// Decodes a request into the open segment and its log.
+    pub(crate) async fn take(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        export: Export,
+        admission: Admission,
+        rules: Rules,
+    ) -> Result<Taken, DecodeError> {
+        let mut filling = Arc::clone(&self.filling).lock_owned().await;
+        if export.body.len() <= INLINE_BYTES {
+            return self.take_locked(&mut filling, shared, &export, admission, &rules);
+        }
+        let (lane, shared) = (Arc::clone(self), Arc::clone(shared));
+        let taking = tokio::task::spawn_blocking(move || {
+            lane.take_locked(&mut filling, &shared, &export, admission, &rules)
+        });
+        match taking.await {
+            Ok(taken) => taken,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn take_locked(
+        &self,
+        filling: &mut OwnedMutexGuard<Filling>,
+        shared: &Shared,
+        export: &Export,
+        mut admission: Admission,
+        rules: &Rules,
+    ) -> Result<Taken, DecodeError> {
+        let open = self.open(filling, shared);
+        let buffer = open.segment.columns(&export.tenant);
+        let mut buffer = buffer.write().unwrap_or_else(PoisonError::into_inner);
+        let before = buffer.memory_bytes();
+        let decoded = buffer.decode(&export.body, rules);
+        let grown = buffer.memory_bytes().saturating_sub(before);
+        drop(buffer);
+        open.segment.grow(admission.for_columns(grown), grown);
+        shared.live_bytes.add(&export.tenant, grown);
+        open.bytes += grown;
+        let decoded = decoded?;
+        if decoded.accepted == 0 {
+            return Ok(Taken { decoded, durable: None });
+        }
+        open.spans += decoded.accepted;
+        *open.bytes_of.entry(export.tenant.clone()).or_default() += grown;
+        let record = Record {
+            tenant: export.tenant.clone(),
+            arrived_unix_millis: shared.clock.wall_millis(),
+            refused: decoded.refused_ordinals.clone(),
+            body: export.body.clone(),
+        };
+        let ticket = self.log.append(open.segment.logged, record);
+        if open.bytes >= shared.config.flush_bytes {
+            self.seal_locked(filling, shared);
+        }
+        Ok(Taken { decoded, durable: Some((ticket, admission)) })
+    }
+
+    /// The segment to fill: the open one, or the next.
+    fn open<'a>(&self, filling: &'a mut Filling, shared: &Shared) -> &'a mut Open {
+        let Filling { writer, next, open } = filling;
+        open.get_or_insert_with(|| {
+            let current = match *writer {
+                Some(writer) if shared.catalog.is_young(writer) => writer,
+                _ => {
+                    *next = 0;
+                    *writer.insert(WriterId(shared.catalog.next_id()))
+                }
+            };
+            let name = SegmentName { writer: current, number: *next };
+            let segment = Arc::new(Segment::new(name, false, shared.budget.empty()));
+            shared.roster.add(name, Arc::clone(&segment));
+            self.opened.notify_one();
+            let since = shared.clock.elapsed();
+            Open { segment, since, spans: 0, bytes: 0, bytes_of: HashMap::new() }
+        })
+    }
+
+    fn seal_locked(&self, filling: &mut Filling, shared: &Shared) {
+        if filling.open.as_ref().is_none_or(|open| open.spans == 0) {
+            return;
+        }
+        let Some(open) = filling.open.take() else { return };
+        filling.next += 1;
+        shared.tenants.sort(self.kind, &open.bytes_of, shared.config.flush_bytes);
+        self.sealed.push(open.segment);
+    }
+
+    /// Ends the open segment, if it has anything.
+    pub(crate) async fn seal(&self, shared: &Shared) {
+        let mut filling = self.filling.lock().await;
+        self.seal_locked(&mut filling, shared);
+    }
+
+    /// Ends the open segment if memory is short and it is worth it; not if somebody is at it.
+    pub(crate) fn seal_if_worth(&self, shared: &Shared, bytes: usize) {
+        if let Ok(mut filling) = self.filling.try_lock()
+            && filling.open.as_ref().is_some_and(|open| open.bytes >= bytes)
+        {
+            self.seal_locked(&mut filling, shared);
+        }
+    }
+
+    /// Ends the open segment if it is old enough; else says how long it has until then. None: none is open.
+    pub(crate) async fn seal_by_age(&self, shared: &Shared, longest: Duration) -> Option<Duration> {
+        let mut filling = self.filling.lock().await;
+        let open = filling.open.as_ref()?;
+        let age = shared.clock.elapsed().saturating_sub(open.since);
+        if age < longest {
+            return Some(longest - age);
+        }
+        if open.spans == 0 {
+            // Nothing was accepted into it: it may stay open.
+            return Some(longest);
+        }
+        self.seal_locked(&mut filling, shared);
+        None
+    }
+
+    /// A root has fenced a writer of this lane: all its segments go on under a new one.
+    pub(crate) async fn renew(&self, shared: &Shared, fenced: WriterId, root: u64) {
+        let mut filling = self.filling.lock().await;
+        let writer = WriterId(shared.catalog.next_id());
+        if filling.writer == Some(fenced) {
+            // The open one is among those that are renamed, as the last of them.
+            let open = filling.open.is_some();
+            let renamed = shared.roster.rename(fenced, writer, root);
+            filling.writer = Some(writer);
+            filling.next = renamed.saturating_sub(u64::from(open));
+        } else {
+            shared.roster.rename(fenced, writer, root);
+        }
+    }
+}

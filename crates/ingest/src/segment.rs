@@ -1,0 +1,130 @@
+//! One log segment in memory: what one flush will commit, tenant by tenant.
+//!
+//! ```text
+//! filling ──seal──▶ sealed ──encode──▶ blocks ──commit──▶ gone
+//! ```
+//!
+//! Who reads holds what it reads by reference: a part may become a block, and the segment may be committed,
+//! while somebody reads on.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use siltstone_format::tenant::Tenant;
+
+use crate::budget::Reservation;
+use crate::buffer::Buffer;
+use crate::log::SegmentName;
+use crate::spool::SpooledBlock;
+
+pub(crate) struct Segment {
+    /// Its name in the log; a fenced writer's segment is committed under another.
+    pub(crate) logged: SegmentName,
+    /// It was written by an earlier incarnation: whether it is committed must be looked up.
+    pub(crate) replayed: bool,
+    /// [`siltstone_catalog::time::Clock::elapsed`] from before its first block was named.
+    named: Mutex<Option<Duration>>,
+    parts: Mutex<BTreeMap<Tenant, Part>>,
+    /// Whether its entry may be on its way to the log.
+    sent: AtomicBool,
+    /// The memory of its columns.
+    room: Mutex<Option<Reservation>>,
+}
+
+/// What a segment has of one tenant.
+#[derive(Clone)]
+pub(crate) enum Part {
+    Columns(Arc<RwLock<Buffer>>),
+    Block(Arc<SpooledBlock>),
+}
+
+impl Segment {
+    pub(crate) fn new(logged: SegmentName, replayed: bool, room: Reservation) -> Self {
+        let room = Mutex::new(Some(room));
+        Self { logged, replayed, named: Mutex::default(), parts: Mutex::default(), sent: AtomicBool::new(false), room }
+    }
+
+    /// To be told before a block is named; the first one counts.
+    pub(crate) fn name_blocks(&self, elapsed: Duration) {
+        held(&self.named).get_or_insert(elapsed);
+    }
+
+    /// What [`siltstone_catalog::Catalog::commit`] must know.
+    pub(crate) fn opened(&self) -> Option<Duration> {
+        held(&self.named).filter(|_| !self.replayed)
+    }
+
+    /// Its columns take so many bytes more, of which some are reserved.
+    pub(crate) fn grow(&self, reserved: Reservation, bytes: usize) {
+        if let Some(room) = &mut *held(&self.room) {
+            room.grow_anyway(bytes.saturating_sub(reserved.bytes()));
+            room.absorb(reserved);
+        }
+    }
+
+    /// Its columns are gone.
+    pub(crate) fn release(&self) {
+        held(&self.room).take();
+    }
+
+    pub(crate) fn was_sent(&self) -> bool {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn send(&self) {
+        self.sent.store(true, Ordering::Relaxed);
+    }
+
+    /// Its writer was fenced: other blocks, another commit.
+    pub(crate) fn start_again(&self) {
+        held(&self.named).take();
+        self.sent.store(false, Ordering::Relaxed);
+    }
+
+    /// Its blocks, once it is encoded.
+    pub(crate) fn blocks(&self) -> Vec<Arc<SpooledBlock>> {
+        let parts = self.parts();
+        let blocks = parts.values().filter_map(|part| match part {
+            Part::Block(block) => Some(Arc::clone(block)),
+            Part::Columns(_) => None,
+        });
+        blocks.collect()
+    }
+
+    pub(crate) fn part(&self, tenant: &Tenant) -> Option<Part> {
+        self.parts().get(tenant).cloned()
+    }
+
+    pub(crate) fn all_parts(&self) -> Vec<(Tenant, Part)> {
+        self.parts().iter().map(|(tenant, part)| (tenant.clone(), part.clone())).collect()
+    }
+
+    /// The columns of a tenant, for as long as the segment is filling.
+    pub(crate) fn columns(&self, tenant: &Tenant) -> Arc<RwLock<Buffer>> {
+        let mut parts = self.parts();
+        if let Some(Part::Columns(buffer)) = parts.get(tenant) {
+            return Arc::clone(buffer);
+        }
+        let buffer = Arc::<RwLock<Buffer>>::default();
+        parts.insert(tenant.clone(), Part::Columns(Arc::clone(&buffer)));
+        buffer
+    }
+
+    pub(crate) fn put(&self, tenant: Tenant, part: Part) {
+        self.parts().insert(tenant, part);
+    }
+
+    pub(crate) fn remove(&self, tenant: &Tenant) {
+        self.parts().remove(tenant);
+    }
+
+    fn parts(&self) -> MutexGuard<'_, BTreeMap<Tenant, Part>> {
+        held(&self.parts)
+    }
+}
+
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,283 @@
+//! The ingester as a value: what its parts share, how it starts, takes requests, and ends.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use siltstone_catalog::Catalog;
+use siltstone_catalog::LoadError;
+use siltstone_catalog::time::Clock;
+use siltstone_format::tenant::Tenant;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::budget::Budget;
+use crate::config::IngestConfig;
+use crate::decode::{DecodeError, Rules};
+use crate::explain::explain;
+use crate::export::{Accept, Accepted, Admission, Export, Refused};
+use crate::flush::seal_by_age;
+use crate::house;
+use crate::lane::{Lane, LaneKind};
+use crate::limits::{LimitExceeded, Limits, RateLimiter};
+use crate::live_answer::LocalLive;
+use crate::log::Durability;
+use crate::metrics::Metrics;
+use crate::roster::Roster;
+use crate::seen::{Look, Memory, Seen};
+use crate::spool::Spool;
+use crate::tenants::{LargeTenants, LiveBytes};
+
+/// Tenants whose rates are remembered.
+const MOST_RATES: usize = 100_000;
+
+/// When a sender may try again what cannot be taken now.
+const LATER: Duration = Duration::from_secs(1);
+
+/// What an ingester is made of, beside its settings.
+pub struct IngestParts {
+    pub catalog: Arc<Catalog>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+    pub log: Durability,
+    /// For hashes of requests: nobody outside may know it.
+    pub seed: u64,
+}
+
+/// Why an ingester cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("blocks that wait for the store have no place: {0}")]
+    Spool(String),
+    #[error("the log has no thread: {0}")]
+    Lane(#[from] std::io::Error),
+    #[error("the log cannot be replayed: {0}")]
+    Replay(String),
+    #[error("the catalog is lost: {0}; `siltstone rebuild` makes a new one from the blocks")]
+    CatalogLost(LoadError),
+}
+
+/// What all parts of an ingester share.
+pub(crate) struct Shared {
+    pub(crate) config: IngestConfig,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) budget: Budget,
+    rates: RateLimiter,
+    seen: Seen,
+    log: Durability,
+    /// Why nothing is taken at the moment.
+    halted: Mutex<Option<String>>,
+    pub(crate) roster: Roster,
+    pub(crate) spool: Spool,
+    pub(crate) tenants: LargeTenants,
+    pub(crate) live_bytes: LiveBytes,
+    /// Blocks that are encoded at the same time.
+    pub(crate) encoders: Semaphore,
+    /// No more requests come.
+    pub(crate) stop: CancellationToken,
+    /// What is not committed stays in the log.
+    pub(crate) abandon: CancellationToken,
+}
+
+/// A running ingester.
+pub struct Ingest {
+    shared: Arc<Shared>,
+    lanes: Lanes,
+    tasks: TaskTracker,
+}
+
+struct Lanes {
+    small: Arc<Lane>,
+    large: Arc<Lane>,
+    replayed: Arc<Lane>,
+}
+
+impl Lanes {
+    fn all(&self) -> [&Arc<Lane>; 3] {
+        [&self.replayed, &self.small, &self.large]
+    }
+}
+
+impl Ingest {
+    /// Takes up what the log holds, and begins. When it returns, all that was ever acknowledged by this log is
+    /// visible.
+    pub async fn start(config: IngestConfig, parts: IngestParts) -> Result<Self, StartError> {
+        let spool = Spool::open(config.spool.clone()).map_err(|error| StartError::Spool(error.to_string()))?;
+        let clock = parts.clock;
+        let shared = Arc::new(Shared {
+            budget: Budget::new(config.memory_bytes, Arc::clone(&clock)),
+            rates: RateLimiter::new(Arc::clone(&clock), MOST_RATES),
+            seen: Seen::new(Memory::default(), parts.seed, Arc::clone(&clock)),
+            log: parts.log,
+            halted: Mutex::default(),
+            roster: Roster::default(),
+            spool,
+            tenants: LargeTenants::default(),
+            live_bytes: LiveBytes::default(),
+            encoders: Semaphore::new(config.encoders.max(1)),
+            stop: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+            catalog: parts.catalog,
+            clock,
+            metrics: parts.metrics,
+            config,
+        });
+        let lane = |kind, name| -> Result<Arc<Lane>, StartError> {
+            Ok(Arc::new(Lane::new(kind, shared.log.lane(name)?)))
+        };
+        let lanes = Lanes {
+            small: lane(LaneKind::Small, "log-small")?,
+            large: lane(LaneKind::Large, "log-large")?,
+            replayed: lane(LaneKind::Replayed, "log-replayed")?,
+        };
+        shared.replay(&lanes.replayed).await?;
+        lanes.replayed.sealed.close();
+        let began = house::begin_catalog(&shared).await?;
+        let tasks = TaskTracker::new();
+        let ages = [
+            (&lanes.small, shared.config.small_tenant_age),
+            (&lanes.large, shared.config.large_tenant_age),
+        ];
+        for (lane, age) in ages {
+            tasks.spawn(seal_by_age(Arc::clone(lane), Arc::clone(&shared), age));
+        }
+        for lane in lanes.all() {
+            tasks.spawn(Arc::clone(lane).encode_all(Arc::clone(&shared)));
+            tasks.spawn(Arc::clone(lane).commit_all(Arc::clone(&shared)));
+        }
+        tasks.spawn(house::keep(Arc::clone(&shared), began));
+        tasks.close();
+        Ok(Self { shared, lanes, tasks })
+    }
+
+    /// The spans that are in no block yet.
+    pub fn live(&self) -> LocalLive {
+        LocalLive::new(Arc::clone(&self.shared))
+    }
+
+    /// Flushes everything, for so long at most; what is not committed then stays in the log. To be called when
+    /// no more requests come. Gives whether all was committed.
+    pub async fn shutdown(&self, patience: Duration) -> bool {
+        self.shared.stop.cancel();
+        for lane in self.lanes.all() {
+            lane.seal(&self.shared).await;
+            lane.sealed.close();
+        }
+        tokio::select! {
+            () = self.tasks.wait() => {}
+            () = self.shared.clock.sleep(patience) => {
+                self.shared.abandon.cancel();
+                self.tasks.wait().await;
+            }
+        }
+        self.shared.roster.moment().live.is_empty()
+    }
+
+    fn lane_of(&self, tenant: &Tenant) -> &Arc<Lane> {
+        match self.shared.tenants.lane_of(tenant) {
+            LaneKind::Large => &self.lanes.large,
+            LaneKind::Small | LaneKind::Replayed => &self.lanes.small,
+        }
+    }
+
+    /// Brings the gauges up to date, for whoever is about to show them.
+    pub fn observe(&self) {
+        let moment = self.shared.roster.moment();
+        let metrics = &self.shared.metrics;
+        metrics.set_live(moment.live.len() as u64, self.shared.live_bytes.total() as u64);
+        metrics.set_memory_bytes(self.shared.budget.used() as u64);
+        metrics.set_log_bytes(self.shared.log.bytes());
+    }
+}
+
+impl Shared {
+    pub(crate) fn log(&self) -> &Durability {
+        &self.log
+    }
+
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// From now on requests are refused with these words; none: no more.
+    pub(crate) fn halt(&self, why: Option<String>) {
+        *self.halted.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    fn rules(&self, limits: &Limits) -> Rules {
+        let starts = limits.start_bounds(self.clock.wall_millis());
+        Rules {
+            earliest_start: starts.earliest,
+            latest_start: starts.latest,
+            attribute_bytes: limits.attribute_bytes,
+            spans: limits.spans_per_request,
+        }
+    }
+
+    /// What must be in order before work is done for a request.
+    fn check(&self, export: &Export, limits: &Limits) -> Result<(), Refused> {
+        if let Some(what) = self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Err(Refused::Unavailable { what, retry_after: LATER });
+        }
+        self.log.room().map_err(|full| Refused::Overloaded { what: full, retry_after: LATER })?;
+        let tenant = &export.tenant;
+        if self.live_bytes.of(tenant) as u64 >= limits.live_bytes {
+            let exceeded = LimitExceeded::new(tenant, "live_bytes", limits.live_bytes, Some(LATER));
+            return Err(Refused::Limit(exceeded));
+        }
+        self.rates.take(tenant, limits, export.body.len() as u64)?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Accept for Ingest {
+    async fn admit(&self, _tenant: &Tenant, bytes: usize) -> Result<Admission, Refused> {
+        let budget = &self.shared.budget;
+        if budget.used() > budget.limit() / 2 {
+            for lane in [&self.lanes.large, &self.lanes.small] {
+                lane.seal_if_worth(&self.shared, budget.limit() / 64);
+            }
+        }
+        Admission::reserve(budget, bytes, self.shared.config.admission_wait).await
+    }
+
+    async fn accept(&self, export: Export, admission: Admission) -> Result<Accepted, Refused> {
+        let turn = match self.shared.seen.look(&export.tenant, &export.body).await {
+            Look::First(turn) => turn,
+            Look::Known(accepted) => {
+                self.shared.metrics.collapsed();
+                return Ok(accepted);
+            }
+        };
+        let limits = self.shared.config.limits.of(&export.tenant);
+        self.shared.check(&export, limits)?;
+        let rules = self.shared.rules(limits);
+        let lane = self.lane_of(&export.tenant);
+        let tenant = export.tenant.clone();
+        let taken = lane.take(&self.shared, export, admission, rules).await.map_err(refused_whole)?;
+        if let Some((ticket, _memory)) = taken.durable {
+            ticket.await.map_err(|failure| Refused::Unavailable {
+                what: failure.to_string(),
+                retry_after: LATER,
+            })?;
+        }
+        let accepted = Accepted {
+            spans: taken.decoded.accepted,
+            refused: taken.decoded.refused,
+            message: explain(&tenant, limits, &taken.decoded.refused),
+        };
+        turn.done(&accepted);
+        Ok(accepted)
+    }
+}
+
+fn refused_whole(error: DecodeError) -> Refused {
+    match error {
+        DecodeError::Full => Refused::Overloaded { what: error.to_string(), retry_after: LATER },
+        error => Refused::Malformed(error.to_string()),
+    }
+}
