@@ -5,3 +5,6 @@ pub mod blocks;
 pub mod catalog;
 pub mod decode;
 pub mod encode;
+pub mod shake;
+#[expect(clippy::panic, reason = "what tests share is a test too")]
+pub mod verdict;

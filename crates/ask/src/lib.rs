@@ -17,6 +17,8 @@ mod filter;
 mod literal;
 mod pattern;
 mod window;
+// A question on its way to another process.
+mod wire;
 
 // Its answer for one span.
 mod coerce;
@@ -38,3 +40,4 @@ pub use pattern::{MAX_PATTERN_BYTES, Pattern};
 pub use probe::{Probe, probe};
 pub use same::{canonical_span, collapse, same_span};
 pub use window::Window;
+pub use wire::{MAX_FILTER_BYTES, WireError};

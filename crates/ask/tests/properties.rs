@@ -66,6 +66,31 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
+    fn a_filter_comes_back_from_its_bytes(filter in filter()) {
+        let bytes = filter.to_bytes();
+        let read = Filter::from_bytes(&bytes).unwrap();
+        // Doubles included: by their bits, not as numbers.
+        prop_assert_eq!(read.to_bytes(), bytes);
+        prop_assert_eq!(format!("{:?}", read), format!("{:?}", filter));
+    }
+
+    #[test]
+    fn damaged_bytes_are_an_error_or_a_filter_that_says_the_same(
+        filter in filter(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+        cut in any::<bool>(),
+    ) {
+        let mut bytes = filter.to_bytes();
+        let at = at.index(bytes.len());
+        if cut { bytes.truncate(at) } else { bytes[at] = byte }
+        if let Ok(read) = Filter::from_bytes(&bytes) {
+            let again = read.to_bytes();
+            prop_assert_eq!(Filter::from_bytes(&again).unwrap().to_bytes(), again);
+        }
+    }
+
+    #[test]
     fn no_block_is_skipped_that_holds_a_match(
         filter in filter(),
         spans in prop::collection::vec(span(), 1..4),

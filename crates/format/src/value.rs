@@ -155,7 +155,7 @@ impl Value {
             Self::Int(value) => write_int(*value, out),
             Self::Double(value) => write_double(*value, out),
             Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-            Self::Bytes(value) => BASE64.encode_string(value, out),
+            Self::Bytes(value) => write_base64(value, out),
             Self::Array(_) | Self::Map(_) => self.write_json(out),
         }
     }
@@ -178,15 +178,9 @@ impl Value {
         match self {
             Self::Empty => out.push_str("null"),
             Self::Str(value) => write_json_string(value, out),
-            Self::Double(value) if !value.is_finite() => {
-                let _ = write!(out, "{{\"$double\":\"{:016x}\"}}", value.to_bits());
-            }
-            Self::Int(_) | Self::Double(_) | Self::Bool(_) => self.write_text(out),
-            Self::Bytes(value) => {
-                out.push_str("{\"$bytes\":\"");
-                BASE64.encode_string(value, out);
-                out.push_str("\"}");
-            }
+            Self::Double(value) => write_json_double(*value, out),
+            Self::Int(_) | Self::Bool(_) => self.write_text(out),
+            Self::Bytes(value) => write_json_bytes(value, out),
             Self::Array(items) => {
                 out.push('[');
                 for (index, item) in items.iter().enumerate() {
@@ -246,31 +240,66 @@ fn write_json_map(items: &[Attribute], out: &mut String) {
     out.push('{');
     for (index, item) in items.iter().enumerate() {
         out.push_str(if index > 0 { "," } else { "" });
-        if item.key.starts_with('$') {
-            write_json_string(&format!("${}", item.key), out);
-        } else {
-            write_json_string(&item.key, out);
-        }
-        out.push(':');
+        write_json_key(&item.key, out);
         item.value.write_json(out);
     }
     out.push('}');
 }
 
-fn write_json_string(text: &str, out: &mut String) {
+/// Appends a key of a map with its colon.
+pub fn write_json_key(key: &str, out: &mut String) {
     out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            control if control < ' ' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(control));
-            }
-            other => out.push(other),
-        }
+    out.push_str(if key.starts_with('$') { "$" } else { "" });
+    write_json_escaped(key, out);
+    out.push_str("\":");
+}
+
+/// Appends a string within an array or a map.
+pub fn write_json_string(text: &str, out: &mut String) {
+    out.push('"');
+    write_json_escaped(text, out);
+    out.push('"');
+}
+
+/// Appends a double within an array or a map.
+pub fn write_json_double(value: f64, out: &mut String) {
+    if value.is_finite() {
+        return write_double(value, out);
     }
-    out.push('"');
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{{\"$double\":\"{:016x}\"}}", value.to_bits());
+}
+
+/// Appends bytes within an array or a map.
+pub fn write_json_bytes(value: &[u8], out: &mut String) {
+    out.push_str("{\"$bytes\":\"");
+    write_base64(value, out);
+    out.push_str("\"}");
+}
+
+/// Appends the exact text of bytes.
+pub fn write_base64(value: &[u8], out: &mut String) {
+    BASE64.encode_string(value, out);
+}
+
+fn write_json_escaped(text: &str, out: &mut String) {
+    // What is escaped is ASCII, so runs between lie between characters.
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+        out.push_str(&rest[..at]);
+        match rest.as_bytes()[at] {
+            b'\n' => out.push_str("\\n"),
+            control if control < b' ' => {
+                let _ = write!(out, "\\u{control:04x}");
+            }
+            quoted => {
+                out.push('\\');
+                out.push(char::from(quoted));
+            }
+        }
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
 }
 
 fn parse_json(text: &str) -> Option<Value> {

@@ -9,3 +9,12 @@ pub mod question;
 
 // Who can be asked.
 pub mod source;
+
+// The same over the network: messages, spans as Arrow batches, both ends.
+mod arrow;
+mod remote;
+mod serve;
+mod wire;
+
+pub use remote::{RemoteLimits, RemoteLive};
+pub use serve::{LiveService, serve};

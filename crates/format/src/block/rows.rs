@@ -15,6 +15,7 @@ use crate::value::ValueType;
 type Damage = &'static str;
 
 const WRONG_TYPE: Damage = "a value of another type than its column";
+const TOO_MANY_COLUMNS: Damage = "more attribute columns than a block can have";
 
 /// Reads rows, one part after the other, into new columns.
 pub(crate) struct RowsReader<'a> {
@@ -158,7 +159,9 @@ impl<'a> RowsReader<'a> {
                     Some(target) => target,
                     None => {
                         let key = columns.keys.intern_after(None, key.as_bytes()).map_err(damage)?;
-                        *target.insert(columns.keys.column(key, scalar.slot(), &mut columns.attributes))
+                        let column = key
+                            .and_then(|key| columns.keys.column(key, scalar.slot(), &mut columns.attributes));
+                        *target.insert(column.ok_or(TOO_MANY_COLUMNS)?)
                     }
                 };
                 let column = &mut columns.attributes[target];

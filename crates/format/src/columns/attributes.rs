@@ -4,6 +4,10 @@ use super::Rejected;
 use super::dictionary::Dictionary;
 use crate::value::ValueType;
 
+/// Columns that there are at most, and keys that have one. What comes later goes into the overflow: whatever
+/// keys are sent, they cost their bytes and little more.
+pub const MAX_COLUMNS: usize = 4_096;
+
 /// Values of one key and one type, with the rows that have one.
 #[derive(Clone, Debug)]
 pub struct AttributeColumn {
@@ -62,6 +66,7 @@ impl ColumnValues {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, value: Scalar<'_>) -> Result<(), Rejected> {
         match (self, value) {
             (Self::Str { texts, numbers }, Scalar::Str(text)) => numbers.push(texts.intern(text)?),
@@ -72,6 +77,24 @@ impl ColumnValues {
             _ => debug_assert!(false, "a value in a column of another type"),
         }
         Ok(())
+    }
+
+    fn truncate(&mut self, keep: usize) {
+        match self {
+            Self::Str { numbers, .. } => numbers.truncate(keep),
+            Self::Int(values) => values.truncate(keep),
+            Self::Double(values) => values.truncate(keep),
+            Self::Bool(values) => values.truncate(keep),
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Str { texts, numbers } => texts.memory_bytes() + numbers.capacity() * size_of::<u32>(),
+            Self::Int(values) => values.capacity() * size_of::<i64>(),
+            Self::Double(values) => values.capacity() * size_of::<f64>(),
+            Self::Bool(values) => values.capacity(),
+        }
     }
 
     fn pop(&mut self) {
@@ -92,6 +115,15 @@ impl AttributeColumn {
             self.values.pop();
         }
     }
+
+    /// Forgets the values of a row and of all behind.
+    pub(crate) fn truncate(&mut self, row: u32) {
+        if self.rows.last().is_some_and(|last| *last >= row) {
+            let keep = self.rows.partition_point(|at| *at < row);
+            self.rows.truncate(keep);
+            self.values.truncate(keep);
+        }
+    }
 }
 
 const NO_COLUMN: u32 = u32::MAX;
@@ -105,6 +137,8 @@ pub struct Keys {
     /// Which key followed each key the last time: senders repeat themselves, so one
     /// comparison usually replaces the search.
     followers: Vec<u32>,
+    /// Which key came first the last time.
+    first: u32,
 }
 
 impl Keys {
@@ -120,32 +154,66 @@ impl Keys {
         self.names.get(key)
     }
 
-    /// The number of a key that comes after another.
-    pub(crate) fn intern_after(&mut self, previous: Option<u32>, name: &[u8]) -> Result<u32, Rejected> {
-        if let Some(previous) = previous {
-            let guess = self.followers[previous as usize];
-            if self.names.bytes_of(guess) == name {
-                return Ok(guess);
-            }
+    /// The number of a key that comes after another. None: it is new, and there are too many.
+    #[inline]
+    pub(crate) fn intern_after(
+        &mut self,
+        previous: Option<u32>,
+        name: &[u8],
+    ) -> Result<Option<u32>, Rejected> {
+        let guess = match previous {
+            Some(previous) => self.followers[previous as usize],
+            None => self.first,
+        };
+        if (guess as usize) < self.names.len() && self.names.bytes_of(guess) == name {
+            return Ok(Some(guess));
         }
-        let key = self.names.intern(name)?;
+        self.search(previous, name)
+    }
+
+    #[inline(never)]
+    fn search(&mut self, previous: Option<u32>, name: &[u8]) -> Result<Option<u32>, Rejected> {
+        let key = if self.names.len() < MAX_COLUMNS {
+            self.names.intern(name)?
+        } else {
+            match self.names.find(name) {
+                Some(key) => key,
+                None => return Ok(None),
+            }
+        };
         if key as usize == self.columns.len() {
             self.columns.push([NO_COLUMN; 4]);
             self.followers.push(key);
         }
-        if let Some(previous) = previous {
-            self.followers[previous as usize] = key;
+        match previous {
+            Some(previous) => self.followers[previous as usize] = key,
+            None => self.first = key,
         }
-        Ok(key)
+        Ok(Some(key))
     }
 
-    /// The column of a key's values of one type; made if there is none.
-    pub(crate) fn column(&mut self, key: u32, slot: usize, columns: &mut Vec<AttributeColumn>) -> usize {
+    /// The column of a key's values of one type; made if there is none. None: there are too many.
+    #[inline]
+    pub(crate) fn column(
+        &mut self,
+        key: u32,
+        slot: usize,
+        columns: &mut Vec<AttributeColumn>,
+    ) -> Option<usize> {
         let entry = &mut self.columns[key as usize][slot];
         if *entry == NO_COLUMN {
+            if columns.len() >= MAX_COLUMNS {
+                return None;
+            }
             *entry = columns.len() as u32;
             columns.push(AttributeColumn { key, rows: Vec::new(), values: ColumnValues::of_slot(slot) });
         }
-        *entry as usize
+        Some(*entry as usize)
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.names.memory_bytes()
+            + self.columns.capacity() * size_of::<[u32; 4]>()
+            + self.followers.capacity() * size_of::<u32>()
     }
 }

@@ -60,6 +60,16 @@ impl Dictionary {
         Ok(self.last)
     }
 
+    /// The number of a text that is there.
+    pub(crate) fn find(&self, text: &[u8]) -> Option<u32> {
+        let hash = self.seed.hash_one(text);
+        self.numbers.find(hash, |&number| bytes_at(&self.bytes, &self.ends, number) == text).copied()
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<u32>() + self.numbers.allocation_size()
+    }
+
     #[cold]
     fn insert(&mut self, text: &[u8], hash: u64) -> Result<u32, Rejected> {
         if std::str::from_utf8(text).is_err() {

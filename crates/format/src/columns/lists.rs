@@ -1,9 +1,12 @@
 //! What a span may have many of: attributes without a column, events, links.
 
 use super::Rejected;
+use super::attributes::Scalar;
 use super::dictionary::Dictionary;
 use crate::id::{SpanId, TraceId};
-use crate::value::{Attribute, Value, ValueError, ValueType, attributes_from_text, attributes_text};
+use crate::value::{
+    Attribute, Value, ValueError, ValueType, attributes_from_text, attributes_text, write_double, write_int,
+};
 
 /// Attributes as (key, type, text).
 #[derive(Clone, Debug, Default)]
@@ -28,6 +31,10 @@ impl ListTexts {
             return Err(Rejected::TooDeep);
         }
         self.texts.intern(attributes_text(attributes).as_bytes())
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.keys.memory_bytes() + self.texts.memory_bytes() + self.scratch.capacity()
     }
 
     pub(crate) fn attributes(&self, number: u32) -> Result<Vec<Attribute>, ValueError> {
@@ -72,6 +79,32 @@ impl Entries {
         scratch.clear();
         value.write_text(&mut scratch);
         let pushed = self.push(texts, key, value.value_type(), scratch.as_bytes());
+        texts.scratch = scratch;
+        pushed
+    }
+
+    /// Adds a value of a type that may have a column.
+    pub(crate) fn push_scalar(
+        &mut self,
+        texts: &mut ListTexts,
+        key: &[u8],
+        value: Scalar<'_>,
+    ) -> Result<(), Rejected> {
+        let mut scratch = std::mem::take(&mut texts.scratch);
+        scratch.clear();
+        let (kind, text) = match value {
+            Scalar::Str(text) => (ValueType::Str, text),
+            Scalar::Int(int) => {
+                write_int(int, &mut scratch);
+                (ValueType::Int, scratch.as_bytes())
+            }
+            Scalar::Double(double) => {
+                write_double(double, &mut scratch);
+                (ValueType::Double, scratch.as_bytes())
+            }
+            Scalar::Bool(flag) => (ValueType::Bool, if flag { &b"true"[..] } else { b"false" }),
+        };
+        let pushed = self.push(texts, key, kind, text);
         texts.scratch = scratch;
         pushed
     }
@@ -132,12 +165,14 @@ pub struct Links {
     pub attributes: Vec<u32>,
 }
 
-fn keep_before<T: PartialOrd>(rows: &[T], row: &T) -> usize {
+/// How many entries lie before a row; looks at no more than what lies behind.
+pub(crate) fn keep_before<T: PartialOrd>(rows: &[T], row: &T) -> usize {
     rows.iter().rposition(|at| at < row).map_or(0, |last| last + 1)
 }
 
 impl Overflow {
-    pub(crate) fn take_back(&mut self, row: u32) {
+    /// Forgets the entries of a row and of all behind.
+    pub(crate) fn truncate(&mut self, row: u32) {
         let keep = keep_before(&self.rows, &row);
         self.rows.truncate(keep);
         self.entries.truncate(keep);
@@ -145,7 +180,8 @@ impl Overflow {
 }
 
 impl Events {
-    pub(crate) fn take_back(&mut self, row: u32) {
+    /// Forgets the entries of a row and of all behind.
+    pub(crate) fn truncate(&mut self, row: u32) {
         let keep = keep_before(&self.rows, &row);
         self.rows.truncate(keep);
         self.times.truncate(keep);
@@ -156,7 +192,8 @@ impl Events {
 }
 
 impl Links {
-    pub(crate) fn take_back(&mut self, row: u32) {
+    /// Forgets the entries of a row and of all behind.
+    pub(crate) fn truncate(&mut self, row: u32) {
         let keep = keep_before(&self.rows, &row);
         self.rows.truncate(keep);
         self.trace_ids.truncate(keep);

@@ -8,6 +8,7 @@
 pub mod attributes;
 pub mod dictionary;
 pub mod lists;
+mod memory;
 pub mod row;
 mod spans;
 
@@ -17,7 +18,7 @@ use hashbrown::HashMap;
 
 use self::attributes::{AttributeColumn, Keys};
 use self::dictionary::Dictionary;
-use self::lists::{Events, Links, ListTexts, Overflow};
+use self::lists::{Events, Links, ListTexts, Overflow, keep_before};
 use self::row::SpanRow;
 use crate::id::{SpanId, TraceId};
 use crate::origin::Origin;
@@ -80,6 +81,10 @@ pub struct SpanColumns {
     pub events: Events,
     pub links: Links,
     pub origins: Vec<Arc<Origin>>,
+    /// Columns with a value of the span that is being added.
+    touched: Vec<u32>,
+    /// Memory behind the origins and their numbers.
+    origin_bytes: usize,
     origin_numbers: HashMap<Vec<u8>, u32, foldhash::fast::RandomState>,
 }
 
@@ -92,11 +97,10 @@ impl RareTexts {
         Ok(())
     }
 
-    fn take_back(&mut self, row: u32) {
-        if self.rows.last() == Some(&row) {
-            self.rows.pop();
-            self.numbers.pop();
-        }
+    fn truncate(&mut self, row: u32) {
+        let keep = keep_before(&self.rows, &row);
+        self.rows.truncate(keep);
+        self.numbers.truncate(keep);
     }
 
     fn get(&self, row: u32) -> &str {
@@ -112,11 +116,10 @@ impl RareCounts {
         }
     }
 
-    fn take_back(&mut self, row: u32) {
-        if self.rows.last() == Some(&row) {
-            self.rows.pop();
-            self.counts.pop();
-        }
+    fn truncate(&mut self, row: u32) {
+        let keep = keep_before(&self.rows, &row);
+        self.rows.truncate(keep);
+        self.counts.truncate(keep);
     }
 
     fn get(&self, row: u32) -> u32 {
@@ -141,25 +144,54 @@ impl SpanColumns {
 
     /// The number of an origin, the same for the same content.
     pub fn origin(&mut self, origin: Arc<Origin>) -> OriginNumber {
-        let next = self.origins.len() as u32;
-        let number = *self.origin_numbers.entry(origin.canonical()).or_insert(next);
-        if number == next {
-            self.origins.push(origin);
+        let canonical = origin.canonical();
+        if let Some(number) = self.origin_numbers.get(&canonical) {
+            return OriginNumber(*number);
         }
+        let number = self.origins.len() as u32;
+        self.origin_bytes += canonical.capacity() + memory::of_origin(&origin);
+        self.origin_numbers.insert(canonical, number);
+        self.origins.push(origin);
         OriginNumber(number)
+    }
+
+    /// Forgets all rows but the first ones. Texts and origins that they brought may stay.
+    pub fn truncate(&mut self, rows: usize) {
+        if rows >= self.len() {
+            return;
+        }
+        self.trace_ids.truncate(rows);
+        self.span_ids.truncate(rows);
+        self.parents.truncate(rows);
+        self.starts.truncate(rows);
+        self.durations.truncate(rows);
+        self.kinds.truncate(rows);
+        self.status_codes.truncate(rows);
+        self.flags.truncate(rows);
+        self.names_of_rows.truncate(rows);
+        self.origins_of_rows.truncate(rows);
+        let row = rows as u32;
+        self.attributes.iter_mut().for_each(|column| column.truncate(row));
+        self.truncate_lists(row);
     }
 
     /// Undoes what a span that is not finished has added.
     #[cold]
     fn take_back(&mut self, row: u32) {
-        self.attributes.iter_mut().for_each(|column| column.take_back(row));
-        self.overflow.take_back(row);
-        self.events.take_back(row);
-        self.links.take_back(row);
-        self.status_messages.take_back(row);
-        self.trace_states.take_back(row);
-        self.dropped_attributes.take_back(row);
-        self.dropped_events.take_back(row);
-        self.dropped_links.take_back(row);
+        // Only what it touched: a request full of bad spans costs no more than one of good ones.
+        let Self { touched, attributes, .. } = self;
+        touched.drain(..).for_each(|column| attributes[column as usize].take_back(row));
+        self.truncate_lists(row);
+    }
+
+    fn truncate_lists(&mut self, row: u32) {
+        self.overflow.truncate(row);
+        self.events.truncate(row);
+        self.links.truncate(row);
+        self.status_messages.truncate(row);
+        self.trace_states.truncate(row);
+        self.dropped_attributes.truncate(row);
+        self.dropped_events.truncate(row);
+        self.dropped_links.truncate(row);
     }
 }

@@ -3,7 +3,7 @@
 use super::{OriginNumber, Rejected, SpanColumns};
 use crate::columns::attributes::Scalar;
 use crate::id::{SpanId, TraceId};
-use crate::value::{Attribute, Value};
+use crate::value::{Attribute, Value, ValueType};
 
 /// The fields of a span that are there once. Texts are bytes as they came; they are
 /// refused if they are not UTF-8.
@@ -55,22 +55,29 @@ pub struct SpanRow<'a> {
 impl<'a> SpanRow<'a> {
     pub(crate) fn new(columns: &'a mut SpanColumns) -> Self {
         let row = columns.len() as u32;
+        columns.touched.clear();
         Self { columns, row, last_key: None, finished: false }
     }
 
     /// Adds an attribute of a type that may have a column. A second value of the same
-    /// key and type goes into the overflow.
+    /// key and type goes into the overflow, and so does what finds all columns taken.
+    #[inline]
     pub fn scalar(&mut self, key: &[u8], value: Scalar<'_>) -> Result<(), Rejected> {
         let columns = &mut *self.columns;
-        let number = columns.keys.intern_after(self.last_key, key)?;
+        let Some(number) = columns.keys.intern_after(self.last_key, key)? else {
+            return self.overflow(key, value);
+        };
         self.last_key = Some(number);
-        let index = columns.keys.column(number, value.slot(), &mut columns.attributes);
+        let Some(index) = columns.keys.column(number, value.slot(), &mut columns.attributes) else {
+            return self.overflow(key, value);
+        };
         let column = &mut columns.attributes[index];
         if column.rows.last() == Some(&self.row) {
-            return self.overflow(key, &owned(value)?);
+            return self.overflow(key, value);
         }
         column.values.push(value)?;
         column.rows.push(self.row);
+        columns.touched.push(index as u32);
         Ok(())
     }
 
@@ -81,22 +88,48 @@ impl<'a> SpanRow<'a> {
             Value::Int(int) => self.scalar(key, Scalar::Int(*int)),
             Value::Double(double) => self.scalar(key, Scalar::Double(*double)),
             Value::Bool(flag) => self.scalar(key, Scalar::Bool(*flag)),
-            Value::Empty | Value::Bytes(_) | Value::Array(_) | Value::Map(_) => self.overflow(key, value),
+            Value::Empty | Value::Bytes(_) | Value::Array(_) | Value::Map(_) => {
+                let columns = &mut *self.columns;
+                columns.overflow.entries.push_value(&mut columns.list_texts, key, value)?;
+                columns.overflow.rows.push(self.row);
+                Ok(())
+            }
         }
     }
 
-    fn overflow(&mut self, key: &[u8], value: &Value) -> Result<(), Rejected> {
+    #[cold]
+    fn overflow(&mut self, key: &[u8], value: Scalar<'_>) -> Result<(), Rejected> {
         let columns = &mut *self.columns;
-        columns.overflow.entries.push_value(&mut columns.list_texts, key, value)?;
+        columns.overflow.entries.push_scalar(&mut columns.list_texts, key, value)?;
+        columns.overflow.rows.push(self.row);
+        Ok(())
+    }
+
+    /// Adds an attribute of a type that has no column, by its exact text (see
+    /// [`crate::value`]). The caller vouches that the text is one of that type.
+    pub fn written(&mut self, key: &[u8], kind: ValueType, text: &str) -> Result<(), Rejected> {
+        let columns = &mut *self.columns;
+        columns.overflow.entries.push(&mut columns.list_texts, key, kind, text.as_bytes())?;
         columns.overflow.rows.push(self.row);
         Ok(())
     }
 
     /// Adds an event.
     pub fn event(&mut self, event: &EventFields<'_>, attributes: &[Attribute]) -> Result<(), Rejected> {
+        let attributes = self.columns.list_texts.intern_attributes(attributes)?;
+        self.event_with(event, attributes)
+    }
+
+    /// Adds an event with its attributes as [`crate::value::attributes_text`] writes them; the caller
+    /// vouches for that.
+    pub fn event_written(&mut self, event: &EventFields<'_>, attributes: &str) -> Result<(), Rejected> {
+        let attributes = self.columns.list_texts.texts.intern(attributes.as_bytes())?;
+        self.event_with(event, attributes)
+    }
+
+    fn event_with(&mut self, event: &EventFields<'_>, attributes: u32) -> Result<(), Rejected> {
         let columns = &mut *self.columns;
         let name = columns.list_texts.texts.intern(event.name)?;
-        let attributes = columns.list_texts.intern_attributes(attributes)?;
         let events = &mut columns.events;
         events.rows.push(self.row);
         events.times.push(event.time_unix_nano);
@@ -108,9 +141,19 @@ impl<'a> SpanRow<'a> {
 
     /// Adds a link.
     pub fn link(&mut self, link: &LinkFields<'_>, attributes: &[Attribute]) -> Result<(), Rejected> {
+        let attributes = self.columns.list_texts.intern_attributes(attributes)?;
+        self.link_with(link, attributes)
+    }
+
+    /// Adds a link with its attributes as text, see [`Self::event_written`].
+    pub fn link_written(&mut self, link: &LinkFields<'_>, attributes: &str) -> Result<(), Rejected> {
+        let attributes = self.columns.list_texts.texts.intern(attributes.as_bytes())?;
+        self.link_with(link, attributes)
+    }
+
+    fn link_with(&mut self, link: &LinkFields<'_>, attributes: u32) -> Result<(), Rejected> {
         let columns = &mut *self.columns;
         let trace_state = columns.list_texts.texts.intern(link.trace_state)?;
-        let attributes = columns.list_texts.intern_attributes(attributes)?;
         let links = &mut columns.links;
         links.rows.push(self.row);
         links.trace_ids.push(link.trace_id);
@@ -160,13 +203,4 @@ impl Drop for SpanRow<'_> {
             self.columns.take_back(self.row);
         }
     }
-}
-
-fn owned(value: Scalar<'_>) -> Result<Value, Rejected> {
-    Ok(match value {
-        Scalar::Str(text) => Value::Str(std::str::from_utf8(text).map_err(|_| Rejected::NotUtf8)?.to_owned()),
-        Scalar::Int(int) => Value::Int(int),
-        Scalar::Double(double) => Value::Double(double),
-        Scalar::Bool(flag) => Value::Bool(flag),
-    })
 }

@@ -1,0 +1,171 @@
+//! A request and what stands around spans: ResourceSpans and ScopeSpans.
+//!
+//! Both have the same shape: what stands around (a resource, a scope), many parts, a schema url. What stands
+//! around may come after the parts, so each is looked through before its parts are.
+
+use std::borrow::Cow;
+
+use siltstone_format::columns::{OriginNumber, SpanColumns};
+
+use super::depth::Depth;
+use super::fields::{frame, request};
+use super::origin::{OriginCache, OriginError, Surroundings};
+use super::span::{Refusal, SpanReader};
+use super::value::joined;
+use super::wire::{Malformed, Wire};
+use super::{DecodeError, Decoded, Rules};
+use crate::export::SpanFault;
+
+/// Which spans are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Choice<'a> {
+    ByRules(&'a Rules),
+    /// Positions, ascending.
+    AllBut(&'a [u32]),
+}
+
+/// Goes through one request.
+pub(crate) struct Walker<'a> {
+    choice: Choice<'a>,
+    columns: &'a mut SpanColumns,
+    origins: &'a mut OriginCache,
+    spans: SpanReader,
+    /// Position of the next span.
+    ordinal: u32,
+    decoded: Decoded,
+}
+
+/// A ResourceSpans or a ScopeSpans that was looked through.
+struct Frame<'a> {
+    around: Cow<'a, [u8]>,
+    schema_url: &'a [u8],
+    message: &'a [u8],
+    depth: Depth,
+}
+
+impl<'a> Frame<'a> {
+    fn read(message: &'a [u8], depth: Depth) -> Result<Self, Malformed> {
+        let mut wire = Wire::new(message);
+        let (mut around, mut pieces, mut schema_url): (&[u8], u32, &[u8]) = (&[], 0, &[]);
+        while !wire.is_empty() {
+            match wire.key()? {
+                frame::PART => drop(wire.bytes()?),
+                frame::AROUND => {
+                    around = wire.bytes()?;
+                    pieces = pieces.saturating_add(1);
+                }
+                frame::SCHEMA_URL => schema_url = wire.bytes()?,
+                other => wire.skip(other, frame::ALL, depth)?,
+            }
+        }
+        let around = match pieces {
+            0 | 1 => Cow::Borrowed(around),
+            _ => Cow::Owned(joined(message, frame::AROUND, depth)?),
+        };
+        Ok(Self { around, schema_url, message, depth })
+    }
+
+    /// Calls back for each part.
+    fn parts(&self, mut each: impl FnMut(&'a [u8]) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+        let damaged = |_| DecodeError::Malformed { message: "what stands around spans" };
+        let mut wire = Wire::new(self.message);
+        while !wire.is_empty() {
+            match wire.key().map_err(damaged)? {
+                frame::PART => each(wire.bytes().map_err(damaged)?)?,
+                other => wire.skip(other, 0, self.depth).map_err(damaged)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { message: &self.around, schema_url: self.schema_url }
+    }
+}
+
+impl<'a> Walker<'a> {
+    pub(crate) fn new(
+        choice: Choice<'a>,
+        columns: &'a mut SpanColumns,
+        origins: &'a mut OriginCache,
+    ) -> Self {
+        let rules = match choice {
+            Choice::ByRules(rules) => *rules,
+            Choice::AllBut(_) => Rules::NONE,
+        };
+        let spans = SpanReader::new(rules);
+        Self { choice, columns, origins, spans, ordinal: 0, decoded: Decoded::default() }
+    }
+
+    pub(crate) fn request(mut self, body: &[u8]) -> Result<Decoded, DecodeError> {
+        let damaged = |_| DecodeError::Malformed { message: "ExportTraceServiceRequest" };
+        self.origins.begin(self.columns);
+        let mut wire = Wire::new(body);
+        while !wire.is_empty() {
+            match wire.key().map_err(damaged)? {
+                request::RESOURCE_SPANS => self.resource_spans(wire.bytes().map_err(damaged)?)?,
+                other => wire.skip(other, request::ALL, Depth::REQUEST).map_err(damaged)?,
+            }
+        }
+        match self.choice {
+            Choice::AllBut([ordinal, ..]) => Err(DecodeError::NoSuchSpan { ordinal: *ordinal }),
+            _ => Ok(self.decoded),
+        }
+    }
+
+    fn resource_spans(&mut self, message: &[u8]) -> Result<(), DecodeError> {
+        let frame = Frame::read(message, Depth::REQUEST.down(1))
+            .map_err(|Malformed| DecodeError::Malformed { message: "ResourceSpans" })?;
+        let resource = self.origins.resource(frame.surroundings());
+        frame.parts(|message| self.scope_spans(message, resource, &frame))
+    }
+
+    fn scope_spans(&mut self, message: &[u8], resource: u64, around: &Frame<'_>) -> Result<(), DecodeError> {
+        let frame = Frame::read(message, Depth::REQUEST.down(2))
+            .map_err(|Malformed| DecodeError::Malformed { message: "ScopeSpans" })?;
+        let limit = self.spans.rules().attribute_bytes;
+        let origin = match self.origins.origin(
+            resource,
+            around.surroundings(),
+            frame.surroundings(),
+            limit,
+            self.columns,
+        ) {
+            Ok(origin) => Ok(origin),
+            Err(OriginError::Unacceptable(fault)) => Err(fault),
+            Err(OriginError::Malformed(message)) => return Err(DecodeError::Malformed { message }),
+        };
+        frame.parts(|message| self.span(message, origin))
+    }
+
+    fn span(&mut self, message: &[u8], origin: Result<OriginNumber, SpanFault>) -> Result<(), DecodeError> {
+        let ordinal = self.ordinal;
+        self.ordinal = ordinal.checked_add(1).ok_or(DecodeError::Full)?;
+        if let Choice::AllBut([first, rest @ ..]) = self.choice
+            && *first == ordinal
+        {
+            self.choice = Choice::AllBut(rest);
+            return Ok(());
+        }
+        let taken = if ordinal as usize >= self.spans.rules().spans {
+            Err(Refusal::Fault(SpanFault::TooManySpans))
+        } else {
+            match origin {
+                Ok(origin) => self.spans.read(message, origin, self.columns),
+                Err(fault) => Err(Refusal::Fault(fault)),
+            }
+        };
+        match (taken, self.choice) {
+            (Ok(()), _) => self.decoded.accepted += 1,
+            (Err(Refusal::Full), _) => return Err(DecodeError::Full),
+            (Err(Refusal::Fault(fault)), Choice::AllBut(_)) => {
+                return Err(DecodeError::Span { ordinal, fault });
+            }
+            (Err(Refusal::Fault(fault)), Choice::ByRules(_)) => {
+                self.decoded.refused.add(fault);
+                self.decoded.refused_ordinals.push(ordinal);
+            }
+        }
+        Ok(())
+    }
+}

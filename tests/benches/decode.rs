@@ -1,0 +1,116 @@
+//! From the wire into columns: `cargo bench -p siltstone-tests --bench decode`.
+//!
+//! A million spans of about 280 bytes in requests of 1,000; `docs/benchmarks.md` has results.
+#![expect(clippy::expect_used, reason = "a benchmark has nobody to report to")]
+
+use std::sync::LazyLock;
+
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+use siltstone_format::columns::SpanColumns;
+use siltstone_ingest::decode::{OriginCache, Rules, decode, replay};
+use siltstone_tests::blocks::traffic;
+use siltstone_tests::decode::decode_request;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const SPANS: usize = 1_000_000;
+/// Spans that one flush takes; then columns begin anew.
+const FLUSH: usize = 250_000;
+
+struct Wire {
+    bodies: Vec<Vec<u8>>,
+    spans: usize,
+}
+
+static WIRE: LazyLock<Wire> = LazyLock::new(|| {
+    let (mut bodies, mut spans) = (Vec::new(), 0);
+    for batch in traffic(SPANS, 280, 1) {
+        let scopes = batch.request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+        spans += scopes.map(|scope| scope.spans.len()).sum::<usize>();
+        bodies.push(batch.request.encode_to_vec());
+    }
+    Wire { bodies, spans }
+});
+
+/// As a writer does, whole flushes of columns; what was flushed is dropped.
+fn flushes(mut add: impl FnMut(&[u8], &mut SpanColumns, &mut OriginCache)) -> usize {
+    let (mut columns, mut origins, mut spans) = (SpanColumns::default(), OriginCache::default(), 0);
+    for body in &WIRE.bodies {
+        if columns.len() >= FLUSH {
+            spans += columns.len();
+            (columns, origins) = (SpanColumns::default(), OriginCache::default());
+        }
+        add(body, &mut columns, &mut origins);
+    }
+    spans + columns.len()
+}
+
+fn main() {
+    let bytes: usize = WIRE.bodies.iter().map(Vec::len).sum();
+    println!(
+        "{} spans in {} requests, {:.1} bytes a span; 1 Mitem/s is 1,000 ns a span",
+        WIRE.spans,
+        WIRE.bodies.len(),
+        bytes as f64 / WIRE.spans as f64
+    );
+    divan::main();
+}
+
+fn spans() -> ItemsCount {
+    ItemsCount::new(WIRE.spans)
+}
+
+#[divan::bench(sample_count = 15, sample_size = 1)]
+fn walker(bencher: Bencher<'_, '_>) {
+    bencher.counter(spans()).bench_local(|| {
+        flushes(|body, columns, origins| {
+            let decoded = decode(black_box(body), &Rules::NONE, columns, origins).expect("decodes");
+            assert_eq!(decoded.refused.total(), 0);
+        })
+    });
+}
+
+/// As after a restart.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn walker_replay(bencher: Bencher<'_, '_>) {
+    bencher.counter(spans()).bench_local(|| {
+        flushes(|body, columns, origins| {
+            replay(black_box(body), &[], columns, origins).expect("replays");
+        })
+    });
+}
+
+/// Columns for each request: what the size of dictionaries and fresh memory cost is the difference.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn walker_columns_of_each_request(bencher: Bencher<'_, '_>) {
+    bencher.counter(spans()).bench_local(|| {
+        for body in &WIRE.bodies {
+            let (mut columns, mut origins) = (SpanColumns::default(), OriginCache::default());
+            decode(black_box(body), &Rules::NONE, &mut columns, &mut origins).expect("decodes");
+        }
+    });
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn prost_decode_and_drop(bencher: Bencher<'_, '_>) {
+    bencher.counter(spans()).bench_local(|| {
+        for body in &WIRE.bodies {
+            drop(black_box(ExportTraceServiceRequest::decode(black_box(body.as_slice())).expect("decodes")));
+        }
+    });
+}
+
+/// prost's structs into columns: what the walker replaces.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn prost_into_columns(bencher: Bencher<'_, '_>) {
+    bencher.counter(spans()).bench_local(|| {
+        flushes(|body, columns, _| {
+            let request = ExportTraceServiceRequest::decode(black_box(body)).expect("decodes");
+            decode_request(&request, columns).expect("is acceptable");
+        })
+    });
+}
