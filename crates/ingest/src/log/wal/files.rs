@@ -5,6 +5,7 @@ use std::any::Any;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -84,7 +85,8 @@ impl LogFiles for RealFiles {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn AppendedFile>> {
-        Ok(Box::new(OpenOptions::new().append(true).create_new(true).open(path)?))
+        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+        Ok(Box::new(RealAppended { file, length: 0, forgotten_to: 0 }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
@@ -105,17 +107,48 @@ impl LogFiles for RealFiles {
     }
 }
 
-impl AppendedFile for File {
+/// A file that is not kept in memory: nobody reads it before the next start.
+#[derive(Debug)]
+struct RealAppended {
+    file: File,
+    length: u64,
+    forgotten_to: u64,
+}
+
+/// So much goes from the system's memory at a time; a multiple of all page sizes.
+const FORGOTTEN_AT_ONCE: u64 = 1 << 20;
+
+impl AppendedFile for RealAppended {
     fn append(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.write_vectored(slices)
+        let count = self.file.write_vectored(slices)?;
+        self.length += count as u64;
+        Ok(count)
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
-        self.set_len(length)
+        self.file.set_len(length)?;
+        self.length = length;
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data()?;
+        self.forget_synced();
+        Ok(())
+    }
+}
+
+impl RealAppended {
+    /// Without this, the log fills the memory of the machine, and finding new pages for it costs several times
+    /// what writing does. The last page stays: it is written on.
+    fn forget_synced(&mut self) {
+        let end = self.length - self.length % FORGOTTEN_AT_ONCE;
+        let Some(length) = NonZeroU64::new(end.saturating_sub(self.forgotten_to)) else { return };
+        // It is advice: that it is not taken does no harm.
+        #[cfg(target_os = "linux")]
+        let _ =
+            rustix::fs::fadvise(&self.file, self.forgotten_to, Some(length), rustix::fs::Advice::DontNeed);
+        self.forgotten_to += length.get();
     }
 }
 
