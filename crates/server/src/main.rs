@@ -1,3 +1,92 @@
 //! The program `siltstone`.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use siltstone_catalog::time::{Clock, SystemClock};
+use siltstone_server::cli::{Asked, asked};
+use siltstone_server::ingest::start_ingest;
+use siltstone_server::run::run;
+use siltstone_server::settings::Resolved;
+use siltstone_server::signals::Signals;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A mistake in the settings, as other programs have it.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    match asked(std::env::args_os(), &variables) {
+        Ok(Asked::Print(text)) => {
+            // A reader that has gone, such as `head`, has seen enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Ok(Asked::Run(settings)) => run_it(&settings),
+        Err(error) => {
+            eprintln!("siltstone: {error}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+fn run_it(settings: &Resolved) -> ExitCode {
+    let filter = match EnvFilter::try_new(&settings.log) {
+        Ok(filter) => filter,
+        Err(error) => {
+            eprintln!("siltstone: `log` is `{}`: {error}", settings.log);
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    for doubt in &settings.doubts {
+        tracing::warn!("{doubt}");
+    }
+    abort_on_panic();
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime can be made: {error}"));
+    let outcome = outcome.and_then(|runtime| {
+        runtime.block_on(async {
+            let signals = Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+            let start = |metrics| start_ingest(settings, Arc::clone(&clock), metrics);
+            let end = signals.first_then_exit();
+            run(settings, Arc::clone(&clock), start, print_line, end).await.map_err(|error| error.to_string())
+        })
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The one line on standard output: that it has started, and where it listens.
+fn print_line(line: String) {
+    let mut stdout = std::io::stdout().lock();
+    // Nobody may be reading; the log has the same.
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    tracing::info!("{line}");
+}
+
+/// A task that panics would leave a process that looks alive. Everything that must survive is in the log.
+fn abort_on_panic() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        usual(info);
+        eprintln!(
+            "siltstone: a defect was found: the process aborts; its log is read back at the next start"
+        );
+        std::process::abort();
+    }));
+}

@@ -23,8 +23,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::metrics::Metrics;
-
 /// What HTTP/2 senders may have under way without being read. A connection buffers this much at most.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
@@ -66,6 +64,12 @@ pub trait Answer: Send + Sync + 'static {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// A connection was taken in,
+    fn opened(&self) {}
+
+    /// and has ended.
+    fn closed(&self) {}
 }
 
 /// What the connections of one port share.
@@ -73,7 +77,6 @@ struct Port<A> {
     answer: Arc<A>,
     idle: Duration,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
     stop: Stop,
 }
 
@@ -83,12 +86,11 @@ pub async fn serve<A: Answer>(
     answer: Arc<A>,
     bounds: Bounds,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
     stop: Stop,
 ) {
     let places = Arc::new(Semaphore::new(bounds.connections.clamp(1, Semaphore::MAX_PERMITS)));
     let connections = TaskTracker::new();
-    let port = Arc::new(Port { answer, idle: bounds.idle, clock, metrics, stop: stop.clone() });
+    let port = Arc::new(Port { answer, idle: bounds.idle, clock, stop: stop.clone() });
     let take_in = async {
         loop {
             // Fails only once the semaphore is closed, and nobody closes it.
@@ -137,11 +139,11 @@ impl Drop for UnderWay {
 }
 
 /// Counts the open connections.
-struct Counted(Arc<Metrics>);
+struct Counted<A: Answer>(Arc<A>);
 
-impl Drop for Counted {
+impl<A: Answer> Drop for Counted<A> {
     fn drop(&mut self) {
-        self.0.connection_closed();
+        self.0.closed();
     }
 }
 
@@ -153,8 +155,8 @@ trait Conversation: Future<Output = Result<(), hyper::Error>> {
 
 impl<A: Answer> Port<A> {
     async fn connection(self: Arc<Self>, stream: TcpStream, _place: OwnedSemaphorePermit) {
-        self.metrics.connection_opened();
-        let _counted = Counted(Arc::clone(&self.metrics));
+        self.answer.opened();
+        let _counted = Counted(Arc::clone(&self.answer));
         // Answers are small and must not wait for more.
         let _ = stream.set_nodelay(true);
         let Some(is_http2) = self.is_http2(&stream).await else { return };

@@ -164,6 +164,14 @@ impl Answer for GrpcReceiver {
         response.headers_mut().insert("grpc-accept-encoding", ENCODINGS);
         response
     }
+
+    fn opened(&self) {
+        self.otlp.metrics.connection_opened();
+    }
+
+    fn closed(&self) {
+        self.otlp.metrics.connection_closed();
+    }
 }
 
 fn not_grpc() -> Response<TonicBody> {

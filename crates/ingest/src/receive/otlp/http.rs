@@ -157,6 +157,14 @@ impl Answer for HttpReceiver {
         }
         response
     }
+
+    fn opened(&self) {
+        self.otlp.metrics.connection_opened();
+    }
+
+    fn closed(&self) {
+        self.otlp.metrics.connection_closed();
+    }
 }
 
 fn preflight(page: Option<HeaderMap>) -> Response<Full<Bytes>> {

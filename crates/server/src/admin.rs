@@ -1,0 +1,155 @@
+//! The admin port: is it alive, is it ready, what does it count, what is it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde_json::json;
+use siltstone_catalog::time::Clock;
+use siltstone_ingest::metrics::Metrics;
+use siltstone_ingest::receive::connections::Answer;
+
+use crate::ingest::IngestCore;
+use crate::settings::{Listen, Resolved, Role};
+
+/// What a process is at. Only a running one is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Starting = 0,
+    Running = 1,
+    Draining = 2,
+}
+
+impl Phase {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// Answers on the admin port.
+pub(crate) struct Admin {
+    pub listen: Listen,
+    pub role: Role,
+    pub store: String,
+    pub metrics: Arc<Metrics>,
+    pub clock: Arc<dyn Clock>,
+    phase: AtomicU8,
+    core: std::sync::OnceLock<Arc<dyn IngestCore>>,
+}
+
+impl Admin {
+    pub(crate) fn new(
+        settings: &Resolved,
+        listen: Listen,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            listen,
+            role: settings.role,
+            store: settings.store.to_string(),
+            metrics,
+            clock,
+            phase: AtomicU8::new(Phase::Starting as u8),
+            core: std::sync::OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        tracing::info!(phase = phase.name(), "the process is");
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    pub(crate) fn has_core(&self, core: Arc<dyn IngestCore>) {
+        // There is one core, and it is set once.
+        let _ = self.core.set(core);
+    }
+
+    fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Running,
+            _ => Phase::Draining,
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let mut text = String::with_capacity(8 << 10);
+        text.push_str(
+            "# HELP siltstone_build_info The version that runs.\n# TYPE siltstone_build_info gauge\n",
+        );
+        text.push_str(concat!("siltstone_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n"));
+        text.push_str("# HELP siltstone_ready Whether requests are taken.\n# TYPE siltstone_ready gauge\n");
+        text.push_str(if self.phase() == Phase::Running {
+            "siltstone_ready 1\n"
+        } else {
+            "siltstone_ready 0\n"
+        });
+        self.metrics.render(&mut text);
+        text
+    }
+
+    fn status(&self) -> serde_json::Value {
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "phase": self.phase().name(),
+            "role": match self.role { Role::All => "all", Role::Ingest => "ingest" },
+            "store": self.store,
+            "uptime_seconds": self.clock.elapsed().as_secs(),
+            "listen": listen_as_json(&self.listen),
+            "ingest": self.core.get().map(|core| core.status()),
+        })
+    }
+}
+
+/// The addresses that were really taken.
+pub(crate) fn listen_as_json(listen: &Listen) -> serde_json::Value {
+    json!({
+        "otlp_grpc": listen.otlp_grpc.to_string(),
+        "otlp_http": listen.otlp_http.to_string(),
+        "live": listen.live.to_string(),
+        "admin": listen.admin.to_string(),
+    })
+}
+
+impl Answer for Admin {
+    type Body = Full<Bytes>;
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is possible here\n".to_owned());
+        }
+        match request.uri().path() {
+            "/live" => text(StatusCode::OK, "alive\n".to_owned()),
+            "/ready" => {
+                let phase = self.phase();
+                let is_ready = phase == Phase::Running;
+                let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                text(status, format!("{}\n", phase.name()))
+            }
+            "/metrics" => of_type("text/plain; version=0.0.4; charset=utf-8", self.metrics()),
+            "/status" => of_type("application/json", format!("{:#}\n", self.status())),
+            _ => text(StatusCode::NOT_FOUND, "there are /live, /ready, /metrics and /status\n".to_owned()),
+        }
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = of_type("text/plain; charset=utf-8", body);
+    *response.status_mut() = status;
+    response
+}
+
+fn of_type(content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

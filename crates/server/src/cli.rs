@@ -1,0 +1,113 @@
+//! The command line: every setting as a flag, and what can be asked of the program beside running.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::settings::list::{self, Kind, Setting};
+use crate::settings::{FILE_VARIABLE, Layers, Origin, Resolved, SettingsError, USUAL_FILE, lines_of};
+
+const ABOUT: &str = "A store for distributed traces on object storage.";
+
+const HELP: &str = "\
+Started without anything, it does everything: it takes OTLP traces on 127.0.0.1:4317 (gRPC) and 127.0.0.1:4318
+(HTTP) and keeps them in ./siltstone-data. What is answered with success is safe.
+
+Settings come from a file (--config, or ./siltstone.toml if it is there), from variables (SILTSTONE_…) and from
+flags; later ones win. `siltstone settings` explains all of them.
+
+SIGTERM or SIGINT end it in order: it finishes what it has taken. A second signal ends it at once.";
+
+/// What was asked for.
+#[derive(Debug)]
+pub enum Asked {
+    Run(Box<Resolved>),
+    /// Text for standard output.
+    Print(String),
+}
+
+/// Reads the command line and whatever it leads to. Help, the version and mistakes in flags end the process.
+pub fn asked(
+    arguments: impl Iterator<Item = std::ffi::OsString>,
+    variables: &[(String, String)],
+) -> Result<Asked, SettingsError> {
+    let matches = command().get_matches_from(arguments);
+    if let Some(("settings", given)) = matches.subcommand() {
+        let text = if given.get_flag("markdown") { list::as_markdown() } else { list::as_text() };
+        return Ok(Asked::Print(text));
+    }
+    let resolved = resolved(&matches, variables)?;
+    Ok(Asked::Run(Box::new(resolved)))
+}
+
+fn resolved(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Resolved, SettingsError> {
+    let mut layers = Layers::defaults();
+    let named = matches.get_one::<PathBuf>("config").cloned().or_else(|| {
+        let variable = variables.iter().find(|(name, _)| name == FILE_VARIABLE);
+        variable.map(|(_, path)| PathBuf::from(path))
+    });
+    match named {
+        Some(path) => layers.add_file(&path)?,
+        None if PathBuf::from(USUAL_FILE).exists() => layers.add_file(USUAL_FILE.as_ref())?,
+        None => {}
+    }
+    layers.add_variables(variables);
+    for setting in list::ALL {
+        let Some(flag) = setting.flag() else { continue };
+        let Some(text) = matches.get_one::<String>(&flag) else { continue };
+        let text = if setting.kind == Kind::List { lines_of(text) } else { text.clone() };
+        layers.set(setting, text, Origin::Flag(flag));
+    }
+    Resolved::from_layers(&layers)
+}
+
+fn command() -> Command {
+    let settings = Command::new("settings")
+        .about("Print all settings: value, default, meaning, flag and variable")
+        .arg(Arg::new("markdown").long("markdown").action(ArgAction::SetTrue).help("As a table in Markdown"));
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("The settings file [SILTSTONE_CONFIG]");
+    Command::new("siltstone")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .after_help(HELP)
+        .subcommand(settings)
+        .args_conflicts_with_subcommands(true)
+        .arg(config)
+        .args(list::ALL.iter().filter_map(argument))
+}
+
+fn argument(setting: &'static Setting) -> Option<Arg> {
+    let flag = setting.flag()?;
+    let meaning = match setting.default {
+        "" => setting.meaning.to_owned(),
+        default => format!("{} [default: {default}]", setting.meaning),
+    };
+    let value = match setting.kind {
+        Kind::Text | Kind::Secret => "TEXT",
+        Kind::Word(_) => "WORD",
+        Kind::Address => "ADDRESS:PORT",
+        Kind::Bytes => "BYTES",
+        Kind::Count => "NUMBER",
+        Kind::Duration => "DURATION",
+        Kind::Switch => "true|false",
+        Kind::List => "TEXT,…",
+    };
+    let argument = Arg::new(flag.clone()).long(flag).value_name(value).help(meaning);
+    // The everyday ones; the rest is in `siltstone settings`.
+    let is_rare = ["limits.", "s3.", "gcs.", "azure."].iter().any(|table| setting.name.starts_with(table));
+    Some(argument.hide_short_help(is_rare))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn should_have_a_sound_command_line() {
+        command().debug_assert();
+    }
+}

@@ -1,0 +1,14 @@
+//! The program: settings in, roles started, an orderly end. It knows every crate and decides nothing.
+
+// What it was told,
+pub mod settings;
+// on the command line first of all.
+pub mod cli;
+// The parts that it starts,
+pub mod ingest;
+// and what it says of itself.
+mod admin;
+// From start to end.
+pub mod run;
+// Who tells it to end.
+pub mod signals;

@@ -1,0 +1,312 @@
+//! Settings as they are meant: parsed, checked against each other, in plain structs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use siltstone_ingest::limits::{Limits, TenantLimits};
+use siltstone_ingest::receive::connections::Bounds;
+use siltstone_ingest::receive::otlp;
+use siltstone_store::{Addressing, AzureKey, S3Keys, Secret, Settings as StoreSettings, StoreUrl};
+
+use super::layers::{Layers, SettingsError, Written};
+use super::list::{self, Kind};
+
+/// What the program does.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    pub role: Role,
+    pub store: StoreUrl,
+    pub store_settings: StoreSettings,
+    pub log: String,
+    pub drain_deadline: Duration,
+    pub listen: Listen,
+    pub ingest: Ingest,
+    /// What may be a mistake in the settings: to be logged.
+    pub doubts: Vec<String>,
+}
+
+/// Which part of Siltstone a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Every part that there is.
+    All,
+    Ingest,
+}
+
+/// Where it listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub otlp_grpc: SocketAddr,
+    pub otlp_http: SocketAddr,
+    pub live: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+/// What the ingester is told.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    /// The folder of its log.
+    pub data: PathBuf,
+    pub durability: Durability,
+    pub memory_bytes: usize,
+    pub otlp: otlp::Settings,
+    pub connections: Bounds,
+    pub limits: TenantLimits,
+}
+
+/// What an acknowledged request survives by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    Wal,
+    Object,
+}
+
+impl Resolved {
+    pub(crate) fn from_layers(layers: &Layers) -> Result<Self, SettingsError> {
+        let values = Values { own: None, layers };
+        check_all(layers)?;
+        let data = PathBuf::from(values.text("data").unwrap_or_default());
+        Ok(Self {
+            role: if values.text("role") == Some("ingest") { Role::Ingest } else { Role::All },
+            store: store_url(&values, &data)?,
+            store_settings: store_settings(&values)?,
+            log: values.text("log").unwrap_or_default().to_owned(),
+            drain_deadline: values.needed("drain_deadline", duration)?,
+            listen: Listen {
+                otlp_grpc: values.needed("listen.otlp_grpc", address)?,
+                otlp_http: values.needed("listen.otlp_http", address)?,
+                live: values.needed("listen.live", address)?,
+                admin: values.needed("listen.admin", address)?,
+            },
+            ingest: ingest(&values, data)?,
+            doubts: layers.doubts.clone(),
+        })
+    }
+}
+
+/// Words are checked wherever they stand, so that none is misunderstood.
+fn check_all(layers: &Layers) -> Result<(), SettingsError> {
+    for setting in list::ALL {
+        let (Kind::Word(words), Some(written)) = (setting.kind, layers.values.get(setting.name)) else {
+            continue;
+        };
+        if words.contains(&written.text.as_str()) || written.text.is_empty() {
+            continue;
+        }
+        let planned = setting.name == "role" && ["compact", "query"].contains(&written.text.as_str());
+        let what = if planned {
+            format!("cannot be `{}` yet: this version has {}", written.text, words.join(" and "))
+        } else {
+            format!("cannot be `{}`: write {}", written.text, words.join(" or "))
+        };
+        return Err(complaint(setting.name, written, what));
+    }
+    Ok(())
+}
+
+fn ingest(values: &Values<'_>, data: PathBuf) -> Result<Ingest, SettingsError> {
+    let is_object = values.text("ingest.durability") == Some("object");
+    let memory_bytes = values.needed("ingest.memory", size)?;
+    let otlp = otlp::Settings {
+        request_bytes: values.needed("ingest.request_bytes", size)?,
+        uncompressed_bytes: values.needed("ingest.uncompressed_bytes", size)?,
+        read_deadline: values.needed("ingest.read_deadline", duration)?,
+        tenants: values.needed("ingest.tenants", switch)?,
+        cors_origins: values
+            .text("ingest.cors_origins")
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect(),
+    };
+    if otlp.uncompressed_bytes.saturating_add(otlp.request_bytes) > memory_bytes {
+        let what = "is less than one request of ingest.request_bytes and ingest.uncompressed_bytes may need";
+        return Err(values.complaint("ingest.memory", what.to_owned()));
+    }
+    let own = values.layers.tenants.iter().map(|(tenant, own)| {
+        let values = Values { own: Some(own), layers: values.layers };
+        Ok((tenant.clone(), limits(&values)?))
+    });
+    Ok(Ingest {
+        data,
+        durability: if is_object { Durability::Object } else { Durability::Wal },
+        memory_bytes,
+        otlp,
+        connections: Bounds {
+            connections: values.needed("ingest.connections", count)?,
+            idle: values.needed("ingest.idle", duration)?,
+        },
+        limits: TenantLimits { everybody: limits(values)?, own: own.collect::<Result<_, _>>()? },
+    })
+}
+
+fn limits(values: &Values<'_>) -> Result<Limits, SettingsError> {
+    let bytes = |name| values.given(name, size).map(|size| size.map_or(u64::MAX, |size| size as u64));
+    Ok(Limits {
+        bytes_per_second: bytes("limits.bytes_per_second")?,
+        burst_bytes: bytes("limits.burst_bytes")?,
+        live_bytes: bytes("limits.live_bytes")?,
+        attribute_bytes: values.needed("limits.attribute_bytes", size)?,
+        spans_per_request: values.needed("limits.spans_per_request", count)?,
+        longest_keep: values.given("limits.longest_keep", duration)?,
+    })
+}
+
+fn store_url(values: &Values<'_>, data: &std::path::Path) -> Result<StoreUrl, SettingsError> {
+    let Some(text) = values.text("store") else { return Ok(StoreUrl::Folder(data.join("objects"))) };
+    text.parse().map_err(|error: siltstone_store::UrlError| {
+        values.complaint("store", format!("names no store: {error}"))
+    })
+}
+
+fn store_settings(values: &Values<'_>) -> Result<StoreSettings, SettingsError> {
+    let text = |name| values.text(name).map(str::to_owned);
+    let secret = |name| values.text(name).map(Secret::new);
+    let mut settings = StoreSettings::default();
+    settings.s3.endpoint = text("s3.endpoint");
+    settings.s3.region = text("s3.region");
+    settings.s3.addressing = values.text("s3.addressing").map(|word| match word {
+        "path" => Addressing::Path,
+        _ => Addressing::VirtualHost,
+    });
+    settings.s3.keys = match (text("s3.access_key_id"), secret("s3.secret_access_key")) {
+        (Some(access_key_id), Some(secret_access_key)) => {
+            Some(S3Keys { access_key_id, secret_access_key, session_token: secret("s3.session_token") })
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(values.complaint("s3.access_key_id", "needs s3.secret_access_key".to_owned()));
+        }
+        (None, Some(_)) => {
+            return Err(values.complaint("s3.secret_access_key", "needs s3.access_key_id".to_owned()));
+        }
+    };
+    settings.gcs.endpoint = text("gcs.endpoint");
+    settings.gcs.service_account = values.text("gcs.service_account").map(PathBuf::from);
+    settings.azure.account = text("azure.account");
+    settings.azure.endpoint = text("azure.endpoint");
+    settings.azure.key = azure_key(values)?;
+    Ok(settings)
+}
+
+fn azure_key(values: &Values<'_>) -> Result<Option<AzureKey>, SettingsError> {
+    let text = |name| values.text(name).map(str::to_owned);
+    let account = values.text("azure.account_key").map(Secret::new);
+    let client_secret = values.text("azure.client_secret").map(Secret::new);
+    let token_file = values.text("azure.token_file").map(PathBuf::from);
+    let application = text("azure.tenant_id").zip(text("azure.client_id"));
+    match (account, application, client_secret, token_file) {
+        (None, None, None, None) => Ok(None),
+        (Some(key), None, None, None) => Ok(Some(AzureKey::Account(key))),
+        (None, Some((tenant_id, client_id)), Some(client_secret), None) => {
+            Ok(Some(AzureKey::Application { tenant_id, client_id, client_secret }))
+        }
+        (None, Some((tenant_id, client_id)), None, Some(token_file)) => {
+            Ok(Some(AzureKey::Federated { tenant_id, client_id, token_file }))
+        }
+        _ => {
+            let names = [
+                "azure.account_key",
+                "azure.client_secret",
+                "azure.token_file",
+                "azure.tenant_id",
+                "azure.client_id",
+            ];
+            let name =
+                names.into_iter().find(|name| values.text(name).is_some()).unwrap_or("azure.account_key");
+            let what = "does not make one key with the others: give azure.account_key; or azure.tenant_id and \
+                        azure.client_id with either azure.client_secret or azure.token_file";
+            Err(values.complaint(name, what.to_owned()))
+        }
+    }
+}
+
+/// Values by name; a tenant's own come first.
+struct Values<'a> {
+    own: Option<&'a std::collections::BTreeMap<&'static str, Written>>,
+    layers: &'a Layers,
+}
+
+impl Values<'_> {
+    fn written(&self, name: &str) -> Option<&Written> {
+        self.own.and_then(|own| own.get(name)).or_else(|| self.layers.values.get(name))
+    }
+
+    /// An empty text is none: that is how a variable or a file takes a value away.
+    fn text(&self, name: &str) -> Option<&str> {
+        self.written(name).map(|written| written.text.as_str()).filter(|text| !text.is_empty())
+    }
+
+    fn given<T>(&self, name: &str, parse: fn(&str) -> Result<T, String>) -> Result<Option<T>, SettingsError> {
+        let parsed = self.text(name).map(parse).transpose();
+        parsed.map_err(|what| self.complaint(name, what))
+    }
+
+    fn needed<T>(&self, name: &str, parse: fn(&str) -> Result<T, String>) -> Result<T, SettingsError> {
+        self.given(name, parse)?.ok_or_else(|| self.complaint(name, "must have a value".to_owned()))
+    }
+
+    fn complaint(&self, name: &str, what: String) -> SettingsError {
+        match self.written(name) {
+            Some(written) => complaint(name, written, what),
+            None => SettingsError::Value { place: "the settings".to_owned(), name: name.to_owned(), what },
+        }
+    }
+}
+
+fn complaint(name: &str, written: &Written, what: String) -> SettingsError {
+    SettingsError::Value { place: written.origin.to_string(), name: name.to_owned(), what }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    // A name would be looked up, and one name may mean several addresses.
+    let literal = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    literal.as_deref().unwrap_or(text).parse().map_err(|_| {
+        format!(
+            "is `{text}`: write an IP address and a port, such as 127.0.0.1:4318, 0.0.0.0:4318 or [::]:4318"
+        )
+    })
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("is `{text}`: write true or false")),
+    }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    match text.replace('_', "").parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("is `{text}`: write a whole number from 1 on")),
+    }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let units = [("", 0), ("B", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let (number, unit) = number_and_unit(text);
+    let shift = units.iter().find(|(name, _)| *name == unit).map(|(_, shift)| *shift);
+    let bytes = number.zip(shift).and_then(|(number, shift)| number.checked_mul(1_u64 << shift));
+    match bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
+        Some(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err(format!("is `{text}`: write bytes from 1 on, as 512, 64KiB, 20MiB or 2GiB")),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let (number, unit) = number_and_unit(text);
+    let factor = units.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+    match number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor)) {
+        Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
+        _ => Err(format!("is `{text}`: write a number and a unit, as 500ms, 30s, 10m, 48h or 90d")),
+    }
+}
+
+fn number_and_unit(text: &str) -> (Option<u64>, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    (number.replace('_', "").parse().ok(), unit.trim())
+}
