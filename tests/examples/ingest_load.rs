@@ -137,12 +137,7 @@ impl Server {
         let address = |name: &str| {
             said["listening"][name].as_str().map(str::to_owned).ok_or_else(|| format!("no {name} in {line}"))
         };
-        Ok(Self {
-            http: address("otlp_http")?,
-            grpc: address("otlp_grpc")?,
-            admin: address("admin")?,
-            child,
-        })
+        Ok(Self { http: address("otlp_http")?, grpc: address("otlp_grpc")?, admin: address("admin")?, child })
     }
 
     /// Seconds of processor time, in user and in system mode.
@@ -166,7 +161,8 @@ impl Server {
         write!(connection, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;
-        let line = answer.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+        let line =
+            answer.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
         Ok(line.ok_or_else(|| format!("no metric {name}"))?.rsplit(' ').next().unwrap_or("").parse()?)
     }
 
@@ -203,8 +199,15 @@ impl Drop for Server {
 
 /// One connection that sends requests and waits for each answer.
 enum Sender {
-    Http { connection: TcpStream, head: String },
-    Grpc { client: tonic::client::Grpc<tonic::transport::Channel>, runtime: tokio::runtime::Runtime, plan: Encoding },
+    Http {
+        connection: TcpStream,
+        head: String,
+    },
+    Grpc {
+        client: tonic::client::Grpc<tonic::transport::Channel>,
+        runtime: tokio::runtime::Runtime,
+        plan: Encoding,
+    },
 }
 
 impl Sender {
@@ -347,7 +350,12 @@ struct Sent {
 }
 
 /// Sends all requests over all connections; with a rate, each at its time, whatever the answers do.
-fn send_all(plan: &Plan, server: &Server, requests: &[Vec<u8>], spans: usize) -> Result<(Sent, f64), Failure> {
+fn send_all(
+    plan: &Plan,
+    server: &Server,
+    requests: &[Vec<u8>],
+    spans: usize,
+) -> Result<(Sent, f64), Failure> {
     let next = AtomicUsize::new(0);
     let began = now();
     let interval = plan.rate.map(|rate| spans as f64 / requests.len() as f64 / rate);
@@ -371,7 +379,10 @@ fn send_all(plan: &Plan, server: &Server, requests: &[Vec<u8>], spans: usize) ->
     };
     let all = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..plan.connections).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err("a sender panicked".into()))).collect::<Result<Vec<Sent>, Failure>>()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err("a sender panicked".into())))
+            .collect::<Result<Vec<Sent>, Failure>>()
     })?;
     let seconds = began.elapsed_since().as_secs_f64();
     let mut sum = Sent { millis: Vec::new(), refused: 0 };

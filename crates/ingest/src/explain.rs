@@ -56,7 +56,10 @@ mod tests {
         refused.add(SpanFault::AttributeTooLarge);
         let text = explain(&tenant, &limits, &refused);
         assert!(text.starts_with("1 span: a trace id must"), "{text}");
-        assert!(text.contains("; 2 spans: tenant `default` is over its limit attribute_bytes = 100"), "{text}");
+        assert!(
+            text.contains("; 2 spans: tenant `default` is over its limit attribute_bytes = 100"),
+            "{text}"
+        );
         assert!(text.contains("limits.default.attribute_bytes"), "{text}");
     }
 }

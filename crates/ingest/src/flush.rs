@@ -92,7 +92,9 @@ impl Lane {
                     missed += 1;
                     Ok(Some("an entry before it is not in the log yet"))
                 }
-                Ok(Fate::Fenced { root }) => self.go_on_as_another(shared, segment, root).await.map(|()| None),
+                Ok(Fate::Fenced { root }) => {
+                    self.go_on_as_another(shared, segment, root).await.map(|()| None)
+                }
                 Err(error) => Err(error),
             };
             let go_on = match go_on {

@@ -19,10 +19,7 @@ struct State<T> {
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Self {
-            state: Mutex::new(State { items: VecDeque::new(), closed: false }),
-            changed: Notify::new(),
-        }
+        Self { state: Mutex::new(State { items: VecDeque::new(), closed: false }), changed: Notify::new() }
     }
 }
 

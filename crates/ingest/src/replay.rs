@@ -114,8 +114,8 @@ impl Shared {
         let Some(spool) = &self.config.spool else { return };
         let folder = spool.with_file_name("undecodable");
         let name = format!("{}-{}-{}.otlp", segment.writer, segment.number, record.arrived_unix_millis);
-        let kept = std::fs::create_dir_all(&folder)
-            .and_then(|()| std::fs::write(folder.join(&name), &record.body));
+        let kept =
+            std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join(&name), &record.body));
         if let Err(error) = kept {
             tracing::error!(%error, folder = %folder.display(), "it could not be kept either");
         }

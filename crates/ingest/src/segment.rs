@@ -43,7 +43,14 @@ pub(crate) enum Part {
 impl Segment {
     pub(crate) fn new(logged: SegmentName, replayed: bool, room: Reservation) -> Self {
         let room = Mutex::new(Some(room));
-        Self { logged, replayed, named: Mutex::default(), parts: Mutex::default(), sent: AtomicBool::new(false), room }
+        Self {
+            logged,
+            replayed,
+            named: Mutex::default(),
+            parts: Mutex::default(),
+            sent: AtomicBool::new(false),
+            room,
+        }
     }
 
     /// To be told before a block is named; the first one counts.

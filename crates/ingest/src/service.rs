@@ -22,7 +22,7 @@ use crate::house;
 use crate::lane::{Lane, LaneKind};
 use crate::limits::{LimitExceeded, Limits, RateLimiter};
 use crate::live_answer::LocalLive;
-use crate::log::Durability;
+use crate::log::{Durability, SegmentName};
 use crate::metrics::Metrics;
 use crate::roster::Roster;
 use crate::seen::{Look, Memory, Seen};
@@ -105,7 +105,8 @@ impl Ingest {
     /// Takes up what the log holds, and begins. When it returns, all that was ever acknowledged by this log is
     /// visible.
     pub async fn start(config: IngestConfig, parts: IngestParts) -> Result<Self, StartError> {
-        let spool = Spool::open(config.spool.clone()).map_err(|error| StartError::Spool(error.to_string()))?;
+        let spool =
+            Spool::open(config.spool.clone()).map_err(|error| StartError::Spool(error.to_string()))?;
         let clock = parts.clock;
         let shared = Arc::new(Shared {
             budget: Budget::new(config.memory_bytes, Arc::clone(&clock)),
@@ -137,10 +138,8 @@ impl Ingest {
         lanes.replayed.sealed.close();
         let began = house::begin_catalog(&shared).await?;
         let tasks = TaskTracker::new();
-        let ages = [
-            (&lanes.small, shared.config.small_tenant_age),
-            (&lanes.large, shared.config.large_tenant_age),
-        ];
+        let ages =
+            [(&lanes.small, shared.config.small_tenant_age), (&lanes.large, shared.config.large_tenant_age)];
         for (lane, age) in ages {
             tasks.spawn(seal_by_age(Arc::clone(lane), Arc::clone(&shared), age));
         }
@@ -181,6 +180,11 @@ impl Ingest {
             LaneKind::Large => &self.lanes.large,
             LaneKind::Small | LaneKind::Replayed => &self.lanes.small,
         }
+    }
+
+    /// The names of the segments that are not committed.
+    pub fn live_segments(&self) -> Vec<SegmentName> {
+        self.shared.roster.moment().live.iter().map(|live| live.name).collect()
     }
 
     /// Brings the gauges up to date, for whoever is about to show them.
@@ -260,10 +264,9 @@ impl Accept for Ingest {
         let tenant = export.tenant.clone();
         let taken = lane.take(&self.shared, export, admission, rules).await.map_err(refused_whole)?;
         if let Some((ticket, _memory)) = taken.durable {
-            ticket.await.map_err(|failure| Refused::Unavailable {
-                what: failure.to_string(),
-                retry_after: LATER,
-            })?;
+            ticket
+                .await
+                .map_err(|failure| Refused::Unavailable { what: failure.to_string(), retry_after: LATER })?;
         }
         let accepted = Accepted {
             spans: taken.decoded.accepted,

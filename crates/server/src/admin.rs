@@ -93,6 +93,9 @@ impl Admin {
         } else {
             "siltstone_ready 0\n"
         });
+        if let Some(core) = self.core.get() {
+            core.observe();
+        }
         self.metrics.render(&mut text);
         text
     }

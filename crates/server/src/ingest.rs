@@ -1,15 +1,28 @@
 //! The ingester as a part of the process: how it is started, and what the process asks of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use rand::TryRngCore;
+use siltstone_catalog::bucket::{Bucket, Listing as CatalogListing};
 use siltstone_catalog::time::Clock;
-use siltstone_ingest::export::Accept;
+use siltstone_catalog::windows::Windows;
+use siltstone_catalog::{Catalog, CatalogConfig};
+use siltstone_format::id::ObjectId;
+use siltstone_format::tenant::Tenant;
+use siltstone_ingest::config::IngestConfig;
+use siltstone_ingest::export::{Accept, Accepted, Admission, Export, Refused};
+use siltstone_ingest::log::Durability;
+use siltstone_ingest::log::wal::{RealFiles, Wal};
 use siltstone_ingest::metrics::Metrics;
 use siltstone_ingest::receive::connections::Stop;
+use siltstone_ingest::service::{Ingest, IngestParts};
+use siltstone_store::{Listing, Opened, open};
 use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
 
-use crate::settings::Resolved;
+use crate::settings::{Durability as DurabilitySetting, Resolved};
 
 /// An ingester that runs.
 #[async_trait]
@@ -20,6 +33,9 @@ pub trait IngestCore: Accept {
     /// Flushes what is in memory and ends. Nothing is accepted any more.
     async fn finish(&self) -> Result<(), String>;
 
+    /// Brings the gauges up to date.
+    fn observe(&self);
+
     /// For `/status`.
     fn status(&self) -> serde_json::Value;
 }
@@ -29,11 +45,118 @@ pub trait IngestCore: Accept {
 #[error("the ingester cannot start: {0}")]
 pub struct StartError(pub String);
 
+fn failed(error: impl std::fmt::Display) -> StartError {
+    StartError(error.to_string())
+}
+
 /// Starts the ingester: the store is opened, the log read back, what it holds is live again.
 pub async fn start_ingest(
-    _settings: &Resolved,
-    _clock: Arc<dyn Clock>,
-    _metrics: Arc<Metrics>,
+    settings: &Resolved,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
 ) -> Result<Arc<dyn IngestCore>, StartError> {
-    Err(StartError("this build has no core that keeps spans".to_owned()))
+    let store = open(&settings.store, &settings.store_settings).await.map_err(failed)?;
+    let name = store.name.clone();
+    let catalog = catalog(store, Arc::clone(&clock))?;
+    let id = ObjectId(catalog.next_id());
+    let config = ingest_config(settings);
+    let log = match settings.ingest.durability {
+        DurabilitySetting::Wal => wal(settings).await?,
+        DurabilitySetting::Object => return Err(StartError("object durability is not built in yet".into())),
+    };
+    let seed = u64::from_le_bytes(chance()?);
+    let parts = IngestParts { catalog, clock, metrics, log, seed };
+    let ingest = Ingest::start(config, parts).await.map_err(failed)?;
+    Ok(Arc::new(Core { ingest, id, store: name, patience: settings.drain_deadline }))
+}
+
+fn catalog(store: Opened, clock: Arc<dyn Clock>) -> Result<Arc<Catalog>, StartError> {
+    let listing = match store.listing {
+        Listing::Together => CatalogListing::Together,
+        Listing::Apart => CatalogListing::LogThenRoots,
+    };
+    let bucket = Bucket::new(store.objects, listing);
+    let config = CatalogConfig { bucket, clock, seed: chance()?, windows: Windows::default() };
+    Ok(Arc::new(Catalog::new(config).map_err(failed)?))
+}
+
+async fn wal(settings: &Resolved) -> Result<Durability, StartError> {
+    let (folder, most) = (settings.ingest.data.join("wal"), settings.ingest.log_bytes);
+    let opening = tokio::task::spawn_blocking(move || Wal::open(&folder, Arc::new(RealFiles), most));
+    let (wal, found) = opening.await.map_err(failed)?.map_err(failed)?;
+    Ok(Durability::Wal { wal, found })
+}
+
+fn ingest_config(settings: &Resolved) -> IngestConfig {
+    let ingest = &settings.ingest;
+    IngestConfig {
+        memory_bytes: ingest.memory_bytes,
+        flush_bytes: ingest.memory_bytes / 8,
+        spool: Some(ingest.data.join("spool")),
+        limits: ingest.limits.clone(),
+        encoders: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
+        ..IngestConfig::default()
+    }
+}
+
+/// The process's one source of chance: ids and hashes that nobody outside can foresee.
+#[expect(clippy::disallowed_types, reason = "everything else gets a seed from here")]
+fn chance<const BYTES: usize>() -> Result<[u8; BYTES], StartError> {
+    let mut bytes = [0; BYTES];
+    rand::rngs::OsRng.try_fill_bytes(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+struct Core {
+    ingest: Ingest,
+    id: ObjectId,
+    store: String,
+    patience: Duration,
+}
+
+#[async_trait]
+impl Accept for Core {
+    async fn admit(&self, tenant: &Tenant, bytes: usize) -> Result<Admission, Refused> {
+        self.ingest.admit(tenant, bytes).await
+    }
+
+    async fn accept(&self, export: Export, admission: Admission) -> Result<Accepted, Refused> {
+        self.ingest.accept(export, admission).await
+    }
+}
+
+#[async_trait]
+impl IngestCore for Core {
+    async fn serve_live(self: Arc<Self>, listener: TcpListener, stop: Stop) {
+        let service = siltstone_live::serve(self.id, Arc::new(self.ingest.live()));
+        let serving = tonic::transport::Server::builder()
+            .add_service(service)
+            .serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.gently.cancelled_owned());
+        tokio::select! {
+            served = serving => if let Err(error) = served {
+                tracing::error!(%error, "live spans cannot be served to other processes any more");
+            },
+            () = stop.now.cancelled() => {}
+        }
+    }
+
+    async fn finish(&self) -> Result<(), String> {
+        match self.ingest.shutdown(self.patience).await {
+            true => Ok(()),
+            false => Err("the store did not take all blocks".to_owned()),
+        }
+    }
+
+    fn observe(&self) {
+        self.ingest.observe();
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let live = self.ingest.live_segments();
+        serde_json::json!({
+            "ingester": self.id.to_string(),
+            "store": self.store,
+            "live_segments": live.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    }
 }

@@ -34,6 +34,12 @@ pub struct SegmentName {
     pub number: u64,
 }
 
+impl std::fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.writer, self.number)
+    }
+}
+
 /// Why a record is not durable. Its request must not be acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogFailure {
@@ -76,9 +82,9 @@ impl Durability {
     /// Whether another request can be taken; if not, why.
     pub(crate) fn room(&self) -> Result<(), String> {
         match self {
-            Self::Wal { wal, .. } => wal.room().map_err(|full| {
-                format!("{full}; is the store reachable? (setting ingest.log_bytes)")
-            }),
+            Self::Wal { wal, .. } => wal
+                .room()
+                .map_err(|full| format!("{full}; is the store reachable? (setting ingest.log_bytes)")),
         }
     }
 

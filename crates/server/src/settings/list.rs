@@ -86,6 +86,12 @@ pub(crate) const ALL: &[Setting] = &[
         "1GiB",
         "What spans and requests may hold of memory. At the bound, senders are told to wait.",
     ),
+    setting(
+        "ingest.log_bytes",
+        Kind::Bytes,
+        "20GiB",
+        "What the log may hold on the disk while the store is away. At the bound, senders are told to wait.",
+    ),
     setting("ingest.request_bytes", Kind::Bytes, "20MiB", "The largest request, as it comes."),
     setting(
         "ingest.uncompressed_bytes",

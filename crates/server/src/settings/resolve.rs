@@ -50,6 +50,8 @@ pub struct Ingest {
     pub data: PathBuf,
     pub durability: Durability,
     pub memory_bytes: usize,
+    /// What the log may hold on the disk.
+    pub log_bytes: u64,
     pub otlp: otlp::Settings,
     pub connections: Bounds,
     pub limits: TenantLimits,
@@ -132,6 +134,7 @@ fn ingest(values: &Values<'_>, data: PathBuf) -> Result<Ingest, SettingsError> {
         data,
         durability: if is_object { Durability::Object } else { Durability::Wal },
         memory_bytes,
+        log_bytes: values.needed("ingest.log_bytes", size)? as u64,
         otlp,
         connections: Bounds {
             connections: values.needed("ingest.connections", count)?,
