@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use siltstone_format::id::WriterId;
 use siltstone_format::tenant::Tenant;
-use siltstone_ingest::log::wal::{RealFiles, Wal, WalLane};
+use siltstone_ingest::log::wal::{Found, RealFiles, Wal, WalLane};
 use siltstone_ingest::log::{LaneLog, Record, SegmentName};
 use ulid::Ulid;
 
@@ -75,7 +75,7 @@ async fn send(lane: &Arc<WalLane>, senders: usize, each: usize, body: &Bytes) ->
 }
 
 async fn throughput(folder: &Path, in_flight: usize) {
-    let (_wal, lane) = lane(folder);
+    let (wal, lane) = lane(folder);
     let body = body(LARGE);
     let each = 1024 / in_flight;
     let (began, cpu) = (Instant::now(), cpu_seconds());
@@ -87,6 +87,10 @@ async fn throughput(folder: &Path, in_flight: usize) {
         megabytes / took,
         1000.0 * cpu / megabytes
     );
+    let began = Instant::now();
+    let records = wal.read(SEGMENT).filter(|found| matches!(found, Ok(Found::Record(_)))).count();
+    assert_eq!(records, in_flight * each);
+    println!("         read back: {:>6.0} MB/s", megabytes / began.elapsed().as_secs_f64());
 }
 
 async fn latency(folder: &Path, waiters: usize) {

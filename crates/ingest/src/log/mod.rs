@@ -15,6 +15,8 @@ use siltstone_format::tenant::Tenant;
 mod record;
 // On a local disk: the `wal` mode.
 pub mod wal;
+// In the bucket: the `object` mode.
+pub mod object;
 
 /// What an accepted request leaves behind: replay decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]

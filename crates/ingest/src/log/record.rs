@@ -9,7 +9,7 @@
 //! The head has a checksum of its own, so that a wrong length is never followed; it covers the record's place
 //! too (which log, which part), which a sender does not know: bytes inside a body are never taken for a record.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use crc32fast::Hasher;
 use siltstone_format::tenant::Tenant;
 
@@ -64,29 +64,26 @@ pub(crate) fn encoded_len(record: &Record) -> u64 {
 pub(crate) fn encode_before_body(record: &Record, place: &Place, into: &mut Vec<u8>) -> Result<(), TooLarge> {
     let short = |length: usize| u32::try_from(length).map_err(|_| TooLarge);
     let tenant = record.tenant.as_str().as_bytes();
-    let refused_count = short(record.refused.len())?;
     short(record.refused.len().saturating_mul(4))?;
-    let body_len = short(record.body.len())?;
-    let refused: Vec<u8> = record.refused.iter().flat_map(|ordinal| ordinal.to_le_bytes()).collect();
+    let lengths = [short(tenant.len())?, short(record.refused.len())?, short(record.body.len())?];
 
+    let start = into.len();
+    into.resize(start + HEAD_LEN, 0);
+    into.extend_from_slice(tenant);
+    into.extend(record.refused.iter().flat_map(|ordinal| ordinal.to_le_bytes()));
     let mut content = Hasher::new();
-    content.update(tenant);
-    content.update(&refused);
+    content.update(into.get(start + HEAD_LEN..).unwrap_or_default());
     content.update(&record.body);
 
-    let mut head = Vec::with_capacity(HEAD_LEN);
-    head.extend_from_slice(&MAGIC);
-    head.extend_from_slice(&short(tenant.len())?.to_le_bytes());
-    head.extend_from_slice(&refused_count.to_le_bytes());
-    head.extend_from_slice(&body_len.to_le_bytes());
-    head.extend_from_slice(&record.arrived_unix_millis.to_le_bytes());
-    head.extend_from_slice(&content.finalize().to_le_bytes());
-    let checksum = place.checksum(&head);
-
-    into.extend_from_slice(&head);
-    into.extend_from_slice(&checksum.to_le_bytes());
-    into.extend_from_slice(tenant);
-    into.extend_from_slice(&refused);
+    let mut head = [0; HEAD_LEN];
+    let mut rest = head.as_mut_slice();
+    rest.put_slice(&MAGIC);
+    lengths.into_iter().for_each(|length| rest.put_u32_le(length));
+    rest.put_u64_le(record.arrived_unix_millis);
+    rest.put_u32_le(content.finalize());
+    let checksum = place.checksum(&head[..CHECKED_LEN]);
+    head[CHECKED_LEN..].copy_from_slice(&checksum.to_le_bytes());
+    into.iter_mut().skip(start).zip(head).for_each(|(to, from)| *to = from);
     Ok(())
 }
 

@@ -18,6 +18,8 @@ use super::segment::{HEADER_LEN, Header, PartName};
 use crate::log::record::{HEAD_LEN, Head, MAGIC, Place};
 use crate::log::{Record, SegmentName};
 
+/// What is set aside, all together: whoever wants more shall look at it first.
+const MOST_SET_ASIDE: u64 = 1 << 30;
 /// Read at once.
 const WINDOW: usize = 64 * 1024;
 
@@ -243,6 +245,12 @@ impl OpenPart {
         let name = stretch.file.file_stem().unwrap_or_default().to_string_lossy();
         let directory = folder.damaged()?;
         let path = directory.join(format!("{name}-{}-{}", stretch.offset, stretch.length));
+        let kept: u64 = folder.files.list(&directory)?.iter().map(|file| file.bytes).sum();
+        if kept.saturating_add(stretch.length) > MOST_SET_ASIDE {
+            let full =
+                format!("{} holds {kept} bytes already: look at them, and delete them", directory.display());
+            return Err(io::Error::new(ErrorKind::StorageFull, full));
+        }
         let mut copy = match folder.files.create(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(path),
             created => created?,

@@ -1,3 +1,5 @@
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -104,6 +106,40 @@ fn should_refuse_a_folder_in_which_another_works() {
     assert!(error.contains(&data.path().display().to_string()), "{error}");
     lane.close();
     assert!(Wal::open(data.path(), Arc::new(RealFiles), 1).is_ok());
+}
+
+const CHILD_FOLDER: &str = "SILTSTONE_TEST_WAL_FOLDER";
+
+#[test]
+fn should_be_free_again_and_whole_after_its_process_was_killed() {
+    let data = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "log::wal::tests::child_that_waits_to_be_killed", "--nocapture"])
+        .env(CHILD_FOLDER, data.path())
+        .stdout(Stdio::piped())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(output.any(|line| line.unwrap().contains("acknowledged")));
+    let error = Wal::open(data.path(), Arc::new(RealFiles), 1).unwrap_err();
+    assert!(matches!(error, OpenError::Locked(_)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (wal, _) = Wal::open(data.path(), Arc::new(RealFiles), 1).unwrap();
+    assert_eq!(read(&wal, segment(0, 0)), [record(3, 100)]);
+}
+
+/// Does nothing unless the test above has started it.
+#[tokio::test]
+async fn child_that_waits_to_be_killed() {
+    let Some(folder) = std::env::var_os(CHILD_FOLDER) else { return };
+    let (wal, _) = Wal::open(Path::new(&folder), Arc::new(RealFiles), u64::MAX).unwrap();
+    let lane = wal.lane("log").unwrap();
+    lane.append(segment(0, 0), record(3, 100)).await.unwrap();
+    println!("acknowledged");
+    // Ends at the latest with whoever has started it.
+    let _ = std::io::stdin().read_line(&mut String::new());
 }
 
 #[tokio::test]

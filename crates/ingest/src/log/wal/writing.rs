@@ -46,6 +46,8 @@ pub(super) struct Writing {
     open: Option<OpenPart>,
     /// Segments of the same writer below this one are closed.
     lowest: Option<SegmentName>,
+    /// The last records could not be stored: said once, not for each.
+    is_failing: bool,
     /// Kept between calls for its memory.
     before_bodies: Vec<u8>,
     #[cfg(test)]
@@ -76,6 +78,7 @@ impl Writing {
             folder,
             open: None,
             lowest: None,
+            is_failing: false,
             before_bodies: Vec::new(),
             #[cfg(test)]
             planted: None,
@@ -112,6 +115,7 @@ impl Writing {
     fn commit(&mut self, group: &mut Vec<Appended>) {
         let Some(segment) = group.first().map(|first| first.segment) else { return };
         let stored = self.store(segment, group);
+        self.tell(&stored);
         for appended in group.drain(..) {
             if stored.is_err() {
                 self.folder.release(appended.bytes);
@@ -119,6 +123,15 @@ impl Writing {
             // Whoever has gone away does not want to know.
             let _ = appended.reply.send(stored.clone());
         }
+    }
+
+    fn tell(&mut self, stored: &Result<(), LogFailure>) {
+        match stored {
+            Err(failure) if !self.is_failing => tracing::error!(%failure, "requests are refused"),
+            Ok(()) if self.is_failing => tracing::info!("the log can be written again"),
+            _ => {}
+        }
+        self.is_failing = stored.is_err();
     }
 
     fn store(&mut self, segment: SegmentName, group: &mut [Appended]) -> Result<(), LogFailure> {
@@ -173,6 +186,11 @@ impl Writing {
             return Err(LogFailure::Stopped);
         }
         if let Err(error) = synced {
+            if part.synced_end > 0 {
+                // They stay in the file, whoever reads them.
+                self.folder.reserve(written);
+                self.folder.keep(part.name.segment, written);
+            }
             self.abandon(&part);
             return Err(self.failure("sync", error));
         }
@@ -234,7 +252,6 @@ impl Writing {
             _ => "look at the disk and at the system's log",
         };
         let source = io::Error::new(error.kind(), format!("{folder}: {error} ({advice})"));
-        tracing::warn!(what, %source, "the log cannot be written");
         LogFailure::Io { what, source: Arc::new(source) }
     }
 }
