@@ -172,7 +172,11 @@ impl Receiver {
                 return Ok(());
             }
             None => {
-                return self.whole(part.segment, part.is_origins, &Frame { head: part.head, body: part.body });
+                return self.whole(
+                    part.segment,
+                    part.is_origins,
+                    &Frame { head: part.head, body: part.body },
+                );
             }
         }
         match self.begun.take_if(|_| !more) {
