@@ -205,11 +205,12 @@ impl Catalog {
             key: ObjectKey::Page(*id),
             why: Damage::Content("it could not be read when it was to be changed"),
         }));
+        // Made before they are awaited: a task that keeps such a closure cannot move between threads.
         let in_time = page.pages.iter().filter(|page| page.overlaps(from_unix_nano, to_unix_nano));
         let wanted = in_time.filter(|page| wanted(page));
-        let mut read = stream::iter(wanted)
-            .map(|wanted| self.pages.blocks(&self.bucket, wanted, &page.tenant))
-            .buffered(PARALLEL_GETS);
+        let reads: Vec<_> =
+            wanted.map(|wanted| self.pages.blocks(&self.bucket, wanted, &page.tenant)).collect();
+        let mut read = stream::iter(reads).buffered(PARALLEL_GETS);
         while let Some(blocks) = read.next().await {
             match blocks {
                 Ok(blocks) => {
@@ -223,8 +224,8 @@ impl Catalog {
                 Err(error) => found.missing.push(missing(error)?),
             }
         }
-        let older: Vec<Arc<Vec<Mark>>> = stream::iter(&page.mark_pages)
-            .map(|id| self.pages.marks(&self.bucket, *id))
+        let reads: Vec<_> = page.mark_pages.iter().map(|id| self.pages.marks(&self.bucket, *id)).collect();
+        let older: Vec<Arc<Vec<Mark>>> = stream::iter(reads)
             .buffered(PARALLEL_GETS)
             .try_collect()
             .await

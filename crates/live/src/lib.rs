@@ -10,6 +10,9 @@ pub mod question;
 // Who can be asked.
 pub mod source;
 
+// Who there is to ask.
+pub mod members;
+
 // The same over the network: messages, spans as Arrow batches, both ends.
 mod arrow;
 mod remote;

@@ -89,9 +89,9 @@ impl Catalog {
 
     async fn ask_groups(&self, page: &TenantPage, wanted: Wanted<'_>) -> Answers {
         let groups = page.groups.iter().filter(|group| group.kind == wanted.kind && wanted.overlaps(group));
-        let mut asked = stream::iter(groups)
-            .map(|group| async move { (group, self.ask_group(group, wanted).await) })
-            .buffered(PARALLEL_GROUPS);
+        let asks: Vec<_> =
+            groups.map(|group| async move { (group, self.ask_group(group, wanted).await) }).collect();
+        let mut asked = stream::iter(asks).buffered(PARALLEL_GROUPS);
         let mut answers = Answers::default();
         while let Some((group, answer)) = asked.next().await {
             answers.add(group, answer);

@@ -1,0 +1,189 @@
+//! The plain reader: whole traces by their ids, and all spans of a tenant. Exact before fast: it decodes all
+//! that it finds into spans and collapses same ones.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use siltstone_ask::{Window, canonical_span, collapse};
+use siltstone_catalog::Catalog;
+use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_catalog::groups::Wanted as WantedBlocks;
+use siltstone_catalog::mark::{Mark, MarkTarget};
+use siltstone_catalog::snapshot::{Missing, SnapshotError};
+use siltstone_catalog::time::Clock;
+use siltstone_format::day::Day;
+use siltstone_format::filter::split_block::FilterKey;
+use siltstone_format::filter::transposed::GroupKind;
+use siltstone_format::id::TraceId;
+use siltstone_format::span::Span;
+use siltstone_format::value::ValueError;
+use siltstone_live::question::Wanted;
+
+use crate::block::{BlockError, read_block};
+use crate::gap::Gap;
+use crate::view::View;
+
+/// Blocks that are read at the same time.
+const PARALLEL_BLOCKS: usize = 8;
+
+/// Spans, each once, ordered by trace, start, id and content.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub spans: Vec<Span>,
+    /// What was not to be had beside what [`View::partial`] names.
+    pub missing: Vec<Missing>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    #[error(transparent)]
+    Snapshot(Box<SnapshotError>),
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    #[error("a live span holds what is no value: {0}")]
+    Live(#[from] ValueError),
+    #[error("the view was opened with another question, so live spans may be missing")]
+    NotAsked,
+    #[error("reading took so long that the snapshot expired: open a new view")]
+    Expired,
+    #[error("traces were deleted by a filter (mark {number}), which this reader cannot apply")]
+    FilterMark { number: u64 },
+}
+
+/// All spans of some traces.
+pub async fn find_traces(
+    catalog: &Catalog,
+    clock: &dyn Clock,
+    view: &View,
+    traces: &[TraceId],
+) -> Result<Found, FindError> {
+    let traces: BTreeSet<TraceId> = traces.iter().copied().collect();
+    let asked = match &view.question.wanted {
+        Wanted::Traces(asked) => traces.iter().all(|trace| asked.contains(trace)),
+        wanted => is_everything(wanted),
+    };
+    if !asked {
+        return Err(FindError::NotAsked);
+    }
+    let all_of_any = [traces.iter().map(FilterKey::of_trace).collect()];
+    let wanted = WantedBlocks {
+        kind: GroupKind::TraceIds,
+        all_of_any: &all_of_any,
+        from_unix_nano: 0,
+        to_unix_nano: u64::MAX,
+    };
+    let found = catalog.blocks_that_may_hold(&view.snapshot, &view.question.tenant, wanted).await;
+    let found = found.map_err(|error| late_or(error.into(), clock, view))?;
+    let blocks = found.holding.into_iter().chain(found.unasked).collect();
+    let reading = Reading { catalog, clock, view, traces: Some(traces), marks: found.marks };
+    reading.finish(blocks, found.missing).await
+}
+
+/// All spans of the view's tenant.
+pub async fn scan_all(catalog: &Catalog, clock: &dyn Clock, view: &View) -> Result<Found, FindError> {
+    if !is_everything(&view.question.wanted) {
+        return Err(FindError::NotAsked);
+    }
+    let found = catalog.blocks(&view.snapshot, &view.question.tenant, 0, u64::MAX).await;
+    let found = found.map_err(|error| late_or(error.into(), clock, view))?;
+    let reading = Reading { catalog, clock, view, traces: None, marks: found.marks };
+    reading.finish(found.blocks, found.missing).await
+}
+
+impl From<SnapshotError> for FindError {
+    fn from(error: SnapshotError) -> Self {
+        Self::Snapshot(Box::new(error))
+    }
+}
+
+impl Found {
+    /// Everything that this answer may lack.
+    pub fn gaps<'a>(&'a self, view: &'a View) -> Vec<String> {
+        let missing = self.missing.iter().map(|missing| Gap::Page(missing.clone()).to_string());
+        view.partial.iter().map(Gap::to_string).chain(missing).collect()
+    }
+}
+
+fn is_everything(wanted: &Wanted) -> bool {
+    matches!(wanted, Wanted::Matching { filter: None, window } if *window == Window::ALL)
+}
+
+/// What is gone after its time is no broken promise.
+fn late_or(error: FindError, clock: &dyn Clock, view: &View) -> FindError {
+    let is_gone = match &error {
+        FindError::Snapshot(error) => matches!(**error, SnapshotError::Gone { .. }),
+        error => matches!(error, FindError::Block(BlockError::Gone { .. })),
+    };
+    if is_gone && clock.elapsed() > view.snapshot.expires() { FindError::Expired } else { error }
+}
+
+struct Reading<'a> {
+    catalog: &'a Catalog,
+    clock: &'a dyn Clock,
+    view: &'a View,
+    /// None: all.
+    traces: Option<BTreeSet<TraceId>>,
+    marks: Vec<Mark>,
+}
+
+impl Reading<'_> {
+    async fn finish(self, blocks: Vec<BlockEntry>, missing: Vec<Missing>) -> Result<Found, FindError> {
+        let mut spans = self.live()?;
+        let reads: Vec<_> = blocks.iter().map(|block| self.block(block)).collect();
+        let mut read = stream::iter(reads).buffered(PARALLEL_BLOCKS);
+        while let Some(of_block) = read.try_next().await? {
+            spans.extend(of_block);
+        }
+        drop(read);
+        if self.clock.elapsed() > self.view.snapshot.expires() {
+            return Err(FindError::Expired);
+        }
+        let mut spans = collapse(spans);
+        let key = |span: &Span| (span.trace_id, span.start_unix_nano, span.span_id);
+        spans.sort_by(|one, other| {
+            key(one).cmp(&key(other)).then_with(|| canonical_span(one).cmp(&canonical_span(other)))
+        });
+        Ok(Found { spans, missing })
+    }
+
+    fn live(&self) -> Result<Vec<Span>, FindError> {
+        let deleted = self.deleted(0)?;
+        let mut spans = Vec::new();
+        for segment in &self.view.live {
+            spans.extend(segment.spans.spans()?);
+        }
+        spans.retain(|span| self.is_seen(span, &deleted));
+        Ok(spans)
+    }
+
+    async fn block(&self, block: &BlockEntry) -> Result<Vec<Span>, FindError> {
+        let deleted = self.deleted(block.clean_through)?;
+        let read = read_block(&**self.catalog.bucket().objects(), block, self.traces.as_ref()).await;
+        let mut spans = read.map_err(|error| late_or(error.into(), self.clock, self.view))?;
+        spans.retain(|span| self.is_seen(span, &deleted));
+        Ok(spans)
+    }
+
+    fn is_seen(&self, span: &Span, deleted: &BTreeSet<TraceId>) -> bool {
+        let tenant = self.view.snapshot.root.tenants.get(&self.view.question.tenant);
+        let cut = tenant.and_then(|tenant| tenant.cut);
+        self.traces.as_ref().is_none_or(|traces| traces.contains(&span.trace_id))
+            && !deleted.contains(&span.trace_id)
+            && cut.is_none_or(|cut| Day::of_unix_nano(span.start_unix_nano) >= cut)
+    }
+
+    /// Traces that marks hide from rows which know the deletions up to a number.
+    fn deleted(&self, clean_through: u64) -> Result<BTreeSet<TraceId>, FindError> {
+        let hiding = self.marks.iter().filter(|mark| mark.hides_from(clean_through));
+        hiding
+            .map(|mark| match &mark.target {
+                MarkTarget::Trace(trace) => Ok(*trace),
+                MarkTarget::Filter { .. } => Err(FindError::FilterMark { number: mark.number }),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
