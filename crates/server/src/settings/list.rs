@@ -92,6 +92,18 @@ pub(crate) const ALL: &[Setting] = &[
         "20GiB",
         "What the log may hold on the disk while the store is away. At the bound, senders are told to wait.",
     ),
+    setting(
+        "ingest.large_tenant_age",
+        Kind::Duration,
+        "30s",
+        "How old spans become before they are flushed, of tenants that fill blocks by themselves.",
+    ),
+    setting(
+        "ingest.small_tenant_age",
+        Kind::Duration,
+        "10m",
+        "How old spans become before they are flushed, of all other tenants. They are safe, and found, meanwhile.",
+    ),
     setting("ingest.request_bytes", Kind::Bytes, "20MiB", "The largest request, as it comes."),
     setting(
         "ingest.uncompressed_bytes",

@@ -52,6 +52,8 @@ pub struct Ingest {
     pub memory_bytes: usize,
     /// What the log may hold on the disk.
     pub log_bytes: u64,
+    pub large_tenant_age: Duration,
+    pub small_tenant_age: Duration,
     pub otlp: otlp::Settings,
     pub connections: Bounds,
     pub limits: TenantLimits,
@@ -134,6 +136,8 @@ fn ingest(values: &Values<'_>, data: PathBuf) -> Result<Ingest, SettingsError> {
         data,
         durability: if is_object { Durability::Object } else { Durability::Wal },
         memory_bytes,
+        large_tenant_age: values.needed("ingest.large_tenant_age", duration)?,
+        small_tenant_age: values.needed("ingest.small_tenant_age", duration)?,
         log_bytes: values.needed("ingest.log_bytes", size)? as u64,
         otlp,
         connections: Bounds {
