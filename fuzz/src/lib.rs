@@ -7,6 +7,7 @@
 mod damage;
 // What ingest's decoder is judged by, shared with `siltstone-tests`.
 #[path = "../../tests/src/decode.rs"]
+#[expect(dead_code, reason = "tests use all of it")]
 mod decode;
 #[path = "../../tests/src/encode.rs"]
 pub mod encode;

@@ -66,7 +66,11 @@ fn main() {
         ("prost, decode and drop", prost_alone),
         ("prost, into columns", prost_to_columns),
     ];
+    let chosen = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     for (name, run) in runs {
+        if chosen.as_ref().is_some_and(|chosen| !name.contains(chosen)) {
+            continue;
+        }
         let mut nanos: Vec<u64> = (0..7).map(|_| cpu_nanos_of(run)).collect();
         nanos.sort_unstable();
         let a_span = |nanos: u64| nanos as f64 / WIRE.spans as f64;
