@@ -12,6 +12,7 @@ use futures::StreamExt;
 use futures::executor::block_on;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
+use prost::Message;
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::bucket::{Bucket, Listing};
 use siltstone_catalog::change::AddMark;
@@ -22,7 +23,8 @@ use siltstone_catalog::windows::Windows;
 use siltstone_catalog::{Catalog, CatalogConfig};
 use siltstone_format::id::{TraceId, WriterId};
 use siltstone_format::tenant::Tenant;
-use siltstone_fuzz::samples::{block, group, sample_block, sample_group};
+use siltstone_fuzz::encode::encode_request;
+use siltstone_fuzz::samples::{block, group, sample_block, sample_group, span};
 
 /// A clock that stands still, so that the same objects are written each time.
 struct Still;
@@ -116,6 +118,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         write("catalog_objects", &format!("message_of_kind_{kind}"), &message)?;
     }
     write("catalog_objects", "empty", &[])?;
+
+    for (name, spans) in [("request_of_one", 0..1), ("request", 0..8), ("request_with_links", 3..14)] {
+        let spans: Vec<_> = spans.map(span).collect();
+        write("otlp_protobuf", name, &encode_request(&spans).encode_to_vec())?;
+    }
+    let id = [&[0x0a, 16][..], &[1; 16], &[0x12, 8], &[2; 8]].concat();
+    let odd = [
+        // A value in two pieces that are arrays, and one of another kind before.
+        &[0x4a, 17, 0x0a, 1, b'k', 0x12, 4, 0x18, 1, 0x2a, 0, 0x12, 6, 0x2a, 4, 0x0a, 2, 0x18, 7][..],
+        // A padded varint, an unknown group, a status in two pieces.
+        &[0xb0, 0x80, 0x00, 0x03, 0x9b, 0x06, 0x08, 1, 0x9c, 0x06, 0x7a, 2, 0x18, 2, 0x7a, 3, 0x12, 1, b'm'],
+    ];
+    for (name, odd) in [("value_in_pieces", odd[0]), ("padded_group_status", odd[1])] {
+        let span = [&id, odd].concat();
+        let message = |field: u8, inner: &[u8]| [&[field << 3 | 2, inner.len() as u8][..], inner].concat();
+        // The resource stands behind its spans.
+        let resource = message(1, &message(1, &[0x0a, 1, b'r']));
+        let resource_spans = [message(2, &message(2, &span)), resource].concat();
+        write("otlp_protobuf", name, &message(1, &resource_spans))?;
+    }
+    write("otlp_protobuf", "empty", &[])?;
 
     for (name, text) in [
         ("map", r#"{"a":[1,-2.5e300,true,null,"ä\u0000"],"b":{"$$":{"$bytes":"AAE="}},"b":[]}"#),

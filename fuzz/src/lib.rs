@@ -5,7 +5,15 @@
 //! finding stays fixed.
 
 mod damage;
+// What ingest's decoder is judged by, shared with `siltstone-tests`.
+#[path = "../../tests/src/decode.rs"]
+#[expect(dead_code, reason = "tests use all of it")]
+mod decode;
+#[path = "../../tests/src/encode.rs"]
+pub mod encode;
 pub mod samples;
+#[path = "../../tests/src/verdict.rs"]
+mod verdict;
 
 use std::sync::Arc;
 
@@ -24,6 +32,7 @@ use siltstone_format::id::TraceId;
 use siltstone_format::origin::Origin;
 use siltstone_format::span::Span;
 use siltstone_format::value::{Value, ValueType, attributes_from_text, attributes_text};
+use siltstone_ingest::decode::Rules;
 
 use self::damage::Damage;
 use self::samples::{SampleBlock, sample_block, sample_group};
@@ -192,6 +201,15 @@ pub fn catalog_objects(data: &[u8]) {
     let written = read.encode();
     let again = inspect(&written).expect("what was written can be read");
     assert_eq!(again.encode(), written);
+}
+
+/// Decodes the bytes as an OTLP request: what becomes of it is what prost and the rules say.
+pub fn otlp_protobuf(data: &[u8]) {
+    verdict::assert_decodes_as_judged(data, &Rules::NONE);
+    let start = samples::START;
+    let strict =
+        Rules { earliest_start: start, latest_start: start + 9_000_000, attribute_bytes: 12, spans: 6 };
+    verdict::assert_decodes_as_judged(data, &strict);
 }
 
 /// Reads the bytes as the text of an attribute value of each type, writes it and reads it again.
