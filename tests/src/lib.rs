@@ -5,3 +5,4 @@ pub mod blocks;
 pub mod catalog;
 pub mod decode;
 pub mod encode;
+pub mod otlp_json;
