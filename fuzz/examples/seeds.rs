@@ -75,6 +75,34 @@ async fn catalog_objects() -> Result<BTreeMap<u32, Bytes>, Box<dyn std::error::E
     Ok(found)
 }
 
+/// Spans in the JSON encoding, as they should be and not.
+const OTLP_SPANS: [(&str, &str); 6] = [
+    ("none", ""),
+    (
+        "usual",
+        r#"{"traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174","parentSpanId":"eee19b7ec3c1b173",
+        "name":"GET \u00e4\ud83d\ude00\n","kind":2,"startTimeUnixNano":"1544712660000000000","endTimeUnixNano":1.5e18,
+        "traceState":"a=b","flags":257,"droppedAttributesCount":1,"droppedEventsCount":2,"droppedLinksCount":3,
+        "status":{"code":"STATUS_CODE_ERROR","message":"no"},"events":[{"timeUnixNano":"1","name":"e"}],
+        "links":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","flags":1}]}"#,
+    ),
+    (
+        "values",
+        r#"{"attributes":[{"key":"a","value":{"intValue":"-9223372036854775808"}},{"key":"b","value":{"doubleValue":
+        "-Infinity"}},{"key":"c","value":{"bytesValue":"-_8"}},{"key":"d","value":{"arrayValue":{"values":[null,
+        {"boolValue":true},{"kvlist_value":{"values":[{"key":"","value":{}}]}}]}}},{"key":"e","value":null}]}"#,
+    ),
+    (
+        "snake",
+        r#"{"trace_id":"","start_time_unix_nano":0,"dropped_links_count":"7","kind":"SPAN_KIND_CLIENT"}"#,
+    ),
+    (
+        "bad_spans",
+        r#"{"traceId":"x"},null,{"kind":"x","later":[{"a":[[],{}]}]},{"name":"good"},7,{"flags":-1.0e2}"#,
+    ),
+    ("unknown", r#"{"new":[{"a":{"b":[[1],-0.5E+3,"\"",true]}}],"events":null,"name":"a","name":"b"}"#),
+];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let write = |target: &str, name: &str, bytes: &[u8]| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
@@ -151,6 +179,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("deep", &format!("{}{}", "[".repeat(60), "]".repeat(60))),
     ] {
         write("attribute_json", name, text.as_bytes())?;
+    }
+    for (name, spans) in OTLP_SPANS {
+        let request = format!(
+            r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"a"}}}}],
+            "entityRefs":[{{"type":"service","idKeys":["service.name"]}}]}},"scopeSpans":[{{"spans":[{spans}],"scope":
+            {{"name":"s","version":"1"}},"schemaUrl":"u"}}]}}]}}"#
+        );
+        write("otlp_json", name, request.as_bytes())?;
     }
     Ok(())
 }

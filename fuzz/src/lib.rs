@@ -18,6 +18,8 @@ mod verdict;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
 use siltstone_catalog::inspect::inspect;
 use siltstone_catalog::message::seal;
 use siltstone_format::block::error::ReadError;
@@ -33,6 +35,7 @@ use siltstone_format::origin::Origin;
 use siltstone_format::span::Span;
 use siltstone_format::value::{Value, ValueType, attributes_from_text, attributes_text};
 use siltstone_ingest::decode::Rules;
+use siltstone_ingest::receive::otlp::json::to_protobuf;
 
 use self::damage::Damage;
 use self::samples::{SampleBlock, sample_block, sample_group};
@@ -224,4 +227,14 @@ pub fn attribute_json(data: &[u8]) {
     if let Ok(attributes) = attributes_from_text(text) {
         assert_eq!(attributes_from_text(&attributes_text(&attributes)), Ok(attributes));
     }
+}
+
+/// Reads the bytes as an OTLP request in JSON: what is accepted is JSON to others too, and is written as protobuf
+/// that others can read, no longer than it was.
+pub fn otlp_json(data: &[u8]) {
+    let Ok(transcoded) = to_protobuf(data) else { return };
+    serde_json::from_slice::<serde::de::IgnoredAny>(data).expect("what is accepted is JSON");
+    assert!(transcoded.body.len() <= data.len(), "{} from {}", transcoded.body.len(), data.len());
+    assert_eq!(transcoded.refused.total() > 0, transcoded.first_refused.is_some());
+    ExportTraceServiceRequest::decode(&*transcoded.body).expect("what is written is protobuf");
 }
