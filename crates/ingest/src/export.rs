@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use siltstone_format::tenant::Tenant;
 
+use crate::budget::{NoRoom, Reservation};
 use crate::limits::LimitExceeded;
 
 /// One request: spans of one tenant as an OTLP `ExportTraceServiceRequest`, uncompressed.
@@ -129,28 +130,24 @@ pub enum Refused {
     Unavailable { what: String, retry_after: Duration },
 }
 
-/// Memory that is reserved for one request, given back when it is dropped.
-pub struct Admission(Box<dyn Room>);
-
-/// What an [`Admission`] holds on to.
-pub trait Room: Send + Sync {
-    /// Reserves more: how large a body is shows only while it is read or decompressed.
-    fn grow(&mut self, bytes: usize) -> Result<(), Refused>;
+/// A request was let in: memory is reserved for it, and given back when this is dropped.
+pub struct Admission {
+    pub memory: Reservation,
 }
 
 impl Admission {
-    pub fn new(room: impl Room + 'static) -> Self {
-        Self(Box::new(room))
-    }
-
-    pub fn grow(&mut self, bytes: usize) -> Result<(), Refused> {
-        self.0.grow(bytes)
+    /// Reserves more: how large a body is shows only while it is read or decompressed.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        self.memory.grow(bytes)
     }
 }
 
-impl fmt::Debug for Admission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Admission")
+/// How soon a sender may come again whom memory had no room for.
+const AFTER_NO_ROOM: Duration = Duration::from_secs(1);
+
+impl From<NoRoom> for Refused {
+    fn from(no_room: NoRoom) -> Self {
+        Self::Overloaded { what: no_room.to_string(), retry_after: AFTER_NO_ROOM }
     }
 }
 

@@ -14,9 +14,15 @@ pub mod export;
 pub mod limits;
 // Whether there is room, before work is done.
 pub mod budget;
+// Requests that came before.
+pub mod seen;
 // From the wire into columns.
 pub mod decode;
 // Accepted requests, safe before they are answered.
 pub mod log;
 // What happened, counted.
 pub mod metrics;
+
+// A clock that tests move.
+#[cfg(test)]
+mod test_clock;

@@ -5,3 +5,5 @@
 pub mod connections;
 // OpenTelemetry, over HTTP and gRPC.
 pub mod otlp;
+// What was compressed on the way, within bounds.
+pub mod decompress;

@@ -50,7 +50,7 @@ impl HttpReceiver {
         let Some(kind) = kind else { return Err(unknown_kind(&head.headers)) };
         let Otlp { accept, metrics, clock, settings } = &*self.otlp;
         let tenant = tenant_of(&head.headers, settings.tenants)?;
-        let encoding = encoding_of(head.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes))?;
+        let encoding = encoding_of(head.headers.get(CONTENT_ENCODING))?;
         let length = length_of(&head.headers);
         if length.is_some_and(|length| length > settings.request_bytes) {
             return Err(too_large("its Content-Length says more", settings.request_bytes));
@@ -61,11 +61,11 @@ impl HttpReceiver {
         match kind {
             Kind::Protobuf => {
                 metrics.received(Transport::HttpProtobuf, encoding, bytes.len());
-                self.otlp.open_and_accept(tenant, bytes, encoding, admission).await
+                self.otlp.accept_protobuf(tenant, bytes, encoding, admission).await
             }
             Kind::Json => {
                 metrics.received(Transport::HttpJson, encoding, bytes.len());
-                self.otlp.open_and_accept_json(tenant, bytes, encoding, admission).await
+                self.otlp.accept_json(tenant, bytes, encoding, admission).await
             }
         }
     }

@@ -7,6 +7,8 @@
 mod tenant;
 // The bytes of a request, read and opened within bounds.
 mod body;
+// JSON into the protobuf encoding: what follows knows only that one.
+pub mod json;
 // Opened and handed over.
 mod open;
 // Why a request failed, and the protocol's messages.
