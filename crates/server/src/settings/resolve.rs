@@ -66,7 +66,7 @@ impl Resolved {
     pub(crate) fn from_layers(layers: &Layers) -> Result<Self, SettingsError> {
         let values = Values { own: None, layers };
         check_all(layers)?;
-        let data = PathBuf::from(values.text("data").unwrap_or_default());
+        let data = values.needed("data", |text| Ok(PathBuf::from(text)))?;
         Ok(Self {
             role: if values.text("role") == Some("ingest") { Role::Ingest } else { Role::All },
             store: store_url(&values, &data)?,
@@ -199,14 +199,13 @@ fn azure_key(values: &Values<'_>) -> Result<Option<AzureKey>, SettingsError> {
     let account = values.text("azure.account_key").map(Secret::new);
     let client_secret = values.text("azure.client_secret").map(Secret::new);
     let token_file = values.text("azure.token_file").map(PathBuf::from);
-    let application = text("azure.tenant_id").zip(text("azure.client_id"));
-    match (account, application, client_secret, token_file) {
-        (None, None, None, None) => Ok(None),
-        (Some(key), None, None, None) => Ok(Some(AzureKey::Account(key))),
-        (None, Some((tenant_id, client_id)), Some(client_secret), None) => {
+    match (account, text("azure.tenant_id"), text("azure.client_id"), client_secret, token_file) {
+        (None, None, None, None, None) => Ok(None),
+        (Some(key), None, None, None, None) => Ok(Some(AzureKey::Account(key))),
+        (None, Some(tenant_id), Some(client_id), Some(client_secret), None) => {
             Ok(Some(AzureKey::Application { tenant_id, client_id, client_secret }))
         }
-        (None, Some((tenant_id, client_id)), None, Some(token_file)) => {
+        (None, Some(tenant_id), Some(client_id), None, Some(token_file)) => {
             Ok(Some(AzureKey::Federated { tenant_id, client_id, token_file }))
         }
         _ => {
