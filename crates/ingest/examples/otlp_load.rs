@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p siltstone-ingest --example otlp_load`; `docs/benchmarks.md` has the results.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement, not the product")]
+#![expect(clippy::unwrap_used, reason = "a measurement, not the product")]
 
 use std::future::Future;
 use std::io::{Read, Write};

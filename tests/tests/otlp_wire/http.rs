@@ -260,6 +260,11 @@ async fn should_refuse_bodies_that_are_too_large_and_name_the_setting() {
     assert_eq!(answer.status, 413);
     let message = answer.status_message().message;
     assert!(message.contains("ingest.request_bytes") && message.contains("204800"), "{message}");
+    // Who asks first is not told to send.
+    let mut client = Client::to(receivers.http).await;
+    let length = format!("content-length: {}", too_long.len());
+    client.send_head("POST", "/v1/traces", &[PROTOBUF, &length, "expect: 100-continue"]).await;
+    assert_eq!(client.answer().await.status, 413);
     // Without a length it shows only on the way.
     let mut client = Client::to(receivers.http).await;
     client.send_head("POST", "/v1/traces", &[PROTOBUF, "transfer-encoding: chunked"]).await;
@@ -275,7 +280,7 @@ async fn should_refuse_bodies_that_are_too_large_and_name_the_setting() {
         assert!(answer.status_message().message.contains("ingest.uncompressed_bytes"));
     }
     assert_eq!((receivers.bodies().len(), receivers.core.budget.used()), (0, 0));
-    assert_eq!(receivers.metric("siltstone_ingest_refused_requests_total{reason=\"too_large\"}"), 4);
+    assert_eq!(receivers.metric("siltstone_ingest_refused_requests_total{reason=\"too_large\"}"), 5);
 }
 
 #[tokio::test]

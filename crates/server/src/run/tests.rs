@@ -143,7 +143,7 @@ async fn should_end_in_order() {
     process.core.waiting.notified().await;
     process.end.send(()).unwrap();
     // Not ready any more, while the request is still under way.
-    let ready = format!("GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let ready = "GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     loop {
         let mut stream = TcpStream::connect(process.listen["admin"].as_str().unwrap()).await.unwrap();
         stream.write_all(ready.as_bytes()).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -71,8 +71,9 @@ impl HttpReceiver {
     }
 
     /// A sender over HTTP/1 that is still sending would see a reset instead of the answer.
-    async fn linger(&self, version: Version, body: &mut Incoming) {
-        if version >= Version::HTTP_2 {
+    async fn linger(&self, head: &http::request::Parts, body: &mut Incoming) {
+        // Who asks before sending would be told to send by the reading.
+        if head.version >= Version::HTTP_2 || head.headers.contains_key(EXPECT) {
             return;
         }
         let rest = async {
@@ -147,7 +148,7 @@ impl Answer for HttpReceiver {
                 if matches!(failure, Failure::TooSlow(_)) {
                     refused_and_closed(&failure, kind, head.version)
                 } else {
-                    self.linger(head.version, &mut body).await;
+                    self.linger(&head, &mut body).await;
                     refused(&failure, kind)
                 }
             }
