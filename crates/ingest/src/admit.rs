@@ -9,13 +9,10 @@ use std::time::Duration;
 
 use siltstone_format::tenant::Tenant;
 
-use crate::budget::{Budget, NoRoom, Reservation};
+use crate::budget::{Budget, Reservation};
 use crate::export::{Export, Refused};
 use crate::limits::{Limits, RateLimiter, TenantLimits};
 use crate::seen::{Look, Seen};
-
-/// How soon to come again when there was no room: flushes give some back every second or so.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 pub struct Gate {
     limits: RwLock<Arc<TenantLimits>>,
@@ -50,7 +47,7 @@ impl Gate {
     /// Room for a request of which nothing has been read yet.
     pub async fn room(&self, tenant: &Tenant, bytes: usize) -> Result<Reservation, Refused> {
         self.rate.take(tenant, &self.limits(tenant), 0)?;
-        self.budget.reserve(bytes, self.patience).await.map_err(overloaded)
+        Ok(self.budget.reserve(bytes, self.patience).await?)
     }
 
     /// Whether a request is to be worked on; waits while the same one is in work.
@@ -63,10 +60,6 @@ impl Gate {
         }
         Ok(look)
     }
-}
-
-fn overloaded(no_room: NoRoom) -> Refused {
-    Refused::Overloaded { what: no_room.to_string(), retry_after: RETRY_AFTER }
 }
 
 #[cfg(test)]

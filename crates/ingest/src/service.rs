@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admit::Gate;
 use crate::budget::Budget;
 use crate::config::IngestConfig;
 use crate::decode::{DecodeError, Rules};
@@ -65,7 +66,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) budget: Budget,
-    rates: RateLimiter,
+    gate: Gate,
     seen: Seen,
     log: Durability,
     /// Why nothing is taken at the moment.
@@ -108,10 +109,15 @@ impl Ingest {
         let spool =
             Spool::open(config.spool.clone()).map_err(|error| StartError::Spool(error.to_string()))?;
         let clock = parts.clock;
+        let budget = Budget::new(config.memory_bytes, Arc::clone(&clock));
+        let seen = Seen::new(Memory::default(), parts.seed, Arc::clone(&clock));
+        let rate = RateLimiter::new(Arc::clone(&clock), MOST_RATES);
+        let gate =
+            Gate::new(config.limits.clone(), rate, budget.clone(), seen.clone(), config.admission_wait);
         let shared = Arc::new(Shared {
-            budget: Budget::new(config.memory_bytes, Arc::clone(&clock)),
-            rates: RateLimiter::new(Arc::clone(&clock), MOST_RATES),
-            seen: Seen::new(Memory::default(), parts.seed, Arc::clone(&clock)),
+            budget,
+            gate,
+            seen,
             log: parts.log,
             halted: Mutex::default(),
             roster: Roster::default(),
@@ -222,44 +228,42 @@ impl Shared {
     }
 
     /// What must be in order before work is done for a request.
-    fn check(&self, export: &Export, limits: &Limits) -> Result<(), Refused> {
+    fn check(&self, tenant: &Tenant, limits: &Limits) -> Result<(), Refused> {
         if let Some(what) = self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Err(Refused::Unavailable { what, retry_after: LATER });
         }
         self.log.room().map_err(|full| Refused::Overloaded { what: full, retry_after: LATER })?;
-        let tenant = &export.tenant;
         if self.live_bytes.of(tenant) as u64 >= limits.live_bytes {
             let exceeded = LimitExceeded::new(tenant, "live_bytes", limits.live_bytes, Some(LATER));
             return Err(Refused::Limit(exceeded));
         }
-        self.rates.take(tenant, limits, export.body.len() as u64)?;
         Ok(())
     }
 }
 
 #[async_trait]
 impl Accept for Ingest {
-    async fn admit(&self, _tenant: &Tenant, bytes: usize) -> Result<Admission, Refused> {
+    async fn admit(&self, tenant: &Tenant, bytes: usize) -> Result<Admission, Refused> {
         let budget = &self.shared.budget;
         if budget.used() > budget.limit() / 2 {
             for lane in [&self.lanes.large, &self.lanes.small] {
                 lane.seal_if_worth(&self.shared, budget.limit() / 64);
             }
         }
-        Admission::reserve(budget, bytes, self.shared.config.admission_wait).await
+        Ok(Admission::new(self.shared.gate.room(tenant, bytes.saturating_mul(2)).await?))
     }
 
     async fn accept(&self, export: Export, admission: Admission) -> Result<Accepted, Refused> {
-        let turn = match self.shared.seen.look(&export.tenant, &export.body).await {
+        let limits = self.shared.gate.limits(&export.tenant);
+        self.shared.check(&export.tenant, &limits)?;
+        let turn = match self.shared.gate.look(&export).await? {
             Look::First(turn) => turn,
             Look::Known(accepted) => {
                 self.shared.metrics.collapsed();
                 return Ok(accepted);
             }
         };
-        let limits = self.shared.config.limits.of(&export.tenant);
-        self.shared.check(&export, limits)?;
-        let rules = self.shared.rules(limits);
+        let rules = self.shared.rules(&limits);
         let lane = self.lane_of(&export.tenant);
         let tenant = export.tenant.clone();
         let taken = lane.take(&self.shared, export, admission, rules).await.map_err(refused_whole)?;
@@ -271,7 +275,7 @@ impl Accept for Ingest {
         let accepted = Accepted {
             spans: taken.decoded.accepted,
             refused: taken.decoded.refused,
-            message: explain(&tenant, limits, &taken.decoded.refused),
+            message: explain(&tenant, &limits, &taken.decoded.refused),
         };
         turn.done(&accepted);
         Ok(accepted)
