@@ -6,7 +6,7 @@
 //! cargo run --release -p siltstone-tests --example ingest_load -- target/release/siltstone
 //! ```
 //!
-//! After the program come words: `http` or `grpc`, `none`, `gzip` or `zstd`, `spans=1000000`, `connections=4`,
+//! After the program come words: `http` or `grpc`, `none`, `gzip` or `zstd` (the last two over HTTP only), `spans=1000000`, `connections=4`,
 //! `rate=500000` (spans a second; without it as fast as answers come), `per-request=1000`, and everything
 //! after `--` goes to the server. Linux only.
 
@@ -207,7 +207,6 @@ enum Sender {
     Grpc {
         client: tonic::client::Grpc<tonic::transport::Channel>,
         runtime: tokio::runtime::Runtime,
-        plan: Encoding,
     },
 }
 
@@ -217,14 +216,10 @@ impl Sender {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let endpoint = tonic::transport::Endpoint::try_from(format!("http://{}", server.grpc))?;
             let channel = runtime.block_on(endpoint.connect())?;
-            let mut client = tonic::client::Grpc::new(channel);
-            if plan.encoding == Encoding::Gzip {
-                client = client.send_compressed(tonic::codec::CompressionEncoding::Gzip);
+            if plan.encoding != Encoding::None {
+                return Err("gRPC is sent uncompressed only".into());
             }
-            if plan.encoding == Encoding::Zstd {
-                client = client.send_compressed(tonic::codec::CompressionEncoding::Zstd);
-            }
-            return Ok(Self::Grpc { client, runtime, plan: plan.encoding });
+            return Ok(Self::Grpc { client: tonic::client::Grpc::new(channel), runtime });
         }
         let connection = TcpStream::connect(&server.http)?;
         connection.set_nodelay(true)?;
@@ -254,7 +249,7 @@ impl Sender {
                     other => Err(format!("status {other}").into()),
                 }
             }
-            Self::Grpc { client, runtime, .. } => {
+            Self::Grpc { client, runtime } => {
                 let path = tonic::codegen::http::uri::PathAndQuery::from_static(
                     "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
                 );

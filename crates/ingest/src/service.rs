@@ -71,6 +71,8 @@ pub(crate) struct Shared {
     log: Durability,
     /// Why nothing is taken at the moment.
     halted: Mutex<Option<String>>,
+    /// The log could not be written: why, and until when nobody tries.
+    log_fails: Mutex<Option<(Duration, String)>>,
     pub(crate) roster: Roster,
     pub(crate) spool: Spool,
     pub(crate) tenants: LargeTenants,
@@ -120,6 +122,7 @@ impl Ingest {
             seen,
             log: parts.log,
             halted: Mutex::default(),
+            log_fails: Mutex::default(),
             roster: Roster::default(),
             spool,
             tenants: LargeTenants::default(),
@@ -217,6 +220,12 @@ impl Shared {
         *self.halted.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
+    /// For a moment nobody tries again: each attempt costs work, and leaves spans that nobody was told of.
+    fn log_failed(&self, what: &str) {
+        let until = self.clock.elapsed() + LATER;
+        *self.log_fails.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, what.to_owned()));
+    }
+
     fn rules(&self, limits: &Limits) -> Rules {
         let starts = limits.start_bounds(self.clock.wall_millis());
         Rules {
@@ -232,6 +241,15 @@ impl Shared {
         if let Some(what) = self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Err(Refused::Unavailable { what, retry_after: LATER });
         }
+        let now = self.clock.elapsed();
+        let mut log_fails = self.log_fails.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((until, what)) = &*log_fails {
+            if now < *until {
+                return Err(Refused::Unavailable { what: what.clone(), retry_after: *until - now });
+            }
+            *log_fails = None;
+        }
+        drop(log_fails);
         self.log.room().map_err(|full| Refused::Overloaded { what: full, retry_after: LATER })?;
         if self.live_bytes.of(tenant) as u64 >= limits.live_bytes {
             let exceeded = LimitExceeded::new(tenant, "live_bytes", limits.live_bytes, Some(LATER));
