@@ -21,6 +21,10 @@ use crate::serve::ASK_PATH;
 use crate::source::{LiveError, LiveSource};
 use crate::wire::{Announced, AnswerMessage, AskMessage, BatchMessage, MessageError, PIECE_BYTES, Part};
 
+/// What may be on its way of one answer.
+const WINDOW_BYTES: u32 = 1 << 20;
+const PING: Duration = Duration::from_secs(5);
+
 /// How long and how much a reader takes.
 #[derive(Clone, Copy, Debug)]
 pub struct RemoteLimits {
@@ -53,7 +57,15 @@ impl RemoteLive {
             ingester: address.to_owned(),
             why: format!("its address is none: {error}"),
         })?;
-        let channel = endpoint.connect_timeout(limits.deadline).tcp_nodelay(true).connect_lazy();
+        let channel = endpoint
+            .connect_timeout(limits.deadline)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(4 * WINDOW_BYTES)
+            // A host that is gone without a word is noticed before the next question.
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .connect_lazy();
         Ok(Self { ingester, address: address.to_owned(), channel, limits })
     }
 

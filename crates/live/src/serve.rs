@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use siltstone_format::id::ObjectId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 use tonic::codegen::{Body as HttpBody, BoxFuture, Service, StdError, http};
 use tonic::server::{Grpc, NamedService, ServerStreamingService};
@@ -24,6 +25,8 @@ use crate::wire::{AnswerMessage, AskMessage, BatchMessage, HeaderMessage, PIECE_
 pub(crate) const ASK_PATH: &str = "/siltstone.live.v1.LiveSpans/Ask";
 /// Longest question: a filter and many trace ids.
 const MAX_QUESTION_BYTES: usize = 4 << 20;
+/// Answers that are held at the same time, until they are sent; who asks beyond that waits.
+const MOST_ANSWERS: usize = 32;
 
 /// Answers for one source. Add it to a tonic server on the internal port.
 #[derive(Clone)]
@@ -31,11 +34,13 @@ pub struct LiveService {
     /// Who answers: a question to somebody else is refused.
     ingester: ObjectId,
     source: Arc<dyn LiveSource>,
+    answers: Arc<Semaphore>,
 }
 
-/// The service of an ingester with this id, which is what it announces in the bucket.
+/// The service of an ingester with this id, which is what it announces in the bucket. The server should send
+/// HTTP/2 pings, so that readers who are gone do not hold their answers.
 pub fn serve(ingester: ObjectId, source: Arc<dyn LiveSource>) -> LiveService {
-    LiveService { ingester, source }
+    LiveService { ingester, source, answers: Arc::new(Semaphore::new(MOST_ANSWERS)) }
 }
 
 impl NamedService for LiveService {
@@ -85,8 +90,10 @@ impl ServerStreamingService<AskMessage> for LiveService {
                     service.ingester
                 )));
             }
+            let permit = service.answers.acquire_owned().await;
+            let permit = permit.map_err(|_| Status::unavailable("this ingester is stopping"))?;
             let answer = service.source.ask(&question).await.map_err(status)?;
-            Ok(Response::new(stream::iter(Messages::of(answer)).boxed()))
+            Ok(Response::new(stream::iter(Messages::of(answer, permit)).boxed()))
         }
         .boxed()
     }
@@ -108,6 +115,7 @@ struct Messages {
     current: Option<Sending>,
     pieces: std::vec::IntoIter<BatchMessage>,
     is_over: bool,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// A segment that is being sent.
@@ -118,13 +126,14 @@ struct Sending {
 }
 
 impl Messages {
-    fn of(answer: Answer) -> Self {
+    fn of(answer: Answer, permit: OwnedSemaphorePermit) -> Self {
         Self {
             header: Some(HeaderMessage::of(&answer)),
             segments: answer.segments.into_iter().enumerate(),
             current: None,
             pieces: Vec::new().into_iter(),
             is_over: false,
+            _permit: permit,
         }
     }
 

@@ -24,6 +24,9 @@ pub(crate) const FORM: u32 = 1;
 /// Bytes of a batch in one message, below what gRPC takes by default.
 pub(crate) const PIECE_BYTES: usize = 1 << 20;
 
+/// More than an ingester holds: each costs its reader memory before a span has come.
+const MOST_SEGMENTS: usize = 10_000;
+
 /// Why a message is not understood.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MessageError {
@@ -33,6 +36,8 @@ pub(crate) enum MessageError {
     Lacks(&'static str),
     #[error("an id has another length than ids have")]
     Id,
+    #[error("it announces more than {MOST_SEGMENTS} segments")]
+    Segments,
     #[error(transparent)]
     Tenant(#[from] TenantError),
     #[error(transparent)]
@@ -202,6 +207,9 @@ impl HeaderMessage {
     pub(crate) fn read(self) -> Result<Announced, MessageError> {
         if self.form != FORM {
             return Err(MessageError::Form(self.form));
+        }
+        if self.segments.len() > MOST_SEGMENTS {
+            return Err(MessageError::Segments);
         }
         let flush = |flush: FlushMessage| Ok((WriterId(id(&flush.writer)?), flush.number));
         let segment = |segment: SegmentMessage| {

@@ -8,10 +8,10 @@
 
 // What is missing of an answer.
 pub mod gap;
-// The ingesters that there are.
-pub mod ingesters;
 // Live spans and blocks of one moment.
 pub mod view;
+// The ingesters that there are, and views of them all.
+pub mod ingesters;
 // Blocks, as far as they are wanted.
 mod block;
 // The plain reader: whole traces, and all there is.
@@ -25,4 +25,5 @@ mod test_world;
 
 pub use find::{FindError, Found};
 pub use gap::Gap;
+pub use ingesters::{InProcess, Ingesters, OpenError};
 pub use view::{View, ViewError};

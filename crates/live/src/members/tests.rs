@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
-use siltstone_testkit::{CountingStore, FaultPlan, FaultyStore, Operation, VirtualClock};
+use siltstone_testkit::{CountingStore, Fault, FaultPlan, FaultyStore, Operation, Rule, VirtualClock};
 use ulid::Ulid;
 
 use super::*;
@@ -163,4 +163,70 @@ async fn should_name_a_restarted_ingester_once_and_forget_what_it_was() {
     assert_eq!(world.keys().await.len(), 3);
     after.forget_earlier().await.unwrap();
     assert_eq!(world.keys().await.len(), 2);
+}
+
+#[tokio::test]
+async fn should_not_count_as_announced_before_the_store_says_so() {
+    for fault in [Fault::ErrorBefore, Fault::ErrorAfter] {
+        let world = World::new();
+        let ingester = world.ingester(1);
+        let once = Rule::new(fault).on(Operation::Put).first(1);
+        world.store.inner().set_plan(FaultPlan::script([once]));
+        assert!(ingester.announce(&writers(&[7]), world.now()).await.is_err());
+        ingester.announce(&writers(&[7]), world.now()).await.unwrap();
+        // Under one name, though the first may stand.
+        assert_eq!(world.keys().await.len(), 1);
+        world.clock.advance(Duration::from_secs(60));
+        ingester.withdraw(world.now()).await.unwrap();
+        assert!(world.keys().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn should_take_back_what_a_failed_announcement_may_have_left() {
+    let world = World::new();
+    let ingester = world.ingester(1);
+    world.store.inner().set_plan(FaultPlan::script([Rule::new(Fault::ErrorAfter).on(Operation::Put)]));
+    assert!(ingester.announce(&writers(&[7]), world.now()).await.is_err());
+    assert_eq!(world.keys().await.len(), 1);
+    world.clock.advance(Duration::from_secs(60));
+    ingester.withdraw(world.now()).await.unwrap();
+    assert!(world.keys().await.is_empty());
+}
+
+#[tokio::test]
+async fn should_try_again_to_take_back_and_stay_announced_meanwhile() {
+    let world = World::new();
+    let (ingester, reader) = (world.ingester(1), world.members());
+    ingester.announce(&writers(&[7]), world.now()).await.unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    world
+        .store
+        .inner()
+        .set_plan(FaultPlan::script([Rule::new(Fault::ErrorBefore).on(Operation::Delete).first(1)]));
+    assert!(ingester.withdraw(world.now()).await.is_err());
+    // A new span: a new name beside the one that may be deleted at any moment.
+    ingester.announce(&writers(&[7]), world.now()).await.unwrap();
+    assert_eq!(world.keys().await.len(), 2);
+    assert_eq!(addresses(&reader).await.len(), 1);
+    ingester.withdraw(world.now()).await.unwrap();
+    assert_eq!(world.keys().await.len(), 1);
+    assert_eq!(addresses(&reader).await.len(), 1);
+}
+
+#[tokio::test]
+async fn should_say_that_nobody_knows_who_is_there_if_the_store_does_not_answer() {
+    let world = World::new();
+    let reader = world.members();
+    world.ingester(1).announce(&writers(&[7]), world.now()).await.unwrap();
+    for operation in [Operation::List, Operation::Get] {
+        world
+            .store
+            .inner()
+            .set_plan(FaultPlan::script([Rule::new(Fault::ErrorBefore).on(operation).first(1)]));
+        assert!(reader.list().await.is_err());
+        assert_eq!(addresses(&reader).await.len(), 1);
+        world.clock.advance(Duration::from_secs(600));
+        world.ingester(1).announce(&writers(&[7]), world.now()).await.unwrap();
+    }
 }
