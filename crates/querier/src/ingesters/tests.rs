@@ -37,6 +37,7 @@ async fn served(world: &Arc<World>, id: u128) -> Served {
         ingester: id,
         address,
         new_id: Box::new(move || ObjectId(catalog.next_id())),
+        in_bucket: false,
         timing: Timing::default(),
     }));
     let served = Served { ingester, membership, id, server: Some(runtime) };
