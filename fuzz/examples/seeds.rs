@@ -12,6 +12,7 @@ use futures::StreamExt;
 use futures::executor::block_on;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
+use prost::Message;
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::bucket::{Bucket, Listing};
 use siltstone_catalog::change::AddMark;
@@ -22,7 +23,8 @@ use siltstone_catalog::windows::Windows;
 use siltstone_catalog::{Catalog, CatalogConfig};
 use siltstone_format::id::{TraceId, WriterId};
 use siltstone_format::tenant::Tenant;
-use siltstone_fuzz::samples::{block, group, sample_block, sample_group};
+use siltstone_fuzz::encode::encode_request;
+use siltstone_fuzz::samples::{block, group, sample_block, sample_group, span};
 
 /// A clock that stands still, so that the same objects are written each time.
 struct Still;
@@ -73,6 +75,34 @@ async fn catalog_objects() -> Result<BTreeMap<u32, Bytes>, Box<dyn std::error::E
     Ok(found)
 }
 
+/// Spans in the JSON encoding, as they should be and not.
+const OTLP_SPANS: [(&str, &str); 6] = [
+    ("none", ""),
+    (
+        "usual",
+        r#"{"traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174","parentSpanId":"eee19b7ec3c1b173",
+        "name":"GET \u00e4\ud83d\ude00\n","kind":2,"startTimeUnixNano":"1544712660000000000","endTimeUnixNano":1.5e18,
+        "traceState":"a=b","flags":257,"droppedAttributesCount":1,"droppedEventsCount":2,"droppedLinksCount":3,
+        "status":{"code":"STATUS_CODE_ERROR","message":"no"},"events":[{"timeUnixNano":"1","name":"e"}],
+        "links":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","flags":1}]}"#,
+    ),
+    (
+        "values",
+        r#"{"attributes":[{"key":"a","value":{"intValue":"-9223372036854775808"}},{"key":"b","value":{"doubleValue":
+        "-Infinity"}},{"key":"c","value":{"bytesValue":"-_8"}},{"key":"d","value":{"arrayValue":{"values":[null,
+        {"boolValue":true},{"kvlist_value":{"values":[{"key":"","value":{}}]}}]}}},{"key":"e","value":null}]}"#,
+    ),
+    (
+        "snake",
+        r#"{"trace_id":"","start_time_unix_nano":0,"dropped_links_count":"7","kind":"SPAN_KIND_CLIENT"}"#,
+    ),
+    (
+        "bad_spans",
+        r#"{"traceId":"x"},null,{"kind":"x","later":[{"a":[[],{}]}]},{"name":"good"},7,{"flags":-1.0e2}"#,
+    ),
+    ("unknown", r#"{"new":[{"a":{"b":[[1],-0.5E+3,"\"",true]}}],"events":null,"name":"a","name":"b"}"#),
+];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let write = |target: &str, name: &str, bytes: &[u8]| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
@@ -117,6 +147,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     write("catalog_objects", "empty", &[])?;
 
+    for (name, spans) in [("request_of_one", 0..1), ("request", 0..8), ("request_with_links", 3..14)] {
+        let spans: Vec<_> = spans.map(span).collect();
+        write("otlp_protobuf", name, &encode_request(&spans).encode_to_vec())?;
+    }
+    let id = [&[0x0a, 16][..], &[1; 16], &[0x12, 8], &[2; 8]].concat();
+    let odd = [
+        // A value in two pieces that are arrays, and one of another kind before.
+        &[0x4a, 17, 0x0a, 1, b'k', 0x12, 4, 0x18, 1, 0x2a, 0, 0x12, 6, 0x2a, 4, 0x0a, 2, 0x18, 7][..],
+        // A padded varint, an unknown group, a status in two pieces.
+        &[0xb0, 0x80, 0x00, 0x03, 0x9b, 0x06, 0x08, 1, 0x9c, 0x06, 0x7a, 2, 0x18, 2, 0x7a, 3, 0x12, 1, b'm'],
+    ];
+    for (name, odd) in [("value_in_pieces", odd[0]), ("padded_group_status", odd[1])] {
+        let span = [&id, odd].concat();
+        let message = |field: u8, inner: &[u8]| [&[field << 3 | 2, inner.len() as u8][..], inner].concat();
+        // The resource stands behind its spans.
+        let resource = message(1, &message(1, &[0x0a, 1, b'r']));
+        let resource_spans = [message(2, &message(2, &span)), resource].concat();
+        write("otlp_protobuf", name, &message(1, &resource_spans))?;
+    }
+    write("otlp_protobuf", "empty", &[])?;
+
     for (name, text) in [
         ("map", r#"{"a":[1,-2.5e300,true,null,"ä\u0000"],"b":{"$$":{"$bytes":"AAE="}},"b":[]}"#),
         ("double", r#"[{"$double":"7ff8000000000001"},-0.0,1e23,0.1]"#),
@@ -128,6 +179,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("deep", &format!("{}{}", "[".repeat(60), "]".repeat(60))),
     ] {
         write("attribute_json", name, text.as_bytes())?;
+    }
+    for (name, spans) in OTLP_SPANS {
+        let request = format!(
+            r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"a"}}}}],
+            "entityRefs":[{{"type":"service","idKeys":["service.name"]}}]}},"scopeSpans":[{{"spans":[{spans}],"scope":
+            {{"name":"s","version":"1"}},"schemaUrl":"u"}}]}}]}}"#
+        );
+        write("otlp_json", name, request.as_bytes())?;
     }
     Ok(())
 }

@@ -5,11 +5,21 @@
 //! finding stays fixed.
 
 mod damage;
+// What ingest's decoder is judged by, shared with `siltstone-tests`.
+#[path = "../../tests/src/decode.rs"]
+#[expect(dead_code, reason = "tests use all of it")]
+mod decode;
+#[path = "../../tests/src/encode.rs"]
+pub mod encode;
 pub mod samples;
+#[path = "../../tests/src/verdict.rs"]
+mod verdict;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
 use siltstone_catalog::inspect::inspect;
 use siltstone_catalog::message::seal;
 use siltstone_format::block::error::ReadError;
@@ -24,6 +34,8 @@ use siltstone_format::id::TraceId;
 use siltstone_format::origin::Origin;
 use siltstone_format::span::Span;
 use siltstone_format::value::{Value, ValueType, attributes_from_text, attributes_text};
+use siltstone_ingest::decode::Rules;
+use siltstone_ingest::receive::otlp::json::to_protobuf;
 
 use self::damage::Damage;
 use self::samples::{SampleBlock, sample_block, sample_group};
@@ -194,6 +206,15 @@ pub fn catalog_objects(data: &[u8]) {
     assert_eq!(again.encode(), written);
 }
 
+/// Decodes the bytes as an OTLP request: what becomes of it is what prost and the rules say.
+pub fn otlp_protobuf(data: &[u8]) {
+    verdict::assert_decodes_as_judged(data, &Rules::NONE);
+    let start = samples::START;
+    let strict =
+        Rules { earliest_start: start, latest_start: start + 9_000_000, attribute_bytes: 12, spans: 6 };
+    verdict::assert_decodes_as_judged(data, &strict);
+}
+
 /// Reads the bytes as the text of an attribute value of each type, writes it and reads it again.
 pub fn attribute_json(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -206,4 +227,14 @@ pub fn attribute_json(data: &[u8]) {
     if let Ok(attributes) = attributes_from_text(text) {
         assert_eq!(attributes_from_text(&attributes_text(&attributes)), Ok(attributes));
     }
+}
+
+/// Reads the bytes as an OTLP request in JSON: what is accepted is JSON to others too, and is written as protobuf
+/// that others can read, no longer than it was.
+pub fn otlp_json(data: &[u8]) {
+    let Ok(transcoded) = to_protobuf(data) else { return };
+    serde_json::from_slice::<serde::de::IgnoredAny>(data).expect("what is accepted is JSON");
+    assert!(transcoded.body.len() <= data.len(), "{} from {}", transcoded.body.len(), data.len());
+    assert_eq!(transcoded.refused.total() > 0, transcoded.first_refused.is_some());
+    ExportTraceServiceRequest::decode(&*transcoded.body).expect("what is written is protobuf");
 }

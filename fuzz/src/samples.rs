@@ -17,6 +17,9 @@ use siltstone_format::span::{Event, Link, Span};
 use siltstone_format::tenant::Tenant;
 use siltstone_format::value::{Attribute, Value};
 
+/// When the first sample span starts.
+pub const START: u64 = 1_700_000_000_000_000_000;
+
 /// A block with all that a block can hold.
 #[derive(Debug)]
 pub struct SampleBlock {
@@ -100,9 +103,10 @@ fn attribute(key: &str, value: Value) -> Attribute {
     Attribute { key: key.to_owned(), value }
 }
 
-fn span(number: u8) -> Span {
+/// One of the spans of which a sample block has the first ones.
+pub fn span(number: u8) -> Span {
     let trace = number / 4;
-    let start = 1_700_000_000_000_000_000 + u64::from(number) * 1_000_003;
+    let start = START + u64::from(number) * 1_000_003;
     let rare = number % 16 == 3;
     let mut attributes = vec![
         attribute("http.route", Value::Str(["/cart", "/pay", "/"][usize::from(number % 3)].to_owned())),

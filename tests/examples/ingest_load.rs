@@ -125,8 +125,9 @@ impl Server {
     fn start(plan: &Plan, folder: &std::path::Path) -> Result<Self, Failure> {
         let mut child = Command::new(&plan.program)
             .current_dir(folder)
-            .args(["--role", "ingest", "--otlp-http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0"])
-            .args(["--live", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["--role", "ingest", "--listen-otlp-http", "127.0.0.1:0"])
+            .args(["--listen-otlp-grpc", "127.0.0.1:0", "--listen-live", "127.0.0.1:0"])
+            .args(["--listen-admin", "127.0.0.1:0"])
             .args(&plan.server_arguments)
             .stdout(Stdio::piped())
             .spawn()?;
@@ -135,7 +136,7 @@ impl Server {
         BufReader::new(stdout).read_line(&mut line)?;
         let said: serde_json::Value = serde_json::from_str(&line)?;
         let address = |name: &str| {
-            said["listening"][name].as_str().map(str::to_owned).ok_or_else(|| format!("no {name} in {line}"))
+            said["listen"][name].as_str().map(str::to_owned).ok_or_else(|| format!("no {name} in {line}"))
         };
         Ok(Self { http: address("otlp_http")?, grpc: address("otlp_grpc")?, admin: address("admin")?, child })
     }

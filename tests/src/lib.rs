@@ -5,6 +5,9 @@ pub mod blocks;
 pub mod catalog;
 pub mod decode;
 pub mod encode;
+#[expect(clippy::expect_used, clippy::panic, reason = "what tests share is a test too")]
+pub mod ingest_world;
+pub mod otlp_json;
 pub mod shake;
 #[expect(clippy::panic, reason = "what tests share is a test too")]
 pub mod verdict;

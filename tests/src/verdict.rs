@@ -113,6 +113,8 @@ fn nesting(value: &AnyValue) -> usize {
 
 /// Decodes a request into columns that hold a span already, and again as a log would replay it.
 ///
+/// Odd requests may be refused for the size of their origins; none of the tests is that large.
+///
 /// # Panics
 ///
 /// If the outcome is not the one that prost and the rules give. Of what prost refuses only this is asked:

@@ -40,6 +40,16 @@ fn should_survive_the_corpus_of_catalog_objects() {
 }
 
 #[test]
+fn should_survive_the_corpus_of_otlp_protobuf() {
+    run_all("otlp_protobuf", siltstone_fuzz::otlp_protobuf);
+}
+
+#[test]
 fn should_survive_the_corpus_of_attribute_json() {
     run_all("attribute_json", siltstone_fuzz::attribute_json);
+}
+
+#[test]
+fn should_survive_the_corpus_of_otlp_json() {
+    run_all("otlp_json", siltstone_fuzz::otlp_json);
 }

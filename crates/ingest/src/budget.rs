@@ -127,15 +127,28 @@ impl State {
 
     /// Gives room to those who wait, first come first served: a large one holds up those behind it, or it
     /// would never have its turn.
-    fn grant(&mut self, limit: usize) {
+    fn grant(&mut self, limit: usize) -> Granted {
+        let mut granted = Granted::default();
         while let Some(first) = self.waiters.front() {
             if !self.take(first.bytes, limit) {
-                return;
+                break;
             }
-            // Who has gone away meanwhile gives the bytes back itself: see `Waiting`.
-            if let Some(waiter) = self.waiters.pop_front() {
-                let _ = waiter.granted.send(());
-            }
+            granted.0.extend(self.waiters.pop_front());
+        }
+        granted
+    }
+}
+
+/// Those who were granted room, to be told once nothing is locked: whoever is told may run on the spot.
+#[derive(Default)]
+#[must_use]
+struct Granted(Vec<Waiter>);
+
+impl Granted {
+    fn tell(self) {
+        for waiter in self.0 {
+            // Who has gone away meanwhile gives the bytes back: see `Waiting`.
+            let _ = waiter.granted.send(());
         }
     }
 }
@@ -148,7 +161,9 @@ impl Shared {
     fn release(&self, bytes: usize) {
         let mut state = self.lock();
         state.used = state.used.saturating_sub(bytes);
-        state.grant(self.limit);
+        let granted = state.grant(self.limit);
+        drop(state);
+        granted.tell();
     }
 
     fn no_room(&self, state: &State, wanted: usize) -> NoRoom {
@@ -187,7 +202,9 @@ impl Drop for Waiting {
             Err(_) => state.used = state.used.saturating_sub(self.bytes),
         }
         // If it was the first, those behind it may fit.
-        state.grant(self.shared.limit);
+        let granted = state.grant(self.shared.limit);
+        drop(state);
+        granted.tell();
     }
 }
 

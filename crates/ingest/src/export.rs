@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use siltstone_format::tenant::Tenant;
 
-use crate::budget::{Budget, NoRoom, Reservation};
+use crate::budget::{NoRoom, Reservation};
 use crate::limits::LimitExceeded;
 
 /// One request: spans of one tenant as an OTLP `ExportTraceServiceRequest`, uncompressed.
@@ -130,24 +130,23 @@ pub enum Refused {
     Unavailable { what: String, retry_after: Duration },
 }
 
-/// Memory that is reserved for one request, given back when it is dropped: for its body, and as much for the
-/// columns that it becomes.
+/// A request was let in: memory is reserved for its body, and as much for the columns that it becomes. Given back
+/// when this is dropped.
 pub struct Admission {
     body: Reservation,
     columns: Reservation,
 }
 
 impl Admission {
-    /// Room for a body of so many bytes, in turn, or not within that time.
-    pub async fn reserve(budget: &Budget, bytes: usize, patience: Duration) -> Result<Self, Refused> {
-        let mut body = budget.reserve(bytes.saturating_mul(2), patience).await.map_err(overloaded)?;
-        let columns = body.split(bytes);
-        Ok(Self { body, columns })
+    /// Half of the reserved memory is for the body.
+    pub fn new(mut memory: Reservation) -> Self {
+        let columns = memory.split(memory.bytes() / 2);
+        Self { body: memory, columns }
     }
 
     /// Reserves more: how large a body is shows only while it is read or decompressed.
-    pub fn grow(&mut self, bytes: usize) -> Result<(), Refused> {
-        self.body.grow(bytes.saturating_mul(2)).map_err(overloaded)?;
+    pub fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        self.body.grow(bytes.saturating_mul(2))?;
         self.columns.absorb(self.body.split(bytes));
         Ok(())
     }
@@ -158,14 +157,15 @@ impl Admission {
     }
 }
 
-fn overloaded(no_room: NoRoom) -> Refused {
-    let what = format!("the memory for spans is full ({no_room}; setting ingest.memory_bytes)");
-    Refused::Overloaded { what, retry_after: Duration::from_secs(1) }
-}
+/// How soon a sender may come again whom memory had no room for.
+const AFTER_NO_ROOM: Duration = Duration::from_secs(1);
 
-impl fmt::Debug for Admission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Admission")
+impl From<NoRoom> for Refused {
+    fn from(no_room: NoRoom) -> Self {
+        Self::Overloaded {
+            what: format!("the memory for spans is full: {no_room} (setting ingest.memory)"),
+            retry_after: AFTER_NO_ROOM,
+        }
     }
 }
 

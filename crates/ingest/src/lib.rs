@@ -16,6 +16,8 @@ pub mod limits;
 pub mod budget;
 // Requests that came before.
 pub mod seen;
+// All three, in turn.
+pub mod admit;
 // From the wire into columns.
 pub mod decode;
 // Spans of a tenant as columns, and where its traces are.

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::export::{Accepted, Refused, SpanFault};
+use crate::receive::decompress::Encoding;
 
 /// What a sender speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,14 +16,6 @@ pub enum Transport {
     HttpProtobuf,
     HttpJson,
     Grpc,
-}
-
-/// How a body was compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    Identity,
-    Gzip,
-    Zstd,
 }
 
 /// Why a whole request was refused.
@@ -42,8 +35,8 @@ pub enum Reason {
 /// What is counted. Shared by reference; nothing here blocks.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    requests: [[AtomicU64; Encoding::ALL.len()]; Transport::ALL.len()],
-    bytes: [[AtomicU64; Encoding::ALL.len()]; Transport::ALL.len()],
+    requests: [[AtomicU64; ENCODINGS.len()]; Transport::ALL.len()],
+    bytes: [[AtomicU64; ENCODINGS.len()]; Transport::ALL.len()],
     refused: [AtomicU64; Reason::ALL.len()],
     spans: AtomicU64,
     refused_spans: [AtomicU64; SpanFault::ALL.len()],
@@ -75,15 +68,15 @@ impl Transport {
     }
 }
 
-impl Encoding {
-    const ALL: [Self; 3] = [Self::Identity, Self::Gzip, Self::Zstd];
+/// In the order of their discriminants.
+const ENCODINGS: [Encoding; 4] = [Encoding::Identity, Encoding::Gzip, Encoding::Deflate, Encoding::Zstd];
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::Identity => "identity",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        }
+fn encoding_name(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Identity => "identity",
+        Encoding::Gzip => "gzip",
+        Encoding::Deflate => "deflate",
+        Encoding::Zstd => "zstd",
     }
 }
 
@@ -217,9 +210,12 @@ impl Metrics {
         ] {
             head(out, name, "counter", help);
             for transport in Transport::ALL {
-                for encoding in Encoding::ALL {
-                    let labels =
-                        format!("{{transport=\"{}\",encoding=\"{}\"}}", transport.name(), encoding.name());
+                for encoding in ENCODINGS {
+                    let labels = format!(
+                        "{{transport=\"{}\",encoding=\"{}\"}}",
+                        transport.name(),
+                        encoding_name(encoding)
+                    );
                     line(out, name, &labels, &counters[transport as usize][encoding as usize]);
                 }
             }

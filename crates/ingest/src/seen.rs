@@ -25,7 +25,7 @@ const FORGOTTEN_AT_ONCE: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     pub keep: Duration,
-    /// Outcomes, at about 100 bytes each.
+    /// Outcomes, at about 150 bytes each.
     pub outcomes: usize,
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admit::Gate;
 use crate::budget::Budget;
 use crate::config::IngestConfig;
 use crate::decode::{DecodeError, Rules};
@@ -74,7 +75,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) budget: Budget,
-    rates: RateLimiter,
+    gate: Gate,
     seen: Seen,
     log: Durability,
     /// Why nothing is taken at the moment.
@@ -131,10 +132,15 @@ impl Ingest {
         let clock = parts.clock;
         let in_bucket = parts.log.is_in_bucket();
         let registration = Registration::new(&parts.catalog, parts.ingester, parts.address, in_bucket);
+        let budget = Budget::new(config.memory_bytes, Arc::clone(&clock));
+        let seen = Seen::new(Memory::default(), parts.seed, Arc::clone(&clock));
+        let rate = RateLimiter::new(Arc::clone(&clock), MOST_RATES);
+        let gate =
+            Gate::new(config.limits.clone(), rate, budget.clone(), seen.clone(), config.admission_wait);
         let shared = Arc::new(Shared {
-            budget: Budget::new(config.memory_bytes, Arc::clone(&clock)),
-            rates: RateLimiter::new(Arc::clone(&clock), MOST_RATES),
-            seen: Seen::new(Memory::default(), parts.seed, Arc::clone(&clock)),
+            budget,
+            gate,
+            seen,
             log: parts.log,
             halted: Mutex::default(),
             roster: Roster::default(),
@@ -256,44 +262,42 @@ impl Shared {
     }
 
     /// What must be in order before work is done for a request.
-    fn check(&self, export: &Export, limits: &Limits) -> Result<(), Refused> {
+    fn check(&self, tenant: &Tenant, limits: &Limits) -> Result<(), Refused> {
         if let Some(what) = self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Err(Refused::Unavailable { what, retry_after: LATER });
         }
         self.log.room().map_err(|full| Refused::Overloaded { what: full, retry_after: LATER })?;
-        let tenant = &export.tenant;
         if self.live_bytes.of(tenant) as u64 >= limits.live_bytes {
             let exceeded = LimitExceeded::new(tenant, "live_bytes", limits.live_bytes, Some(LATER));
             return Err(Refused::Limit(exceeded));
         }
-        self.rates.take(tenant, limits, export.body.len() as u64)?;
         Ok(())
     }
 }
 
 #[async_trait]
 impl Accept for Ingest {
-    async fn admit(&self, _tenant: &Tenant, bytes: usize) -> Result<Admission, Refused> {
+    async fn admit(&self, tenant: &Tenant, bytes: usize) -> Result<Admission, Refused> {
         let budget = &self.shared.budget;
         if budget.used() > budget.limit() / 2 {
             for lane in [&self.lanes.large, &self.lanes.small] {
                 lane.seal_if_worth(&self.shared, budget.limit() / 64);
             }
         }
-        Admission::reserve(budget, bytes, self.shared.config.admission_wait).await
+        Ok(Admission::new(self.shared.gate.room(tenant, bytes.saturating_mul(2)).await?))
     }
 
     async fn accept(&self, export: Export, admission: Admission) -> Result<Accepted, Refused> {
-        let turn = match self.shared.seen.look(&export.tenant, &export.body).await {
+        let limits = self.shared.gate.limits(&export.tenant);
+        self.shared.check(&export.tenant, &limits)?;
+        let turn = match self.shared.gate.look(&export).await? {
             Look::First(turn) => turn,
             Look::Known(accepted) => {
                 self.shared.metrics.collapsed();
                 return Ok(accepted);
             }
         };
-        let limits = self.shared.config.limits.of(&export.tenant);
-        self.shared.check(&export, limits)?;
-        let rules = self.shared.rules(limits);
+        let rules = self.shared.rules(&limits);
         let lane = self.lane_of(&export.tenant);
         let tenant = export.tenant.clone();
         let taken = lane.take(&self.shared, export, admission, rules).await.map_err(refused_whole)?;
@@ -309,7 +313,7 @@ impl Accept for Ingest {
         let accepted = Accepted {
             spans: taken.decoded.accepted,
             refused: taken.decoded.refused,
-            message: explain(&tenant, limits, &taken.decoded.refused),
+            message: explain(&tenant, &limits, &taken.decoded.refused),
         };
         turn.done(&accepted);
         Ok(accepted)

@@ -92,6 +92,8 @@ fn ingest_config(settings: &Resolved) -> IngestConfig {
     IngestConfig {
         memory_bytes: ingest.memory_bytes,
         flush_bytes: ingest.memory_bytes / 8,
+        large_tenant_age: ingest.large_tenant_age,
+        small_tenant_age: ingest.small_tenant_age,
         spool: Some(ingest.data.join("spool")),
         limits: ingest.limits.clone(),
         encoders: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),

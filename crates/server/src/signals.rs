@@ -6,11 +6,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// A file that would grow beyond what is allowed: caught, so that writing fails and the process lives.
+    _file_size: Signal,
 }
 
 impl Signals {
     pub fn catch() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
+        })
     }
 
     pub async fn next(&mut self) {

@@ -13,7 +13,7 @@ use super::Rejected;
 pub struct Dictionary {
     bytes: Vec<u8>,
     ends: Vec<u32>,
-    numbers: HashTable<u32>,
+    numbers: HashTable<Slot>,
     seed: RandomState,
     last: u32,
 }
@@ -46,15 +46,20 @@ impl Dictionary {
 
     /// The number of a text. It is checked to be UTF-8 when it is new; the checked
     /// ones are compared as bytes.
+    #[inline]
     pub fn intern(&mut self, text: &[u8]) -> Result<u32, Rejected> {
         // Neighbouring spans often say the same.
         if !self.is_empty() && self.bytes_of(self.last) == text {
             return Ok(self.last);
         }
-        let hash = self.seed.hash_one(text);
-        let found = self.numbers.find(hash, |&number| bytes_at(&self.bytes, &self.ends, number) == text);
-        self.last = match found {
-            Some(&number) => number,
+        self.search_or_insert(text)
+    }
+
+    #[inline(never)]
+    fn search_or_insert(&mut self, text: &[u8]) -> Result<u32, Rejected> {
+        let hash = self.hash(text);
+        self.last = match self.search(text, hash) {
+            Some(number) => number,
             None => self.insert(text, hash)?,
         };
         Ok(self.last)
@@ -62,16 +67,23 @@ impl Dictionary {
 
     /// The number of a text that is there.
     pub(crate) fn find(&self, text: &[u8]) -> Option<u32> {
-        let hash = self.seed.hash_one(text);
-        self.numbers.find(hash, |&number| bytes_at(&self.bytes, &self.ends, number) == text).copied()
+        self.search(text, self.hash(text))
+    }
+
+    fn hash(&self, text: &[u8]) -> u32 {
+        (self.seed.hash_one(text) >> 32) as u32
+    }
+
+    fn search(&self, text: &[u8], hash: u32) -> Option<u32> {
+        let is_it = |slot: &Slot| slot.hash == hash && bytes_at(&self.bytes, &self.ends, slot.number) == text;
+        self.numbers.find(spread(hash), is_it).map(|slot| slot.number)
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.ends.capacity() * size_of::<u32>() + self.numbers.allocation_size()
     }
 
-    #[cold]
-    fn insert(&mut self, text: &[u8], hash: u64) -> Result<u32, Rejected> {
+    fn insert(&mut self, text: &[u8], hash: u32) -> Result<u32, Rejected> {
         if std::str::from_utf8(text).is_err() {
             return Err(Rejected::NotUtf8);
         }
@@ -79,10 +91,22 @@ impl Dictionary {
         let number = self.ends.len() as u32;
         self.bytes.extend_from_slice(text);
         self.ends.push(end);
-        let Self { bytes, ends, numbers, seed, .. } = self;
-        numbers.insert_unique(hash, number, |&number| seed.hash_one(bytes_at(bytes, ends, number)));
+        self.numbers.insert_unique(spread(hash), Slot { hash, number }, |slot| spread(slot.hash));
         Ok(number)
     }
+}
+
+/// A text's number, and half of its hash: most other texts are told apart without looking at them, and the
+/// table grows without reading all texts again.
+#[derive(Clone, Copy)]
+struct Slot {
+    hash: u32,
+    number: u32,
+}
+
+/// The table looks at both ends of a hash.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn bytes_at<'a>(bytes: &'a [u8], ends: &[u32], number: u32) -> &'a [u8] {

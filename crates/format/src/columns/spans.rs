@@ -202,4 +202,50 @@ mod tests {
             assert!(same_span(&columns.get(row).unwrap(), &nasty()), "row {row}");
         }
     }
+
+    #[test]
+    fn should_forget_the_last_spans_completely() {
+        let mut columns = SpanColumns::default();
+        let other = Span { attributes: vec![attribute("other", Value::Int(1))], ..Span::default() };
+        for span in [nasty(), other.clone(), nasty(), other] {
+            columns.push(&span).unwrap();
+        }
+        columns.truncate(4);
+        assert_eq!(columns.len(), 4);
+        columns.truncate(1);
+        let plain = Span { name: "plain".to_owned(), ..Span::default() };
+        columns.push(&plain).unwrap();
+        let spans = columns.spans().unwrap();
+        assert_eq!(spans.len(), 2);
+        assert!(same_span(&spans[0], &nasty()));
+        assert!(same_span(&spans[1], &plain));
+        let mut fresh = SpanColumns::default();
+        fresh.push(&nasty()).unwrap();
+        fresh.push(&plain).unwrap();
+        assert_eq!(fresh.events.attributes.len(), columns.events.attributes.len());
+        assert_eq!(fresh.overflow.entries.len(), columns.overflow.entries.len());
+    }
+
+    #[test]
+    fn should_give_spans_back_whose_keys_find_all_columns_taken() {
+        let keys = super::super::attributes::MAX_COLUMNS + 10;
+        let each = |number: usize| {
+            let key = format!("{number}");
+            let int = number.cast_signed() as i64;
+            vec![
+                attribute(&key, Value::Str(key.clone())),
+                attribute(&key, Value::Int(int)),
+                attribute(&key, Value::Double(0.5)),
+                attribute(&key, Value::Bool(number.is_multiple_of(2))),
+            ]
+        };
+        let many = Span { attributes: (0..keys).flat_map(each).collect(), ..nasty() };
+        let mut columns = SpanColumns::default();
+        let spans = [nasty(), many.clone(), nasty(), many];
+        spans.iter().for_each(|span| columns.push(span).unwrap());
+        assert_eq!(columns.attributes.len(), super::super::attributes::MAX_COLUMNS);
+        for (row, span) in spans.iter().enumerate() {
+            assert!(same_span(&columns.get(row).unwrap(), span), "row {row}");
+        }
+    }
 }

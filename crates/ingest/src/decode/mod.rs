@@ -61,6 +61,8 @@ pub enum DecodeError {
     Malformed { message: &'static str },
     #[error("the buffer holds as many spans or texts as it can number: flush it")]
     Full,
+    #[error("the request repeats large resources under too many scopes")]
+    OriginsTooLarge,
     /// Only [`replay`] says so.
     #[error("span {ordinal} was accepted and cannot be taken: {}", .fault.name())]
     Span { ordinal: u32, fault: SpanFault },

@@ -41,6 +41,15 @@ pub struct OriginCache {
     key: Vec<u8>,
 }
 
+/// What the origins of one request may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OriginLimits {
+    pub(crate) attribute_bytes: usize,
+    /// Bytes that may still be decoded. Each origin holds its resource, so one large resource with many small
+    /// scopes would take far more memory than the request has bytes.
+    pub(crate) decoded_bytes: usize,
+}
+
 /// Why there is no origin.
 #[derive(Debug)]
 pub(crate) enum OriginError {
@@ -48,6 +57,8 @@ pub(crate) enum OriginError {
     Malformed(&'static str),
     /// No span can have this origin.
     Unacceptable(SpanFault),
+    /// More than the request may have decoded.
+    TooLarge,
 }
 
 impl OriginCache {
@@ -84,7 +95,7 @@ impl OriginCache {
         resource_number: u64,
         resource: Surroundings<'_>,
         scope: Surroundings<'_>,
-        attribute_bytes: usize,
+        limits: &mut OriginLimits,
         columns: &mut SpanColumns,
     ) -> Result<OriginNumber, OriginError> {
         self.key.clear();
@@ -93,7 +104,9 @@ impl OriginCache {
         if let Some(origin) = self.origins.get(self.key.as_slice()) {
             return Ok(*origin);
         }
-        let origin = decode(resource, scope, attribute_bytes)?;
+        let sent = resource.bytes().saturating_add(scope.bytes());
+        limits.decoded_bytes = limits.decoded_bytes.checked_sub(sent).ok_or(OriginError::TooLarge)?;
+        let origin = decode(resource, scope, limits.attribute_bytes)?;
         let number = columns.origin(Arc::new(origin));
         self.make_room();
         self.origins.insert(self.key.as_slice().into(), number);
@@ -111,6 +124,10 @@ impl OriginCache {
 }
 
 impl Surroundings<'_> {
+    fn bytes(&self) -> usize {
+        self.schema_url.len() + self.message.len()
+    }
+
     fn append(&self, key: &mut Vec<u8>) {
         key.extend_from_slice(&(self.schema_url.len() as u64).to_le_bytes());
         key.extend_from_slice(self.schema_url);

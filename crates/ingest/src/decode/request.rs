@@ -9,12 +9,16 @@ use siltstone_format::columns::{OriginNumber, SpanColumns};
 
 use super::depth::Depth;
 use super::fields::{frame, request};
-use super::origin::{OriginCache, OriginError, Surroundings};
+use super::origin::{OriginCache, OriginError, OriginLimits, Surroundings};
 use super::span::{Refusal, SpanReader};
 use super::value::joined;
 use super::wire::{Malformed, Wire};
 use super::{DecodeError, Decoded, Rules};
 use crate::export::SpanFault;
+
+/// Bytes of origins that are decoded for each byte of a request, and besides: usual senders stay far below.
+const ORIGIN_BYTES_PER_BYTE: usize = 8;
+const FREE_ORIGIN_BYTES: usize = 4 << 20;
 
 /// Which spans are taken.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +34,7 @@ pub(crate) struct Walker<'a> {
     columns: &'a mut SpanColumns,
     origins: &'a mut OriginCache,
     spans: SpanReader,
+    origin_limits: OriginLimits,
     /// Position of the next span.
     ordinal: u32,
     decoded: Decoded,
@@ -39,6 +44,7 @@ pub(crate) struct Walker<'a> {
 struct Frame<'a> {
     around: Cow<'a, [u8]>,
     schema_url: &'a [u8],
+    has_parts: bool,
     message: &'a [u8],
     depth: Depth,
 }
@@ -46,10 +52,14 @@ struct Frame<'a> {
 impl<'a> Frame<'a> {
     fn read(message: &'a [u8], depth: Depth) -> Result<Self, Malformed> {
         let mut wire = Wire::new(message);
-        let (mut around, mut pieces, mut schema_url): (&[u8], u32, &[u8]) = (&[], 0, &[]);
+        let (mut around, mut schema_url): (&[u8], &[u8]) = (&[], &[]);
+        let (mut pieces, mut has_parts) = (0_u32, false);
         while !wire.is_empty() {
             match wire.key()? {
-                frame::PART => drop(wire.bytes()?),
+                frame::PART => {
+                    wire.bytes()?;
+                    has_parts = true;
+                }
                 frame::AROUND => {
                     around = wire.bytes()?;
                     pieces = pieces.saturating_add(1);
@@ -62,7 +72,7 @@ impl<'a> Frame<'a> {
             0 | 1 => Cow::Borrowed(around),
             _ => Cow::Owned(joined(message, frame::AROUND, depth)?),
         };
-        Ok(Self { around, schema_url, message, depth })
+        Ok(Self { around, schema_url, has_parts, message, depth })
     }
 
     /// Calls back for each part.
@@ -94,12 +104,18 @@ impl<'a> Walker<'a> {
             Choice::AllBut(_) => Rules::NONE,
         };
         let spans = SpanReader::new(rules);
-        Self { choice, columns, origins, spans, ordinal: 0, decoded: Decoded::default() }
+        let origin_limits =
+            OriginLimits { attribute_bytes: rules.attribute_bytes, decoded_bytes: usize::MAX };
+        Self { choice, columns, origins, spans, origin_limits, ordinal: 0, decoded: Decoded::default() }
     }
 
     pub(crate) fn request(mut self, body: &[u8]) -> Result<Decoded, DecodeError> {
         let damaged = |_| DecodeError::Malformed { message: "ExportTraceServiceRequest" };
         self.origins.begin(self.columns);
+        if let Choice::ByRules(_) = self.choice {
+            self.origin_limits.decoded_bytes =
+                body.len().saturating_mul(ORIGIN_BYTES_PER_BYTE) + FREE_ORIGIN_BYTES;
+        }
         let mut wire = Wire::new(body);
         while !wire.is_empty() {
             match wire.key().map_err(damaged)? {
@@ -116,6 +132,9 @@ impl<'a> Walker<'a> {
     fn resource_spans(&mut self, message: &[u8]) -> Result<(), DecodeError> {
         let frame = Frame::read(message, Depth::REQUEST.down(1))
             .map_err(|Malformed| DecodeError::Malformed { message: "ResourceSpans" })?;
+        if !frame.has_parts {
+            return Ok(());
+        }
         let resource = self.origins.resource(frame.surroundings());
         frame.parts(|message| self.scope_spans(message, resource, &frame))
     }
@@ -123,16 +142,19 @@ impl<'a> Walker<'a> {
     fn scope_spans(&mut self, message: &[u8], resource: u64, around: &Frame<'_>) -> Result<(), DecodeError> {
         let frame = Frame::read(message, Depth::REQUEST.down(2))
             .map_err(|Malformed| DecodeError::Malformed { message: "ScopeSpans" })?;
-        let limit = self.spans.rules().attribute_bytes;
+        if !frame.has_parts {
+            return Ok(());
+        }
         let origin = match self.origins.origin(
             resource,
             around.surroundings(),
             frame.surroundings(),
-            limit,
+            &mut self.origin_limits,
             self.columns,
         ) {
             Ok(origin) => Ok(origin),
             Err(OriginError::Unacceptable(fault)) => Err(fault),
+            Err(OriginError::TooLarge) => return Err(DecodeError::OriginsTooLarge),
             Err(OriginError::Malformed(message)) => return Err(DecodeError::Malformed { message }),
         };
         frame.parts(|message| self.span(message, origin))

@@ -40,17 +40,17 @@ pub(crate) const fn four_bytes(field: u32) -> u32 {
 }
 
 impl<'a> Wire<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
         match self.rest {
             [byte, rest @ ..] if *byte < 0x80 => {
@@ -65,6 +65,7 @@ impl<'a> Wire<'a> {
         }
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for index in 0..10 {
@@ -83,13 +84,13 @@ impl<'a> Wire<'a> {
     }
 
     /// The next field's key: number and wire type.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn key(&mut self) -> Result<u32, Malformed> {
         u32::try_from(self.varint()?).map_err(|_| Malformed)
     }
 
     /// A length-delimited value.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let length = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
         let (value, rest) = self.rest.split_at_checked(length).ok_or(Malformed)?;
@@ -97,17 +98,17 @@ impl<'a> Wire<'a> {
         Ok(value)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fixed64(&mut self) -> Result<u64, Malformed> {
         self.chunk().map(u64::from_le_bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fixed32(&mut self) -> Result<u32, Malformed> {
         self.chunk().map(u32::from_le_bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     fn chunk<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (value, rest) = self.rest.split_first_chunk().ok_or(Malformed)?;
         self.rest = rest;

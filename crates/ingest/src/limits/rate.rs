@@ -33,7 +33,8 @@ impl RateLimiter {
         Self { clock, most_tenants: most_tenants.max(1), buckets: Mutex::default() }
     }
 
-    /// Takes so many bytes out of a tenant's bucket, or says when they can be taken.
+    /// Takes so many bytes out of a tenant's bucket, or says when they can be taken. Taking none asks whether the
+    /// tenant owes something.
     pub fn take(&self, tenant: &Tenant, limits: &Limits, bytes: u64) -> Result<(), LimitExceeded> {
         let rate = limits.bytes_per_second;
         if rate == u64::MAX {
@@ -51,6 +52,9 @@ impl RateLimiter {
         let wait = missing.saturating_sub(capacity.saturating_sub(cost));
         if !missing.is_zero() && !wait.is_zero() {
             return Err(refused(Some(wait)));
+        }
+        if cost.is_zero() {
+            return Ok(());
         }
         buckets.set(tenant, now.saturating_add(missing).saturating_add(cost), self.most_tenants);
         Ok(())
@@ -157,8 +161,10 @@ mod tests {
         clock.advance(SECOND / 100);
         limiter.take(&a, &limits, 1_000).expect("from a full one");
         assert_eq!(retry_after(limiter.take(&a, &limits, 100)), Some(SECOND * 8));
+        assert_eq!(retry_after(limiter.take(&a, &limits, 0)), Some(SECOND * 7));
         clock.advance(SECOND * 8);
         limiter.take(&a, &limits, 100).expect("paid back");
+        limiter.take(&a, &limits, 0).expect("owes nothing");
     }
 
     #[test]
@@ -197,7 +203,7 @@ mod tests {
         for _ in 0..60 {
             limiter.take(&tenant("one"), &limits, 0).expect("nothing");
         }
-        assert_eq!(limiter.tenants(), 1);
+        assert_eq!(limiter.tenants(), 0);
     }
 
     proptest! {

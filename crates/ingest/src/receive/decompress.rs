@@ -2,7 +2,8 @@
 //!
 //! Output is written as it comes, into a buffer that grows step by step; each step is asked for before it is
 //! taken, and none goes beyond the cap. Damage, an end too early and bytes behind the end are errors. Invariant:
-//! memory is bounded by the cap, plus one context a thread: 40 KB for deflate, 8 MiB and little more for zstd.
+//! memory is bounded by the cap, and while zstd is at work by 8 MiB for its window, which the caller bounds by how
+//! many bodies it opens at once. A thread keeps some 40 KB for deflate and at most 1 MiB for zstd.
 
 mod inflate;
 mod zstandard;

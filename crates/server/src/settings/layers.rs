@@ -87,21 +87,20 @@ impl Layers {
             line: file.line(error.span().map_or(0, |span| span.start)),
             what: error.message().to_owned(),
         })?;
-        for (key, value) in root.get_ref() {
+        self.add_table(&file, "", root.get_ref())
+    }
+
+    /// A table within tables: its name and a dot stand before its keys.
+    fn add_table(&mut self, file: &File<'_>, prefix: &str, table: &DeTable<'_>) -> Result<(), SettingsError> {
+        for (key, value) in table {
             let line = file.line(key.span().start);
-            match (key.get_ref().as_ref(), value.get_ref()) {
-                ("tenants", DeValue::Table(tenants)) => self.add_tenants(&file, tenants)?,
-                (name, DeValue::Table(table)) => {
-                    for (key, value) in table {
-                        let line = file.line(key.span().start);
-                        let name = format!("{name}.{}", key.get_ref());
-                        let setting = file.known(line, &name)?;
-                        let text = file.text_of(line, setting, value.get_ref())?;
-                        self.set(setting, text, file.origin(line));
-                    }
-                }
-                (name, value) => {
-                    let setting = file.known(line, name)?;
+            let name = format!("{prefix}{}", key.get_ref());
+            match value.get_ref() {
+                DeValue::Table(tenants) if name == "limits.tenants" => self.add_tenants(file, tenants)?,
+                // How deep tables go is bounded by the parser.
+                DeValue::Table(table) => self.add_table(file, &format!("{name}."), table)?,
+                value => {
+                    let setting = file.known(line, &name)?;
                     let text = file.text_of(line, setting, value)?;
                     self.set(setting, text, file.origin(line));
                 }
@@ -115,7 +114,7 @@ impl Layers {
             let line = file.line(key.span().start);
             let complain = |what: String| SettingsError::Value {
                 place: file.origin(line).to_string(),
-                name: format!("tenants.{}", key.get_ref()),
+                name: format!("limits.tenants.{}", key.get_ref()),
                 what,
             };
             let tenant: Tenant =
@@ -128,7 +127,7 @@ impl Layers {
             let own = self.tenants.entry(tenant).or_default();
             for (key, value) in limits {
                 let line = file.line(key.span().start);
-                let setting = file.known(line, &format!("limits.{}", key.get_ref()))?;
+                let setting = file.known(line, &format!("limits.default.{}", key.get_ref()))?;
                 let text = file.text_of(line, setting, value.get_ref())?;
                 own.insert(setting.name, Written { text, origin: file.origin(line) });
             }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use siltstone_ingest::limits::{Limits, TenantLimits};
+use siltstone_ingest::limits::{ByteCount, Keep, LimitKeys, LimitSettings, TenantLimits, UnitError};
 use siltstone_ingest::receive::connections::Bounds;
 use siltstone_ingest::receive::otlp;
 use siltstone_store::{Addressing, AzureKey, S3Keys, Secret, Settings as StoreSettings, StoreUrl};
@@ -52,6 +52,8 @@ pub struct Ingest {
     pub memory_bytes: usize,
     /// What the log may hold on the disk.
     pub log_bytes: u64,
+    pub large_tenant_age: Duration,
+    pub small_tenant_age: Duration,
     pub otlp: otlp::Settings,
     pub connections: Bounds,
     pub limits: TenantLimits,
@@ -68,7 +70,7 @@ impl Resolved {
     pub(crate) fn from_layers(layers: &Layers) -> Result<Self, SettingsError> {
         let values = Values { own: None, layers };
         check_all(layers)?;
-        let data = PathBuf::from(values.text("data").unwrap_or_default());
+        let data = values.needed("data", |text| Ok(PathBuf::from(text)))?;
         Ok(Self {
             role: if values.text("role") == Some("ingest") { Role::Ingest } else { Role::All },
             store: store_url(&values, &data)?,
@@ -128,31 +130,37 @@ fn ingest(values: &Values<'_>, data: PathBuf) -> Result<Ingest, SettingsError> {
     }
     let own = values.layers.tenants.iter().map(|(tenant, own)| {
         let values = Values { own: Some(own), layers: values.layers };
-        Ok((tenant.clone(), limits(&values)?))
+        Ok((tenant.to_string(), limits(&values)?))
     });
+    let limits = LimitSettings { default: limits(values)?, tenants: own.collect::<Result<_, _>>()? };
     Ok(Ingest {
         data,
         durability: if is_object { Durability::Object } else { Durability::Wal },
         memory_bytes,
+        large_tenant_age: values.needed("ingest.large_tenant_age", duration)?,
+        small_tenant_age: values.needed("ingest.small_tenant_age", duration)?,
         log_bytes: values.needed("ingest.log_bytes", size)? as u64,
         otlp,
         connections: Bounds {
             connections: values.needed("ingest.connections", count)?,
             idle: values.needed("ingest.idle", duration)?,
         },
-        limits: TenantLimits { everybody: limits(values)?, own: own.collect::<Result<_, _>>()? },
+        // Its tenants' names were read as such.
+        limits: limits.resolve().map_err(|error| values.complaint("limits.tenants", error.to_string()))?,
     })
 }
 
-fn limits(values: &Values<'_>) -> Result<Limits, SettingsError> {
-    let bytes = |name| values.given(name, size).map(|size| size.map_or(u64::MAX, |size| size as u64));
-    Ok(Limits {
-        bytes_per_second: bytes("limits.bytes_per_second")?,
-        burst_bytes: bytes("limits.burst_bytes")?,
-        live_bytes: bytes("limits.live_bytes")?,
-        attribute_bytes: values.needed("limits.attribute_bytes", size)?,
-        spans_per_request: values.needed("limits.spans_per_request", count)?,
-        longest_keep: values.given("limits.longest_keep", duration)?,
+/// The limits that `values` name.
+fn limits(values: &Values<'_>) -> Result<LimitKeys, SettingsError> {
+    let bytes = |name| values.given(name, |text| text.parse::<ByteCount>().map_err(said));
+    Ok(LimitKeys {
+        bytes_per_second: bytes("limits.default.bytes_per_second")?,
+        burst_bytes: bytes("limits.default.burst_bytes")?,
+        live_bytes: bytes("limits.default.live_bytes")?,
+        attribute_bytes: bytes("limits.default.attribute_bytes")?,
+        spans_per_request: values.given("limits.default.spans_per_request", count)?,
+        longest_keep: values
+            .given("limits.default.longest_keep", |text| text.parse::<Keep>().map_err(said))?,
     })
 }
 
@@ -198,14 +206,13 @@ fn azure_key(values: &Values<'_>) -> Result<Option<AzureKey>, SettingsError> {
     let account = values.text("azure.account_key").map(Secret::new);
     let client_secret = values.text("azure.client_secret").map(Secret::new);
     let token_file = values.text("azure.token_file").map(PathBuf::from);
-    let application = text("azure.tenant_id").zip(text("azure.client_id"));
-    match (account, application, client_secret, token_file) {
-        (None, None, None, None) => Ok(None),
-        (Some(key), None, None, None) => Ok(Some(AzureKey::Account(key))),
-        (None, Some((tenant_id, client_id)), Some(client_secret), None) => {
+    match (account, text("azure.tenant_id"), text("azure.client_id"), client_secret, token_file) {
+        (None, None, None, None, None) => Ok(None),
+        (Some(key), None, None, None, None) => Ok(Some(AzureKey::Account(key))),
+        (None, Some(tenant_id), Some(client_id), Some(client_secret), None) => {
             Ok(Some(AzureKey::Application { tenant_id, client_id, client_secret }))
         }
-        (None, Some((tenant_id, client_id)), None, Some(token_file)) => {
+        (None, Some(tenant_id), Some(client_id), None, Some(token_file)) => {
             Ok(Some(AzureKey::Federated { tenant_id, client_id, token_file }))
         }
         _ => {
@@ -288,28 +295,20 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 fn size(text: &str) -> Result<usize, String> {
-    let units = [("", 0), ("B", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
-    let (number, unit) = number_and_unit(text);
-    let shift = units.iter().find(|(name, _)| *name == unit).map(|(_, shift)| *shift);
-    let bytes = number.zip(shift).and_then(|(number, shift)| number.checked_mul(1_u64 << shift));
-    match bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
-        Some(bytes) if bytes > 0 => Ok(bytes),
-        _ => Err(format!("is `{text}`: write bytes from 1 on, as 512, 64KiB, 20MiB or 2GiB")),
+    let ByteCount(bytes) = text.parse().map_err(said)?;
+    match usize::try_from(bytes) {
+        Ok(bytes) if bytes > 0 && bytes < usize::MAX => Ok(bytes),
+        _ => Err(format!("is `{text}`, and must have a bound: write bytes from 1 on, as 512, 64KiB or 2GiB")),
     }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-    let (number, unit) = number_and_unit(text);
-    let factor = units.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
-    match number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor)) {
-        Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
-        _ => Err(format!("is `{text}`: write a number and a unit, as 500ms, 30s, 10m, 48h or 90d")),
+    match text.parse().map_err(said)? {
+        Keep(Some(duration)) if !duration.is_zero() => Ok(duration),
+        Keep(_) => Err(format!("is `{text}`, and must end some time: write more than 0s")),
     }
 }
 
-fn number_and_unit(text: &str) -> (Option<u64>, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    (number.replace('_', "").parse().ok(), unit.trim())
+fn said(error: UnitError) -> String {
+    format!("is wrong: {error}")
 }

@@ -20,7 +20,7 @@ const RESERVED: u8 = 0xe0;
 
 thread_local! {
     /// Building one takes longer than a small request.
-    static INFLATE: RefCell<Decompress> = RefCell::new(Decompress::new(false));
+    static CONTEXT: RefCell<Option<Decompress>> = const { RefCell::new(None) };
 }
 
 pub(super) fn gzip<G>(body: &[u8], output: &mut Output<G>) -> Result<(), DecompressError>
@@ -28,7 +28,7 @@ where
     G: FnMut(usize) -> Result<(), NoRoom>,
 {
     let mut rest = body;
-    while !rest.is_empty() || output.bytes.is_empty() && rest.len() == body.len() {
+    loop {
         let start = output.bytes.len();
         rest = inflate(false, GZIP, after_header(rest)?, output)?;
         let written = output.bytes.get(start..).unwrap_or_default();
@@ -36,8 +36,10 @@ where
         if take_u32(&mut rest)? != checksum || take_u32(&mut rest)? != length {
             return Err(damaged(GZIP, "its checksum or length is another"));
         }
+        if rest.is_empty() {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 pub(super) fn zlib<G>(body: &[u8], output: &mut Output<G>) -> Result<(), DecompressError>
@@ -60,27 +62,41 @@ fn inflate<'a, G>(
 where
     G: FnMut(usize) -> Result<(), NoRoom>,
 {
-    INFLATE.with_borrow_mut(|context| {
-        context.reset(zlib);
-        loop {
-            output.make_room()?;
-            let consumed = |context: &Decompress| usize::try_from(context.total_in()).unwrap_or(usize::MAX);
-            let before = (consumed(context), output.bytes.len());
-            let rest = body.get(before.0..).unwrap_or_default();
-            let status = context
-                .decompress_vec(rest, &mut output.bytes, FlushDecompress::None)
-                .map_err(|_| damaged(encoding, "it is no valid deflate stream"))?;
-            output.check()?;
-            match status {
-                Status::StreamEnd => return Ok(body.get(consumed(context)..).unwrap_or_default()),
-                // There was room, and nothing came: it waits for input.
-                _ if before == (consumed(context), output.bytes.len()) => {
-                    return Err(DecompressError::Truncated(encoding));
-                }
-                _ => {}
+    let mut context = CONTEXT.take().unwrap_or_else(|| Decompress::new(false));
+    context.reset(zlib);
+    let consumed = inflate_with(&mut context, encoding, body, output);
+    CONTEXT.set(Some(context));
+    Ok(body.get(consumed?..).unwrap_or_default())
+}
+
+/// How many bytes of the body the stream takes.
+fn inflate_with<G>(
+    context: &mut Decompress,
+    encoding: &'static str,
+    body: &[u8],
+    output: &mut Output<G>,
+) -> Result<usize, DecompressError>
+where
+    G: FnMut(usize) -> Result<(), NoRoom>,
+{
+    let consumed = |context: &Decompress| usize::try_from(context.total_in()).unwrap_or(usize::MAX);
+    loop {
+        output.make_room()?;
+        let before = (consumed(context), output.bytes.len());
+        let rest = body.get(before.0..).unwrap_or_default();
+        let status = context
+            .decompress_vec(rest, &mut output.bytes, FlushDecompress::None)
+            .map_err(|_| damaged(encoding, "it is no valid deflate stream"))?;
+        output.check()?;
+        match status {
+            Status::StreamEnd => return Ok(consumed(context)),
+            // There was room, and nothing came: it waits for input.
+            _ if before == (consumed(context), output.bytes.len()) => {
+                return Err(DecompressError::Truncated(encoding));
             }
+            _ => {}
         }
-    })
+    }
 }
 
 /// What follows the header of a gzip member.

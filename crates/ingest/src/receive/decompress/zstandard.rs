@@ -13,8 +13,11 @@ const ZSTD: &str = "zstd";
 /// The largest window that is opened: 8 MiB, which RFC 9659 sets as the bound for a content encoding.
 const WINDOW_LOG: u32 = 23;
 
+/// A context that has grown beyond that is given back: there may be many threads. Windows up to some 700 KiB fit.
+const KEPT_BYTES: usize = 1 << 20;
+
 thread_local! {
-    /// Building one takes longer than a small request. It keeps its window, 8 MiB at most.
+    /// Building one takes longer than a small request.
     static CONTEXT: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
 }
 
@@ -22,17 +25,17 @@ pub(super) fn zstd<G>(body: &[u8], output: &mut Output<G>) -> Result<(), Decompr
 where
     G: FnMut(usize) -> Result<(), NoRoom>,
 {
-    CONTEXT.with_borrow_mut(|kept| {
-        // Taken out: one that met an error is not used again.
-        let mut context = match kept.take() {
-            Some(context) => context,
-            None => new_context()?,
-        };
-        context.reset(ResetDirective::SessionOnly).map_err(damaged)?;
-        decompress(&mut context, body, output)?;
-        *kept = Some(context);
-        Ok(())
-    })
+    // Taken out: one that met an error is not used again.
+    let mut context = match CONTEXT.take() {
+        Some(context) => context,
+        None => new_context()?,
+    };
+    context.reset(ResetDirective::SessionOnly).map_err(damaged)?;
+    decompress(&mut context, body, output)?;
+    if context.sizeof() <= KEPT_BYTES {
+        CONTEXT.set(Some(context));
+    }
+    Ok(())
 }
 
 fn new_context() -> Result<DCtx<'static>, DecompressError> {

@@ -12,8 +12,10 @@ use tonic::Code;
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::setting;
+use crate::budget::NoRoom;
 use crate::export::{Accepted, Refused};
 use crate::metrics::Reason;
+use crate::receive::decompress::DecompressError;
 
 /// How soon a sender may try again whose request did not arrive in time.
 const AFTER_A_SLOW_REQUEST: Duration = Duration::from_secs(1);
@@ -49,13 +51,36 @@ pub(super) enum Failure {
     BadTenant(String),
 }
 
+impl From<NoRoom> for Failure {
+    fn from(no_room: NoRoom) -> Self {
+        Self::Refused(no_room.into())
+    }
+}
+
+impl From<DecompressError> for Failure {
+    fn from(error: DecompressError) -> Self {
+        match error {
+            DecompressError::UnknownEncoding(_) => Self::UnknownEncoding(error.to_string()),
+            DecompressError::Truncated(_) | DecompressError::Damaged { .. } => {
+                Self::Broken(error.to_string())
+            }
+            DecompressError::NoRoom(no_room) => no_room.into(),
+            DecompressError::TooLarge { cap } => Self::TooLarge {
+                what: "it is larger once it is decompressed",
+                setting: setting::UNCOMPRESSED_BYTES,
+                limit: cap,
+            },
+        }
+    }
+}
+
 impl Failure {
     pub(super) fn http_status(&self) -> StatusCode {
         match self {
-            // Not 413: its bytes are not too many, and not 429: waiting does not help.
             Self::Refused(Refused::Malformed(_)) | Self::Broken(_) | Self::BadTenant(_) => {
                 StatusCode::BAD_REQUEST
             }
+            // Not 429: waiting does not help.
             Self::Refused(Refused::Limit(limit)) if limit.retry_after.is_none() => StatusCode::BAD_REQUEST,
             Self::Refused(Refused::Limit(_) | Refused::Overloaded { .. }) => StatusCode::TOO_MANY_REQUESTS,
             // A request that was slow may be quick the next time: 408 would have it thrown away.
@@ -70,14 +95,14 @@ impl Failure {
 
     pub(super) fn code(&self) -> Code {
         match self {
-            Self::Refused(Refused::Malformed(_)) | Self::BadTenant(_) | Self::UnknownMediaType(_) => {
-                Code::InvalidArgument
-            }
+            Self::Refused(Refused::Malformed(_))
+            | Self::Broken(_)
+            | Self::BadTenant(_)
+            | Self::UnknownMediaType(_) => Code::InvalidArgument,
             Self::Refused(Refused::Limit(_) | Refused::Overloaded { .. }) | Self::TooLarge { .. } => {
                 Code::ResourceExhausted
             }
             Self::Refused(Refused::Unavailable { .. }) | Self::TooSlow(_) => Code::Unavailable,
-            Self::Broken(_) => Code::Internal,
             Self::UnknownEncoding(_) | Self::UnknownPath(_) | Self::Method(_) => Code::Unimplemented,
             Self::NoTenant(_) => Code::Unauthenticated,
         }

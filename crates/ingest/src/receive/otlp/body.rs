@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
 use http_body::Body;
 use http_body_util::BodyExt;
 use siltstone_catalog::time::Clock;
@@ -15,7 +16,7 @@ use siltstone_catalog::time::Clock;
 use super::answer::Failure;
 use super::setting;
 use crate::export::Admission;
-use crate::metrics::Encoding;
+use crate::receive::decompress::Encoding;
 
 /// Room for a body that does not say how long it is.
 pub(super) const FIRST_GUESS_BYTES: usize = 64 << 10;
@@ -140,15 +141,8 @@ where
 }
 
 /// The compression that a head names; none is as good as identity.
-pub(super) fn encoding_of(name: Option<&[u8]>) -> Result<Encoding, Failure> {
-    match name.map(<[u8]>::trim_ascii) {
-        None | Some(b"") => Ok(Encoding::Identity),
-        Some(name) if name.eq_ignore_ascii_case(b"identity") => Ok(Encoding::Identity),
-        Some(name) if name.eq_ignore_ascii_case(b"gzip") => Ok(Encoding::Gzip),
-        Some(name) if name.eq_ignore_ascii_case(b"zstd") => Ok(Encoding::Zstd),
-        Some(name) => Err(Failure::UnknownEncoding(format!(
-            "the body is compressed with `{}`: send it with gzip, zstd or identity",
-            String::from_utf8_lossy(name.get(..64).unwrap_or(name))
-        ))),
-    }
+pub(super) fn encoding_of(name: Option<&HeaderValue>) -> Result<Encoding, Failure> {
+    let Some(name) = name else { return Ok(Encoding::Identity) };
+    let unknown = |_| Failure::UnknownEncoding("the content encoding is not ASCII".to_owned());
+    Ok(Encoding::named(name.to_str().map_err(unknown)?)?)
 }

@@ -24,13 +24,14 @@ use super::body::{Gathered, encoding_of, next_chunk, too_large, within};
 use super::tenant::tenant_of;
 use super::{Otlp, TRACE_SERVICE};
 use crate::export::{Accepted, Admission};
-use crate::metrics::{Encoding, Transport};
+use crate::metrics::Transport;
 use crate::receive::connections::Answer;
+use crate::receive::decompress::Encoding;
 
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const HEALTH_PATH: &str = "/grpc.health.v1.Health/";
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-const ENCODINGS: HeaderValue = HeaderValue::from_static("identity,gzip,zstd");
+const ENCODINGS: HeaderValue = HeaderValue::from_static("identity,gzip,zstd,deflate");
 /// Whether the message is compressed, and its length.
 const FRAME_HEAD_BYTES: usize = 5;
 
@@ -61,7 +62,7 @@ impl GrpcReceiver {
         let (head, mut body) = request.into_parts();
         let Otlp { accept, metrics, clock, settings } = &*self.otlp;
         let tenant = tenant_of(&head.headers, settings.tenants)?;
-        let encoding = encoding_of(head.headers.get("grpc-encoding").map(HeaderValue::as_bytes))?;
+        let encoding = encoding_of(head.headers.get("grpc-encoding"))?;
         let deadline = settings.read_deadline;
         let reading = async {
             let (first, length, encoding) = self.frame_head(&mut body, encoding).await?;
@@ -71,7 +72,7 @@ impl GrpcReceiver {
             Ok((message, encoding, admission))
         };
         let (message, encoding, admission) = within(deadline, &**clock, reading).await?;
-        self.otlp.open_and_accept(tenant, message, encoding, admission).await
+        self.otlp.accept_protobuf(tenant, message, encoding, admission).await
     }
 
     /// The first bytes of the message, its length and whether it is compressed.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -50,7 +50,7 @@ impl HttpReceiver {
         let Some(kind) = kind else { return Err(unknown_kind(&head.headers)) };
         let Otlp { accept, metrics, clock, settings } = &*self.otlp;
         let tenant = tenant_of(&head.headers, settings.tenants)?;
-        let encoding = encoding_of(head.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes))?;
+        let encoding = encoding_of(head.headers.get(CONTENT_ENCODING))?;
         let length = length_of(&head.headers);
         if length.is_some_and(|length| length > settings.request_bytes) {
             return Err(too_large("its Content-Length says more", settings.request_bytes));
@@ -61,18 +61,19 @@ impl HttpReceiver {
         match kind {
             Kind::Protobuf => {
                 metrics.received(Transport::HttpProtobuf, encoding, bytes.len());
-                self.otlp.open_and_accept(tenant, bytes, encoding, admission).await
+                self.otlp.accept_protobuf(tenant, bytes, encoding, admission).await
             }
             Kind::Json => {
                 metrics.received(Transport::HttpJson, encoding, bytes.len());
-                self.otlp.open_and_accept_json(tenant, bytes, encoding, admission).await
+                self.otlp.accept_json(tenant, bytes, encoding, admission).await
             }
         }
     }
 
     /// A sender over HTTP/1 that is still sending would see a reset instead of the answer.
-    async fn linger(&self, version: Version, body: &mut Incoming) {
-        if version >= Version::HTTP_2 {
+    async fn linger(&self, head: &http::request::Parts, body: &mut Incoming) {
+        // Who asks before sending would be told to send by the reading.
+        if head.version >= Version::HTTP_2 || head.headers.contains_key(EXPECT) {
             return;
         }
         let rest = async {
@@ -147,7 +148,7 @@ impl Answer for HttpReceiver {
                 if matches!(failure, Failure::TooSlow(_)) {
                     refused_and_closed(&failure, kind, head.version)
                 } else {
-                    self.linger(head.version, &mut body).await;
+                    self.linger(&head, &mut body).await;
                     refused(&failure, kind)
                 }
             }

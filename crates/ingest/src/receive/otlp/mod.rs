@@ -3,12 +3,12 @@
 //! Both transports do the same in the same order: whose is it, is there room, read within bounds, open, hand
 //! over. What they know only themselves is how to read a request's head and how to write an answer.
 
-// JSON into the protobuf encoding: what follows knows only that one.
-pub mod json;
 // Whose spans these are.
 mod tenant;
 // The bytes of a request, read and opened within bounds.
 mod body;
+// JSON into the protobuf encoding: what follows knows only that one.
+pub mod json;
 // Opened and handed over.
 mod open;
 // Why a request failed, and the protocol's messages.

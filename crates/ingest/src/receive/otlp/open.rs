@@ -2,69 +2,65 @@
 //!
 //! Invariant: what a body grows to is reserved before it grows, and has an end.
 
-use std::io::Read;
-
 use bytes::Bytes;
 use siltstone_format::tenant::Tenant;
 
 use super::answer::Failure;
+use super::json::{Transcoded, to_protobuf};
 use super::{Otlp, setting};
 use crate::export::{Accepted, Admission, Export, Refused};
-use crate::metrics::Encoding;
+use crate::receive::decompress::{Encoding, decompress};
 
-/// A larger body is opened where waiting harms nobody: it takes more than half a millisecond.
+/// A larger body is opened where it holds up no socket: it takes more than half a millisecond.
 const OPENED_IN_PLACE_BYTES: usize = 128 << 10;
 
 impl Otlp {
-    pub(super) async fn open_and_accept(
+    pub(super) async fn accept_protobuf(
         &self,
         tenant: Tenant,
-        bytes: Bytes,
-        encoding: Encoding,
-        admission: Admission,
-    ) -> Result<Accepted, Failure> {
-        let (body, admission) = self.open(bytes, encoding, admission).await?;
-        Ok(self.accept.accept(Export { tenant, body }, admission).await?)
-    }
-
-    pub(super) async fn open_and_accept_json(
-        &self,
-        tenant: Tenant,
-        bytes: Bytes,
-        encoding: Encoding,
-        admission: Admission,
-    ) -> Result<Accepted, Failure> {
-        let _ = (tenant, bytes, encoding, admission);
-        Err(Failure::UnknownMediaType("JSON is not read yet: send application/x-protobuf".to_owned()))
-    }
-
-    async fn open(
-        &self,
         bytes: Bytes,
         encoding: Encoding,
         mut admission: Admission,
-    ) -> Result<(Bytes, Admission), Failure> {
-        if encoding == Encoding::Identity {
-            if bytes.len() > self.settings.uncompressed_bytes {
-                return Err(too_large(self.settings.uncompressed_bytes));
-            }
-            return Ok((bytes, admission));
-        }
+    ) -> Result<Accepted, Failure> {
         let limit = self.settings.uncompressed_bytes;
-        if bytes.len() <= OPENED_IN_PLACE_BYTES {
-            let opened = decompress(&bytes, encoding, limit, &mut admission)?;
-            return Ok((opened, admission));
-        }
-        let elsewhere = move || {
-            let opened = decompress(&bytes, encoding, limit, &mut admission)?;
-            Ok((opened, admission))
+        let is_quick = encoding == Encoding::Identity || bytes.len() <= OPENED_IN_PLACE_BYTES;
+        let open = move || {
+            let body = decompress(encoding, &bytes, limit, |more| admission.grow(more))?;
+            Ok((body, admission))
         };
-        tokio::task::spawn_blocking(elsewhere)
-            .await
-            .unwrap_or_else(|error| Err(Failure::Broken(format!("the body cannot be decompressed: {error}"))))
+        let (body, admission) = if is_quick { open()? } else { elsewhere(open).await? };
+        Ok(self.accept.accept(Export { tenant, body }, admission).await?)
     }
 
-    /// Counts a failure, and tells the log what the sender will not pass on.
+    pub(super) async fn accept_json(
+        &self,
+        tenant: Tenant,
+        bytes: Bytes,
+        encoding: Encoding,
+        mut admission: Admission,
+    ) -> Result<Accepted, Failure> {
+        let limit = self.settings.uncompressed_bytes;
+        let is_quick = bytes.len() <= OPENED_IN_PLACE_BYTES;
+        let open = move || {
+            let json = decompress(encoding, &bytes, limit, |more| admission.grow(more))?;
+            // The protobuf is about as long as the JSON at most.
+            admission.grow(json.len())?;
+            let transcoded =
+                to_protobuf(&json).map_err(|error| Refused::Malformed(format!("as JSON, {error}")))?;
+            if transcoded.body.len() > limit {
+                let what = "it is larger as protobuf";
+                return Err(Failure::TooLarge { what, setting: setting::UNCOMPRESSED_BYTES, limit });
+            }
+            Ok((transcoded, admission))
+        };
+        let (mut transcoded, admission) = if is_quick { open()? } else { elsewhere(open).await? };
+        let body = Bytes::from(std::mem::take(&mut transcoded.body));
+        let mut accepted = self.accept.accept(Export { tenant, body }, admission).await?;
+        add_refused(&mut accepted, &transcoded);
+        Ok(accepted)
+    }
+
+    /// Counts a failure, and logs what the sender will not tell the operator.
     pub(super) fn note(&self, failure: &Failure) {
         self.metrics.refused(failure.reason());
         match failure {
@@ -76,37 +72,20 @@ impl Otlp {
     }
 }
 
-fn too_large(limit: usize) -> Failure {
-    Failure::TooLarge { what: "it is larger once opened", setting: setting::UNCOMPRESSED_BYTES, limit }
+async fn elsewhere<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    // Fails if the work panics, which ends the process, or if the process ends.
+    let failed = |error| Err(Failure::Broken(format!("the body cannot be opened: {error}")));
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
 }
 
-fn decompress(
-    bytes: &[u8],
-    encoding: Encoding,
-    limit: usize,
-    admission: &mut Admission,
-) -> Result<Bytes, Failure> {
-    let broken = |error: std::io::Error| Failure::Broken(format!("the body cannot be decompressed: {error}"));
-    let mut reader: Box<dyn Read + '_> = match encoding {
-        Encoding::Identity => Box::new(bytes),
-        Encoding::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
-        Encoding::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(bytes).map_err(broken)?),
-    };
-    let mut opened = Vec::new();
-    let mut reserved = 0;
-    loop {
-        let goal = reserved.max(bytes.len()).saturating_mul(2).min(limit);
-        admission.grow(goal - reserved)?;
-        opened.reserve_exact(goal - opened.len());
-        let room = (goal - opened.len()) as u64;
-        reserved = goal;
-        let read = reader.by_ref().take(room).read_to_end(&mut opened).map_err(broken)?;
-        if (read as u64) < room {
-            return Ok(opened.into());
-        }
-        if opened.len() == limit {
-            let is_at_its_end = reader.read(&mut [0]).map_err(broken)? == 0;
-            return if is_at_its_end { Ok(opened.into()) } else { Err(too_large(limit)) };
-        }
-    }
+/// Spans that did not get as far as the core are told to the sender beside those that the core refused.
+fn add_refused(accepted: &mut Accepted, transcoded: &Transcoded) {
+    let Some(first) = transcoded.first_refused else { return };
+    accepted.refused.add_all(&transcoded.refused);
+    let separator = if accepted.message.is_empty() { "" } else { "; " };
+    let message =
+        format!("{separator}spans that are not OTLP JSON ({}), the first at {first}", transcoded.refused);
+    accepted.message.push_str(&message);
 }

@@ -1,0 +1,98 @@
+//! The real process, killed at random moments under load: what it acknowledged is found, once.
+//!
+//! `SILTSTONE_KILL_ROUNDS` and `SILTSTONE_KILL_SEED` decide how often and when; `tools/kill-test` sets them.
+
+mod load;
+mod process;
+mod reader;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use siltstone_traffic::{Traffic, TrafficConfig};
+
+use load::Ledger;
+use process::Process;
+use reader::{check, read};
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
+}
+
+fn ledger(spans: usize, seed: u64) -> Ledger {
+    let config = TrafficConfig { seed, spans, request_spans: 50, ..TrafficConfig::default() };
+    Ledger::new(Traffic::new(config).map(|batch| batch.request).collect())
+}
+
+/// Makes the store fail: where blocks go is a file.
+fn break_store(folder: &Path, broken: bool) {
+    let blocks = folder.join("siltstone-data/objects/blk");
+    let away = folder.join("siltstone-data/objects/blk-away");
+    if broken && !blocks.is_file() {
+        if blocks.exists() {
+            std::fs::rename(&blocks, &away).unwrap();
+        }
+        std::fs::write(&blocks, b"no folder").unwrap();
+    }
+    if !broken && blocks.is_file() {
+        std::fs::remove_file(&blocks).unwrap();
+        if away.exists() {
+            std::fs::rename(&away, &blocks).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_have_everything_that_it_acknowledged_after_any_kill() {
+    let rounds = number("SILTSTONE_KILL_ROUNDS", 30);
+    let seed = number("SILTSTONE_KILL_SEED", 1);
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(rounds as usize * 4_000, seed);
+    for round in 0..rounds {
+        // Small memory and short ages: flushes are under way whenever it is killed.
+        let arguments = ["--ingest-memory", "160MiB", "--ingest-small-tenant-age", "100ms"];
+        let process = Process::start(folder.path(), &arguments);
+        if round > 0 {
+            let found = read(folder.path(), &process).await;
+            check(&ledger, &found);
+        }
+        let is_broken = dice.random_bool(0.2);
+        break_store(folder.path(), is_broken);
+        let after = Duration::from_millis(dice.random_range(1..250));
+        ledger.send_and_kill(process, after);
+        break_store(folder.path(), false);
+    }
+    let process = Process::start(folder.path(), &[]);
+    let found = read(folder.path(), &process).await;
+    check(&ledger, &found);
+    let acknowledged = ledger.acknowledged().len();
+    println!("seed {seed}: {rounds} rounds, {acknowledged} requests acknowledged, {} spans", found.len());
+    assert!(acknowledged as u64 > rounds, "hardly anything was acknowledged: the test tests nothing");
+}
+
+/// No file may grow beyond 300 KiB: the log meets an error that it must survive, say and get over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_refuse_clearly_when_the_log_cannot_be_written_and_recover_without_hands() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start_with_small_files(folder.path(), 300, &[]);
+    let ledger = ledger(12_000, 3);
+    let mut attempts = 0;
+    while !ledger.is_done() {
+        ledger.send_by_http(&process.http);
+        attempts += 1;
+        assert!(attempts < 10_000, "it does not recover: {:?}", ledger.refusals().last());
+    }
+    let refusals = ledger.refusals();
+    assert!(!refusals.is_empty(), "nothing was refused: the test tests nothing");
+    let clear = refusals.iter().all(|refusal| refusal.contains("the log cannot"));
+    assert!(clear, "{refusals:?}");
+    let found = read(folder.path(), &process).await;
+    check(&ledger, &found);
+    assert!(process.metric("siltstone_ingest_flushed_spans_total") > 0);
+    process.kill();
+    let process = Process::start(folder.path(), &[]);
+    check(&ledger, &read(folder.path(), &process).await);
+}

@@ -1,0 +1,59 @@
+//! A reader in another process: the store's folder, and the live port.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use siltstone_ask::canonical_span;
+use siltstone_catalog::bucket::{Bucket, Listing};
+use siltstone_catalog::time::{Clock, SystemClock};
+use siltstone_catalog::windows::Windows;
+use siltstone_catalog::{Catalog, CatalogConfig};
+use siltstone_format::tenant::Tenant;
+use siltstone_live::source::LiveSource;
+use siltstone_live::{RemoteLimits, RemoteLive};
+use siltstone_querier::View;
+use siltstone_querier::find::scan_all;
+use siltstone_store::{Settings, StoreUrl, open};
+use siltstone_tests::decode::request_spans;
+use siltstone_tests::ingest_world::everything;
+
+use crate::load::Ledger;
+use crate::process::Process;
+
+/// What a reader finds, each span once, as canonical bytes. Panics if a span comes twice.
+pub(crate) async fn read(folder: &Path, process: &Process) -> BTreeSet<Vec<u8>> {
+    let url = StoreUrl::Folder(folder.join("siltstone-data/objects"));
+    let store = open(&url, &Settings::default()).await.unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let catalog = Catalog::new(CatalogConfig {
+        bucket: Bucket::new(store.objects, Listing::LogThenRoots),
+        clock: Arc::clone(&clock),
+        seed: [9; 32],
+        windows: Windows::default(),
+    })
+    .unwrap();
+    let status = process.status();
+    let ingester = status["ingest"]["ingester"].as_str().unwrap().parse().unwrap();
+    let live = RemoteLive::connect(ingester, &format!("http://{}", process.live), RemoteLimits::default());
+    let sources: [Arc<dyn LiveSource>; 1] = [Arc::new(live.unwrap())];
+    let view = View::open(&catalog, &*clock, &sources, &everything(&Tenant::single())).await.unwrap();
+    assert!(view.partial.is_empty(), "{:?}", view.partial);
+    let found = scan_all(&catalog, &*clock, &view).await.unwrap();
+    let spans: BTreeSet<Vec<u8>> = found.spans.iter().map(canonical_span).collect();
+    assert_eq!(spans.len(), found.spans.len(), "a span is there twice");
+    spans
+}
+
+/// Every acknowledged span is there, and nothing that was never sent.
+pub(crate) fn check(ledger: &Ledger, found: &BTreeSet<Vec<u8>>) {
+    let of = |requests: Vec<&ExportTraceServiceRequest>| -> BTreeSet<Vec<u8>> {
+        requests.into_iter().flat_map(request_spans).map(|span| canonical_span(&span)).collect()
+    };
+    let acknowledged = of(ledger.acknowledged());
+    let missing = acknowledged.difference(found).count();
+    assert_eq!(missing, 0, "of {} acknowledged spans so many are missing", acknowledged.len());
+    let attempted = of(ledger.attempted());
+    assert!(found.is_subset(&attempted), "spans are there that nobody sent");
+}

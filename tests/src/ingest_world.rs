@@ -1,0 +1,225 @@
+//! An ingester in this process over a store that fails on command, with a reader and a merger beside it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::memory::InMemory;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStoreExt, PutPayload};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+use siltstone_ask::Window;
+use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_catalog::block_page::Section;
+use siltstone_catalog::bucket::{Bucket, Listing};
+use siltstone_catalog::change::Merge;
+use siltstone_catalog::publish::PublishError;
+use siltstone_catalog::snapshot::Cover;
+use siltstone_catalog::time::{Clock, SystemClock};
+use siltstone_catalog::windows::Windows;
+use siltstone_catalog::{Catalog, CatalogConfig};
+use siltstone_format::block::identity::BlockIdentity;
+use siltstone_format::block::origins::OriginsFile;
+use siltstone_format::block::ranges::Fetched;
+use siltstone_format::block::read::SpansFile;
+use siltstone_format::block::summary::BlockSummary;
+use siltstone_format::block::write::encode_block;
+use siltstone_format::columns::SpanColumns;
+use siltstone_format::day::Day;
+use siltstone_format::id::BlockId;
+use siltstone_format::path::ObjectKey;
+use siltstone_format::span::Span;
+use siltstone_format::tenant::Tenant;
+use siltstone_ingest::config::IngestConfig;
+use siltstone_ingest::export::{Accept, Accepted, Export, Refused};
+use siltstone_ingest::log::Durability;
+use siltstone_ingest::log::wal::{RealFiles, Wal};
+use siltstone_ingest::metrics::Metrics;
+use siltstone_ingest::service::{Ingest, IngestParts};
+use siltstone_live::question::{Question, Wanted};
+use siltstone_live::source::LiveSource;
+use siltstone_querier::View;
+use siltstone_querier::find::scan_all;
+use siltstone_testkit::{FaultPlan, FaultyStore, VirtualClock};
+
+/// What must come about on a machine on which much else runs.
+const LONG_ENOUGH: Duration = Duration::from_secs(60);
+
+pub struct World {
+    pub objects: Arc<FaultyStore<InMemory>>,
+    pub clock: Arc<dyn Clock>,
+    pub folder: tempfile::TempDir,
+    pub windows: Windows,
+}
+
+/// What a reader found.
+pub struct Seen {
+    /// Each span once.
+    pub spans: Vec<Span>,
+    /// Rows of live segments and blocks together: more than spans if some are there twice.
+    pub rows: usize,
+}
+
+impl World {
+    pub fn new(windows: Windows) -> Self {
+        // Its delays are not used: real time passes.
+        let virtual_clock = VirtualClock::starting_at(0);
+        Self {
+            objects: Arc::new(FaultyStore::new(InMemory::new(), virtual_clock, FaultPlan::none())),
+            clock: Arc::new(SystemClock::new()),
+            folder: tempfile::tempdir().expect("makes a folder"),
+            windows,
+        }
+    }
+
+    pub fn catalog(&self, seed: u8) -> Arc<Catalog> {
+        let config = CatalogConfig {
+            bucket: Bucket::new(Arc::clone(&self.objects) as _, Listing::Together),
+            clock: Arc::clone(&self.clock),
+            seed: [seed; 32],
+            windows: self.windows,
+        };
+        Arc::new(Catalog::new(config).expect("windows fit together"))
+    }
+
+    /// Cuts quickly, so that a test sees flushes.
+    pub fn config(&self) -> IngestConfig {
+        IngestConfig {
+            small_tenant_age: Duration::from_millis(20),
+            large_tenant_age: Duration::from_millis(20),
+            spool: Some(self.folder.path().join("spool")),
+            ..IngestConfig::default()
+        }
+    }
+
+    pub fn log_folder(&self) -> std::path::PathBuf {
+        self.folder.path().join("wal")
+    }
+
+    pub async fn ingest(&self, seed: u8, log_bytes: u64, config: IngestConfig) -> (Ingest, Arc<Metrics>) {
+        let (wal, found) = open_wal(&self.log_folder(), log_bytes).await;
+        let metrics = Arc::new(Metrics::default());
+        let parts = IngestParts {
+            catalog: self.catalog(seed),
+            clock: Arc::clone(&self.clock),
+            metrics: Arc::clone(&metrics),
+            log: Durability::Wal { wal, found },
+            seed: 7,
+        };
+        (Ingest::start(config, parts).await.expect("starts"), metrics)
+    }
+
+    /// All spans of a tenant, as a reader with nothing in memory sees them.
+    pub async fn read(&self, catalog: &Catalog, live: &[Arc<dyn LiveSource>], tenant: &Tenant) -> Seen {
+        let question = everything(tenant);
+        let view = View::open(catalog, &*self.clock, live, &question).await.expect("opens");
+        assert!(view.partial.is_empty(), "{:?}", view.partial);
+        let blocks = catalog.blocks(&view.snapshot, tenant, 0, u64::MAX).await.expect("lists");
+        let found = scan_all(catalog, &*self.clock, &view).await.expect("reads");
+        let in_blocks: u64 = blocks.blocks.iter().map(|block| block.summary.spans.rows).sum();
+        let live: usize = view.live.iter().map(|segment| segment.spans.len()).sum();
+        Seen { spans: found.spans, rows: in_blocks as usize + live }
+    }
+}
+
+/// Waits for the folder's lock: who held it may be about to end.
+async fn open_wal(folder: &Path, log_bytes: u64) -> (Wal, Vec<siltstone_ingest::log::wal::FoundSegment>) {
+    let mut opened = None;
+    until("the log's folder is free", async || {
+        opened = Wal::open(folder, Arc::new(RealFiles), log_bytes).ok();
+        opened.is_some()
+    })
+    .await;
+    opened.expect("opened just now")
+}
+
+pub fn live_of(ingest: &Ingest) -> Arc<dyn LiveSource> {
+    Arc::new(ingest.live())
+}
+
+pub fn everything(tenant: &Tenant) -> Question {
+    Question { tenant: tenant.clone(), wanted: Wanted::Matching { filter: None, window: Window::ALL } }
+}
+
+/// Sends a request as a receiver would.
+pub async fn send(
+    ingest: &Ingest,
+    tenant: &Tenant,
+    request: &ExportTraceServiceRequest,
+) -> Result<Accepted, Refused> {
+    let body = Bytes::from(request.encode_to_vec());
+    let admission = ingest.admit(tenant, body.len()).await?;
+    ingest.accept(Export { tenant: tenant.clone(), body }, admission).await
+}
+
+/// Waits until something is so.
+#[expect(clippy::disallowed_methods, reason = "other threads work in real time, and tell nobody")]
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(LONG_ENOUGH, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// Merges all blocks of a tenant's inbox into one. None if there was nothing to do, or somebody was faster.
+pub async fn merge_the_inbox(catalog: &Catalog, tenant: &Tenant) -> Option<BlockId> {
+    catalog.fold().await.expect("folds");
+    let fresh = Cover { fresh: true, ..Cover::default() };
+    let snapshot = catalog.snapshot(&fresh).await.expect("reads");
+    let found = catalog.blocks(&snapshot, tenant, 0, u64::MAX).await.expect("lists");
+    let in_the_log =
+        |id| snapshot.entries.iter().flat_map(|entry| &entry.blocks).any(|known| known.id() == id);
+    let in_the_inbox = |block: &&BlockEntry| block.disjoint_set.is_none() && !in_the_log(block.id());
+    let inputs: Vec<&BlockEntry> = found.blocks.iter().filter(in_the_inbox).collect();
+    if inputs.is_empty() {
+        return None;
+    }
+    let mut columns = SpanColumns::default();
+    for input in &inputs {
+        for span in read_all(catalog, &input.summary).await.spans().expect("reads") {
+            columns.push(&span).expect("fits");
+        }
+    }
+    let id = BlockId(catalog.next_id());
+    let identity = BlockIdentity {
+        block: id,
+        tenant: tenant.clone(),
+        inputs: inputs.iter().map(|input| input.id()).collect(),
+    };
+    let encoded = encode_block(&columns, &identity).expect("encodes");
+    for (key, bytes) in [(ObjectKey::Spans(id), encoded.spans), (ObjectKey::Origins(id), encoded.origins)] {
+        let path = ObjectPath::from(key.to_string());
+        catalog.bucket().objects().put(&path, PutPayload::from(bytes)).await.expect("stores");
+    }
+    let first = encoded.summary.spans.min_start_unix_nano;
+    let output = BlockEntry::merged(encoded.summary, found.clean_through, catalog.next_id());
+    let merge = Merge {
+        tenant: tenant.clone(),
+        inputs: vec![(Section::Inbox, inputs.iter().map(|input| input.id()).collect())],
+        outputs: vec![(Day::of_unix_nano(first), output)],
+    };
+    match catalog.publish(&merge).await {
+        Ok(_) => Some(id),
+        Err(PublishError::Refused(_)) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn read_all(catalog: &Catalog, summary: &BlockSummary) -> SpanColumns {
+    let id = summary.identity.block;
+    let get = async |key: ObjectKey| {
+        let got = catalog.bucket().objects().get(&ObjectPath::from(key.to_string())).await.expect("gets");
+        got.bytes().await.expect("gets")
+    };
+    let (spans, origins) = (get(ObjectKey::Spans(id)).await, get(ObjectKey::Origins(id)).await);
+    let metadata = spans.slice(summary.spans.metadata_offset as usize..);
+    let file = SpansFile::open("spans", &summary.spans, &metadata).expect("opens");
+    let tail = origins.slice(summary.origins.origins_offset as usize..);
+    let origins = OriginsFile::open("origins", &summary.origins, &tail).expect("opens");
+    let groups: Vec<_> = file.groups().collect();
+    file.read_rows(&groups, &Fetched::whole(spans), &origins).expect("reads")
+}
