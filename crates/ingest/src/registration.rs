@@ -21,6 +21,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
 /// How long a request waits for the announcement, if its spans are safe without it.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Between attempts of a request that depends on it; twice as long each time, 13 s in all.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(6400);
 /// A reader who does not find the announcement any more must not use a snapshot from before the last commit.
 const AFTER_LAST_COMMIT: Duration = Duration::from_secs(1);
 
@@ -70,16 +73,29 @@ impl Registration {
                 return Ok(());
             }
         }
-        let announce = std::pin::pin!(self.announce(shared, Some(writer)));
         if self.in_bucket {
-            return announce.await;
+            return self.insist(shared, writer).await;
         }
+        let announce = std::pin::pin!(self.announce(shared, Some(writer)));
         match select(announce, shared.clock.sleep(PATIENCE)).await {
             Either::Left((Ok(()), _)) => {}
             Either::Left((Err(error), _)) => self.doubt(&error.to_string()),
             Either::Right(_) => self.doubt("the store does not answer"),
         }
         Ok(())
+    }
+
+    /// The spans may be in the bucket already: whoever sends them again sends them twice.
+    async fn insist(&self, shared: &Shared, writer: WriterId) -> Result<(), AnnounceError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.announce(shared, Some(writer)).await {
+                Err(error) if pause > LONGEST_PAUSE => return Err(error),
+                Err(_) => shared.clock.sleep(pause).await,
+                Ok(()) => return Ok(()),
+            }
+            pause *= 2;
+        }
     }
 
     async fn announce(&self, shared: &Shared, wanted: Option<WriterId>) -> Result<(), AnnounceError> {

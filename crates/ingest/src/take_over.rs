@@ -180,7 +180,11 @@ impl Survivor {
         let (mut reading, mut damaged) = (None, Vec::new());
         for number in &sealed.pieces {
             match self.pieces.read(writer, *number).await {
-                Ok(Some(piece)) => self.add(piece, &mut reading).await?,
+                Ok(Some(piece)) => {
+                    if !self.add(piece, &mut reading).await? {
+                        damaged.push(*number);
+                    }
+                }
                 // Gone since it was listed: its flush is committed. Or a seal without effect.
                 Ok(None) => {}
                 Err(PieceStoreError::Piece { key, source: source @ PieceError::Damaged(_) }) => {
@@ -200,7 +204,8 @@ impl Survivor {
         Ok(())
     }
 
-    async fn add(&self, piece: PieceRecords, reading: &mut Option<Reading>) -> Result<(), TakeOverError> {
+    /// Gives whether all of it can be used.
+    async fn add(&self, piece: PieceRecords, reading: &mut Option<Reading>) -> Result<bool, TakeOverError> {
         if reading.as_ref().is_none_or(|reading| reading.name != piece.segment) {
             let before = reading.take();
             let next = before.as_ref().map(|before| before.name.number.saturating_add(1));
@@ -209,12 +214,13 @@ impl Survivor {
             }
             *reading = Some(self.begin(piece.segment, next).await?);
         }
+        let mut is_whole = true;
         if let Some(Reading { held: Some(held), .. }) = reading {
             for record in piece.records {
-                self.shared.replay_record(&held.segment, record).await;
+                is_whole &= self.shared.replay_record(&held.segment, record).await;
             }
         }
-        Ok(())
+        Ok(is_whole)
     }
 
     async fn begin(&self, name: SegmentName, next: Option<u64>) -> Result<Reading, TakeOverError> {
@@ -284,3 +290,6 @@ impl Survivor {
 fn alive_at(member: &Member) -> StoreTime {
     StoreTime(member.alive_at_unix_millis)
 }
+
+#[cfg(test)]
+mod tests;
