@@ -19,6 +19,9 @@ use siltstone_live::source::{LiveError, LiveSource};
 use crate::buffer::{Buffer, find_matching};
 use crate::log::object::{PieceRecords, PieceStoreError, Pieces};
 
+/// Less than that is searched at once.
+const INLINE_BYTES: usize = 1 << 16;
+
 /// The logs of a bucket, for readers.
 pub struct BucketReader {
     pieces: Pieces,
@@ -77,9 +80,15 @@ impl LiveSource for BucketLive {
             let piece = self.pieces.read(writer, number).await.map_err(|error| self.unreadable(&error))?;
             let Some(piece) = piece else { continue };
             let spans = found.remove(&(writer, piece.segment.number)).unwrap_or_default();
-            let (name, question) = ((writer, piece.segment.number), question.clone());
-            let searching = tokio::task::spawn_blocking(move || search(&piece, &question, spans));
-            let searched = searching.await.map_err(|error| error.to_string()).and_then(|searched| searched);
+            let name = (writer, piece.segment.number);
+            let bytes: usize = piece.records.iter().map(|record| record.body.len()).sum();
+            let searched = if bytes <= INLINE_BYTES {
+                search(&piece, question, spans)
+            } else {
+                let question = question.clone();
+                let searching = tokio::task::spawn_blocking(move || search(&piece, &question, spans));
+                searching.await.map_err(|error| error.to_string()).and_then(|searched| searched)
+            };
             let garbled = |why| LiveError::Garbled { ingester: self.name.clone(), why };
             found.insert(name, searched.map_err(garbled)?);
         }

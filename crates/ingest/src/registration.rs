@@ -19,6 +19,8 @@ use crate::service::{Lanes, Shared};
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 /// While spans are held in object mode: others take over who is silent for three times as long.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
+/// For one attempt; the store's client has its own, longer time.
+const ATTEMPT: Duration = Duration::from_secs(5);
 /// How long a request waits for the announcement, if its spans are safe without it.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between attempts of a request that depends on it; twice as long each time, 13 s in all.
@@ -26,6 +28,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(6400);
 /// A reader who does not find the announcement any more must not use a snapshot from before the last commit.
 const AFTER_LAST_COMMIT: Duration = Duration::from_secs(1);
+
+/// It is not known whether this ingester is announced as it should be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unannounced {
+    #[error(transparent)]
+    Failed(#[from] AnnounceError),
+    #[error("the store has not taken the announcement of this ingester in {} s", ATTEMPT.as_secs())]
+    Slow,
+}
 
 pub(crate) struct Registration {
     membership: Membership,
@@ -66,7 +77,7 @@ impl Registration {
 
     /// To be awaited before a span is acknowledged whose segment is in the roster under this writer. With a log
     /// on a disk one attempt is enough: spans are taken while the bucket is away, and nobody can read then.
-    pub(crate) async fn stands(&self, shared: &Shared, writer: WriterId) -> Result<(), AnnounceError> {
+    pub(crate) async fn stands(&self, shared: &Shared, writer: WriterId) -> Result<(), Unannounced> {
         {
             let state = self.state();
             if state.standing.contains(&writer) || (state.is_in_doubt && !self.in_bucket) {
@@ -86,7 +97,7 @@ impl Registration {
     }
 
     /// The spans may be in the bucket already: whoever sends them again sends them twice.
-    async fn insist(&self, shared: &Shared, writer: WriterId) -> Result<(), AnnounceError> {
+    async fn insist(&self, shared: &Shared, writer: WriterId) -> Result<(), Unannounced> {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.announce(shared, Some(writer)).await {
@@ -98,7 +109,7 @@ impl Registration {
         }
     }
 
-    async fn announce(&self, shared: &Shared, wanted: Option<WriterId>) -> Result<(), AnnounceError> {
+    async fn announce(&self, shared: &Shared, wanted: Option<WriterId>) -> Result<(), Unannounced> {
         let _turn = self.turn.lock().await;
         if wanted.is_some_and(|writer| self.state().standing.contains(&writer)) {
             // Whoever was before us has said it.
@@ -113,7 +124,13 @@ impl Registration {
             state.last_held = now;
             state.is_announced = true;
         }
-        let announced = self.membership.announce(&writers, now).await;
+        let announced = {
+            let announce = std::pin::pin!(self.membership.announce(&writers, now));
+            match select(announce, shared.clock.sleep(ATTEMPT)).await {
+                Either::Left((announced, _)) => announced.map_err(Unannounced::from),
+                Either::Right(_) => Err(Unannounced::Slow),
+            }
+        };
         let mut state = self.state();
         match announced {
             Ok(()) => {
@@ -155,7 +172,7 @@ impl Registration {
         }
     }
 
-    async fn look(&self, shared: &Shared, lanes: &Lanes) -> Result<(), AnnounceError> {
+    async fn look(&self, shared: &Shared, lanes: &Lanes) -> Result<(), Unannounced> {
         if !shared.roster.is_empty() {
             return self.announce(shared, None).await;
         }
@@ -172,7 +189,7 @@ impl Registration {
     }
 
     /// Takes it back if nothing is held.
-    async fn withdraw(&self, shared: &Shared) -> Result<(), AnnounceError> {
+    async fn withdraw(&self, shared: &Shared) -> Result<(), Unannounced> {
         let _turn = self.turn.lock().await;
         // First this, then the look: a request whose segment is not seen here does not find its writer there.
         self.state().standing.clear();
