@@ -148,7 +148,10 @@ impl Registration {
     fn doubt(&self, why: &str) {
         let mut state = self.state();
         if !state.is_in_doubt {
-            tracing::warn!(why, "readers cannot be told of this ingester; spans are taken, and it is tried again");
+            tracing::warn!(
+                why,
+                "readers cannot be told of this ingester; spans are taken, and it is tried again"
+            );
         }
         state.is_in_doubt = true;
     }

@@ -117,7 +117,8 @@ impl Survivor {
         ours.extend(self.shared.roster.writers());
         members.retain(|member| member.in_bucket && member.ingester != self.ingester);
         self.ended.retain(|writer, _| found.iter().any(|found| found.writer == *writer));
-        let (ended, mut others): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| self.has_ended(found));
+        let (ended, mut others): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|found| self.has_ended(found));
         others.retain(|found| !ours.contains(&found.writer));
         self.learn_time(&ended, &others, &members).await?;
 

@@ -66,7 +66,9 @@ pub async fn start_ingest(
     let new = ObjectId(catalog.next_id());
     let config = ingest_config(settings);
     let (log, ingester) = match settings.ingest.durability {
-        DurabilitySetting::Wal => (wal(settings).await?, remembered(settings.ingest.data.clone(), new).await?),
+        DurabilitySetting::Wal => {
+            (wal(settings).await?, remembered(settings.ingest.data.clone(), new).await?)
+        }
         DurabilitySetting::Object => {
             let most_queued_bytes = settings.ingest.memory_bytes as u64 / 4;
             let logs = ObjectLogs::new(catalog.bucket().clone(), Arc::clone(&clock), most_queued_bytes);

@@ -52,7 +52,9 @@ pub struct ObjectLogs {
 
 /// The store does not take what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{bytes} bytes of requests wait for the store, and {max_bytes} may; is it reachable, and fast enough?")]
+#[error(
+    "{bytes} bytes of requests wait for the store, and {max_bytes} may; is it reachable, and fast enough?"
+)]
 pub struct Full {
     pub bytes: u64,
     pub max_bytes: u64,
