@@ -61,7 +61,7 @@ fn main() {
         WIRE.bodies.len(),
         bytes as f64 / WIRE.spans as f64
     );
-    let runs: [(&str, fn() -> usize); 3] = [
+    let runs: [(&str, Run); 3] = [
         ("walker", walk),
         ("prost, decode and drop", prost_alone),
         ("prost, into columns", prost_to_columns),
@@ -79,8 +79,11 @@ fn main() {
     divan::main();
 }
 
+/// Goes through all requests and says how many spans or parts it found.
+type Run = fn() -> usize;
+
 /// The time of this thread alone, which others on the machine disturb less.
-fn cpu_nanos_of(run: fn() -> usize) -> u64 {
+fn cpu_nanos_of(run: Run) -> u64 {
     let now = || {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()

@@ -1,8 +1,6 @@
 //! Ingest's decoder does what prost and the rules say: on the corpora, on traffic, on requests that are
 //! written oddly, and on damaged ones.
 
-#![expect(clippy::expect_used, reason = "a test that fails says so by a panic")]
-
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};

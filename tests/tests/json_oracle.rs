@@ -86,14 +86,55 @@ proptest! {
     fn should_read_arbitrary_requests(request in arbitrary::arbitrary_request(), seed in any::<u64>()) {
         check(&request, JsonWriter::varied(seed));
     }
+}
 
+/// What damage is made of.
+const PIECES: [&[u8]; 24] = [
+    b"",
+    b"\"",
+    b"\\",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"{}",
+    b"null",
+    b"true",
+    b"-",
+    b"1e9",
+    b".5",
+    b"0",
+    b"\\ud83d",
+    b"\\u0041",
+    b"\xff",
+    b"\x00",
+    b"\"NaN\"",
+    b"\"kind\":",
+    b"{\"arrayValue\":{\"values\":[",
+    b" ",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 100_000, ..ProptestConfig::default() })]
+
+    /// What is still accepted is JSON to others too, and is written as protobuf that others can read.
     #[test]
-    fn should_survive_damage(request in arbitrary::arbitrary_request(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let mut json = JsonWriter::varied(1).request(&request).into_bytes();
-        let at = at.index(json.len());
-        json[at] = byte;
+    fn should_survive_damage(
+        request in arbitrary::arbitrary_request(),
+        seed in any::<u64>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..3_usize, prop::sample::select(&PIECES[..])), 1..4),
+    ) {
+        let mut json = JsonWriter::varied(seed).request(&request).into_bytes();
+        for (at, cut, piece) in edits {
+            let at = at.index(json.len() + 1);
+            let end = json.len().min(at + cut);
+            json.splice(at..end, piece.iter().copied());
+        }
         if let Ok(transcoded) = to_protobuf(&json) {
             prop_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&json).is_ok());
+            prop_assert!(transcoded.body.len() <= json.len());
             prop_assert!(ExportTraceServiceRequest::decode(&*transcoded.body).is_ok());
         }
     }

@@ -30,6 +30,10 @@ use siltstone_ingest::receive::otlp::http::HttpReceiver;
 use siltstone_ingest::receive::otlp::{Otlp, Settings};
 use tokio::net::TcpListener;
 
+/// As the program has it: allocating and freeing large buffers is a good part of the cost.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const REQUESTS: usize = 4_000;
 const BODY_BYTES: usize = 280 << 10;
 const SENDERS: usize = 4;
@@ -60,32 +64,35 @@ fn measured(name: &str, is_grpc: bool, send: impl FnOnce(SocketAddr)) {
     let (told, address) = sync_channel(1);
     let stop = Stop::default();
     let stopping = stop.clone();
-    let server = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-            let budget = Budget::new(1 << 30, Arc::clone(&clock));
-            let core = Arc::new(Nothing { budget, bytes: AtomicU64::new(0) });
-            let otlp = Arc::new(Otlp {
-                accept: Arc::clone(&core) as _,
-                metrics: Arc::new(Metrics::default()),
-                clock: Arc::clone(&clock),
-                settings: Settings::default(),
-            });
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            told.send(listener.local_addr().unwrap()).unwrap();
-            let before = cpu();
-            let serving: Pin<Box<dyn Future<Output = ()>>> = if is_grpc {
-                Box::pin(port(listener, Arc::new(GrpcReceiver::new(otlp).await), clock, stopping))
-            } else {
-                Box::pin(port(listener, Arc::new(HttpReceiver::new(otlp)), clock, stopping))
-            };
-            serving.await;
-            let bytes = core.bytes.load(Ordering::Relaxed);
-            assert_eq!(bytes, (REQUESTS * BODY_BYTES) as u64, "not everything arrived");
-            cpu() - before
+    let server = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+                let budget = Budget::new(1 << 30, Arc::clone(&clock));
+                let core = Arc::new(Nothing { budget, bytes: AtomicU64::new(0) });
+                let otlp = Arc::new(Otlp {
+                    accept: Arc::clone(&core) as _,
+                    metrics: Arc::new(Metrics::default()),
+                    clock: Arc::clone(&clock),
+                    settings: Settings::default(),
+                });
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                told.send(listener.local_addr().unwrap()).unwrap();
+                let before = cpu();
+                let serving: Pin<Box<dyn Future<Output = ()>>> = if is_grpc {
+                    Box::pin(port(listener, Arc::new(GrpcReceiver::new(otlp).await), clock, stopping))
+                } else {
+                    Box::pin(port(listener, Arc::new(HttpReceiver::new(otlp)), clock, stopping))
+                };
+                serving.await;
+                let bytes = core.bytes.load(Ordering::Relaxed);
+                assert_eq!(bytes, (REQUESTS * BODY_BYTES) as u64, "not everything arrived");
+                cpu() - before
+            })
         })
-    });
+        .unwrap();
     send(address.recv().unwrap());
     stop.gently.cancel();
     let cost = server.join().unwrap();

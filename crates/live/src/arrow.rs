@@ -6,6 +6,7 @@
 //! so a hostile peer can make an answer wrong, but not the columns unsound.
 
 mod frame;
+mod lists;
 mod origins;
 mod read;
 mod schema;

@@ -73,7 +73,7 @@ fn command() -> Command {
     Command::new("siltstone")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
-        .after_help(HELP)
+        .long_about(format!("{ABOUT}\n\n{HELP}"))
         .subcommand(settings)
         .args_conflicts_with_subcommands(true)
         .arg(config)
@@ -87,14 +87,14 @@ fn argument(setting: &'static Setting) -> Option<Arg> {
         default => format!("{} [default: {default}]", setting.meaning),
     };
     let value = match setting.kind {
-        Kind::Text | Kind::Secret => "TEXT",
-        Kind::Word(_) => "WORD",
-        Kind::Address => "ADDRESS:PORT",
-        Kind::Bytes => "BYTES",
-        Kind::Count => "NUMBER",
-        Kind::Duration => "DURATION",
-        Kind::Switch => "true|false",
-        Kind::List => "TEXT,…",
+        Kind::Text | Kind::Secret => "TEXT".to_owned(),
+        Kind::Word(words) => words.join("|"),
+        Kind::Address => "ADDRESS:PORT".to_owned(),
+        Kind::Bytes => "BYTES".to_owned(),
+        Kind::Count => "NUMBER".to_owned(),
+        Kind::Duration => "DURATION".to_owned(),
+        Kind::Switch => "true|false".to_owned(),
+        Kind::List => "TEXT,…".to_owned(),
     };
     let argument = Arg::new(flag.clone()).long(flag).value_name(value).help(meaning);
     // The everyday ones; the rest is in `siltstone settings`.

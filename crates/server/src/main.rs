@@ -65,7 +65,7 @@ fn run_it(settings: &Resolved) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            eprintln!("siltstone: {error}");
             ExitCode::FAILURE
         }
     }

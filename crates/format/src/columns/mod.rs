@@ -37,7 +37,7 @@ pub enum Rejected {
 }
 
 /// An origin within one [`SpanColumns`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OriginNumber(pub(crate) u32);
 
 /// Texts that few rows have; a row without one has the empty text.
@@ -153,6 +153,12 @@ impl SpanColumns {
         self.origin_numbers.insert(canonical, number);
         self.origins.push(origin);
         OriginNumber(number)
+    }
+
+    /// Gives the spans from a row on an origin: in requests it may stand behind them.
+    pub fn set_origin(&mut self, first_row: usize, origin: OriginNumber) {
+        let rows = self.origins_of_rows.get_mut(first_row..).unwrap_or_default();
+        rows.fill(origin.0);
     }
 
     /// Forgets all rows but the first ones. Texts and origins that they brought may stay.

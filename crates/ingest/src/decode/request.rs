@@ -14,7 +14,7 @@ use super::span::{Refusal, SpanReader};
 use super::value::joined;
 use super::wire::{Malformed, Wire};
 use super::{DecodeError, Decoded, Rules};
-use crate::export::SpanFault;
+use crate::export::{Refusals, SpanFault};
 
 /// Bytes of origins that are decoded for each byte of a request, and besides: usual senders stay far below.
 const ORIGIN_BYTES_PER_BYTE: usize = 8;
@@ -49,16 +49,64 @@ struct Frame<'a> {
     depth: Depth,
 }
 
+/// How far a request was gone through, to go back there.
+struct Progress<'a> {
+    choice: Choice<'a>,
+    ordinal: u32,
+    accepted: u64,
+    refused: Refusals,
+    refused_ordinals: usize,
+}
+
+impl<'a> Progress<'a> {
+    fn of(walker: &Walker<'a>) -> Self {
+        Self {
+            choice: walker.choice,
+            ordinal: walker.ordinal,
+            accepted: walker.decoded.accepted,
+            refused: walker.decoded.refused,
+            refused_ordinals: walker.decoded.refused_ordinals.len(),
+        }
+    }
+
+    fn restore(&self, walker: &mut Walker<'a>) {
+        walker.choice = self.choice;
+        walker.ordinal = self.ordinal;
+        walker.decoded.accepted = self.accepted;
+        walker.decoded.refused = self.refused;
+        walker.decoded.refused_ordinals.truncate(self.refused_ordinals);
+    }
+}
+
+/// Ends the reading of a frame: its own damage (none), or what was made of a part.
+type Stop = Option<DecodeError>;
+
+impl From<Malformed> for Stop {
+    fn from(_: Malformed) -> Self {
+        None
+    }
+}
+
 impl<'a> Frame<'a> {
-    fn read(message: &'a [u8], depth: Depth) -> Result<Self, Malformed> {
+    /// Looks through a frame and passes over its parts.
+    fn read(message: &'a [u8], depth: Depth) -> Result<Self, Stop> {
+        Self::read_with(message, depth, |_| Ok(()))
+    }
+
+    /// Looks through a frame and calls back for each part on the way.
+    fn read_with(
+        message: &'a [u8],
+        depth: Depth,
+        mut each: impl FnMut(&'a [u8]) -> Result<(), DecodeError>,
+    ) -> Result<Self, Stop> {
         let mut wire = Wire::new(message);
         let (mut around, mut schema_url): (&[u8], &[u8]) = (&[], &[]);
         let (mut pieces, mut has_parts) = (0_u32, false);
         while !wire.is_empty() {
             match wire.key()? {
                 frame::PART => {
-                    wire.bytes()?;
                     has_parts = true;
+                    each(wire.bytes()?)?;
                 }
                 frame::AROUND => {
                     around = wire.bytes()?;
@@ -131,7 +179,7 @@ impl<'a> Walker<'a> {
 
     fn resource_spans(&mut self, message: &[u8]) -> Result<(), DecodeError> {
         let frame = Frame::read(message, Depth::REQUEST.down(1))
-            .map_err(|Malformed| DecodeError::Malformed { message: "ResourceSpans" })?;
+            .map_err(|stop| stop.unwrap_or(DecodeError::Malformed { message: "ResourceSpans" }))?;
         if !frame.has_parts {
             return Ok(());
         }
@@ -139,25 +187,38 @@ impl<'a> Walker<'a> {
         frame.parts(|message| self.scope_spans(message, resource, &frame))
     }
 
+    /// Spans are read before all that stands around them is known, so that their bytes are gone through once:
+    /// their origin is filled in behind them.
     fn scope_spans(&mut self, message: &[u8], resource: u64, around: &Frame<'_>) -> Result<(), DecodeError> {
-        let frame = Frame::read(message, Depth::REQUEST.down(2))
-            .map_err(|Malformed| DecodeError::Malformed { message: "ScopeSpans" })?;
+        let begun = Progress::of(self);
+        let first_row = self.columns.len();
+        let frame = Frame::read_with(message, Depth::REQUEST.down(2), |span| {
+            self.span(span, Ok(OriginNumber::default()))
+        })
+        .map_err(|stop| stop.unwrap_or(DecodeError::Malformed { message: "ScopeSpans" }))?;
         if !frame.has_parts {
             return Ok(());
         }
-        let origin = match self.origins.origin(
+        let origin = self.origins.origin(
             resource,
             around.surroundings(),
             frame.surroundings(),
             &mut self.origin_limits,
             self.columns,
-        ) {
-            Ok(origin) => Ok(origin),
-            Err(OriginError::Unacceptable(fault)) => Err(fault),
-            Err(OriginError::TooLarge) => return Err(DecodeError::OriginsTooLarge),
-            Err(OriginError::Malformed(message)) => return Err(DecodeError::Malformed { message }),
-        };
-        frame.parts(|message| self.span(message, origin))
+        );
+        match origin {
+            Ok(origin) => {
+                self.columns.set_origin(first_row, origin);
+                Ok(())
+            }
+            Err(OriginError::Unacceptable(fault)) => {
+                self.columns.truncate(first_row);
+                begun.restore(self);
+                frame.parts(|message| self.span(message, Err(fault)))
+            }
+            Err(OriginError::TooLarge) => Err(DecodeError::OriginsTooLarge),
+            Err(OriginError::Malformed(message)) => Err(DecodeError::Malformed { message }),
+        }
     }
 
     fn span(&mut self, message: &[u8], origin: Result<OriginNumber, SpanFault>) -> Result<(), DecodeError> {

@@ -86,7 +86,7 @@ fn should_refuse_a_span_that_is_deeper_than_protobuf_allows_alone() {
     let deep = (0..33).fold(map(vec![]), |inner, _| map(vec![attribute("k", inner)]));
     let bad = Span { attributes: vec![attribute("deep", deep)], ..span(1, 3, "bad") };
     assert_refuses_the_middle_one(bad.encode_to_vec(), SpanFault::TooDeep);
-    let groups = [vec![0x9b, 0x06].repeat(200), vec![0x9c, 0x06].repeat(200)].concat();
+    let groups = [[0x9b, 0x06].repeat(200), [0x9c, 0x06].repeat(200)].concat();
     assert_refuses_the_middle_one([good(3), groups].concat(), SpanFault::Malformed);
 }
 

@@ -16,8 +16,8 @@ use siltstone_format::id::{SpanId, TraceId};
 use siltstone_format::value::{Attribute, Value, ValueType, attributes_from_text};
 
 use super::BatchError;
+use super::lists::type_of;
 use super::origins::origins_of;
-use super::write::type_of;
 
 /// A segment that is being put together.
 #[derive(Debug, Default)]

@@ -56,8 +56,12 @@ fn should_give_back_what_hurts() {
 #[test]
 fn should_give_back_traffic_in_several_batches() {
     let columns = traffic_columns(5_000, 600, 7).unwrap();
-    let spans = frames(&columns).iter().filter(|(table, _)| *table == Table::Spans).count();
+    let frames = frames(&columns);
+    let spans = frames.iter().filter(|(table, _)| *table == Table::Spans).count();
     assert!(spans >= 5, "{spans} batches");
+    let bytes: usize = frames.iter().map(|(_, frame)| frame.head.len() + frame.body.len()).sum();
+    println!("{} bytes a span", bytes / columns.len());
+    assert!(bytes / columns.len() < 1_500);
     check_round_trip(&columns);
 }
 

@@ -1,4 +1,4 @@
-//! OTLP traces, over HTTP and gRPC: sender's bytes to [`Export`]s, outcomes to the protocol's answers.
+//! OTLP traces, over HTTP and gRPC: sender's bytes to [`crate::export::Export`]s, outcomes to the protocol's answers.
 //!
 //! Both transports do the same in the same order: whose is it, is there room, read within bounds, open, hand
 //! over. What they know only themselves is how to read a request's head and how to write an answer.
