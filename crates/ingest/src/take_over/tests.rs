@@ -183,7 +183,7 @@ impl World {
         assert_eq!(seen[b"copies".as_slice()], 0, "copies");
     }
 
-    fn from_bucket(&self, writers: BTreeSet<WriterId>) -> Arc<dyn LiveSource> {
+    fn read_log(&self, writers: BTreeSet<WriterId>) -> Arc<dyn LiveSource> {
         let bucket = Bucket::new(Arc::new(self.truth.clone()), Listing::Together);
         Arc::new(BucketLive::new(&bucket, "dead", writers))
     }
@@ -260,7 +260,7 @@ fn should_commit_what_a_dead_ingester_acknowledged_within_a_minute_once() {
         dying.store.set_plan(dead());
         let writers = dying.writers();
         assert_eq!(writers.len(), 1);
-        world.assert_exactly(&[world.from_bucket(writers.clone())], &sent).await;
+        world.assert_exactly(&[world.read_log(writers.clone())], &sent).await;
 
         let survivors = [world.node(2, slowly()).await, world.node(3, slowly()).await];
         let died = world.clock.monotonic();
@@ -268,7 +268,7 @@ fn should_commit_what_a_dead_ingester_acknowledged_within_a_minute_once() {
         while world.pieces_left().await > 0 {
             world.pass_seconds(1).await;
             // Both ways of reading at once, while it goes on.
-            let mut live = vec![world.from_bucket(writers.clone())];
+            let mut live = vec![world.read_log(writers.clone())];
             live.extend(survivors.iter().map(Node::live));
             world.assert_exactly(&live, &sent).await;
             looks += 1;
@@ -303,7 +303,7 @@ fn should_show_spans_once_that_the_living_and_who_took_it_for_dead_commit() {
             slow.store.set_plan(FaultPlan::script([silent, late]));
             for _ in 0..18 {
                 world.pass_seconds(10).await;
-                let live = [slow.live(), other.live(), world.from_bucket(BTreeSet::from([name.writer]))];
+                let live = [slow.live(), other.live(), world.read_log(BTreeSet::from([name.writer]))];
                 world.assert_exactly(&live, first).await;
             }
             let entry =
