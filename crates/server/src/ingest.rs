@@ -137,7 +137,6 @@ fn ingest_config(settings: &Resolved) -> IngestConfig {
 }
 
 /// The process's one source of chance: ids and hashes that nobody outside can foresee.
-#[expect(clippy::disallowed_types, reason = "everything else gets a seed from here")]
 fn chance<const BYTES: usize>() -> Result<[u8; BYTES], StartError> {
     let mut bytes = [0; BYTES];
     rand::rngs::OsRng.try_fill_bytes(&mut bytes).map_err(failed)?;
