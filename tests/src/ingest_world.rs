@@ -52,7 +52,6 @@ pub struct World {
     pub objects: Arc<FaultyStore<InMemory>>,
     pub clock: Arc<dyn Clock>,
     pub folder: tempfile::TempDir,
-    pub windows: Windows,
 }
 
 /// What a reader found.
@@ -64,14 +63,15 @@ pub struct Seen {
 }
 
 impl World {
-    pub fn new(windows: Windows) -> Self {
-        // Its delays are not used: real time passes.
-        let virtual_clock = VirtualClock::starting_at(0);
+    #[expect(clippy::new_without_default, reason = "it makes a folder")]
+    pub fn new() -> Self {
+        let clock = SystemClock::new();
+        // The store's time stands still unless a test moves it on.
+        let store_clock = VirtualClock::starting_at(clock.wall_millis() * 1_000_000);
         Self {
-            objects: Arc::new(FaultyStore::new(InMemory::new(), virtual_clock, FaultPlan::none())),
-            clock: Arc::new(SystemClock::new()),
+            objects: Arc::new(FaultyStore::new(InMemory::new(), store_clock, FaultPlan::none())),
+            clock: Arc::new(clock),
             folder: tempfile::tempdir().expect("makes a folder"),
-            windows,
         }
     }
 
@@ -80,7 +80,7 @@ impl World {
             bucket: Bucket::new(Arc::clone(&self.objects) as _, Listing::Together),
             clock: Arc::clone(&self.clock),
             seed: [seed; 32],
-            windows: self.windows,
+            windows: Windows::default(),
         };
         Arc::new(Catalog::new(config).expect("windows fit together"))
     }

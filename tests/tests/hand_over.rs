@@ -12,7 +12,6 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use siltstone_ask::canonical_span;
 use siltstone_catalog::change::Quarantine;
 use siltstone_catalog::sweep::SweepMode;
-use siltstone_catalog::windows::Windows;
 use siltstone_format::path::ObjectKey;
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
@@ -58,11 +57,11 @@ fn no_writes_under(prefix: &str) -> FaultPlan {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn should_show_each_span_once_from_its_acknowledgement_on_while_flushes_and_merges_run() {
-    let world = World::new(Windows::default());
+    let world = World::new();
     let config = IngestConfig { flush_bytes: 60_000, ..world.config() };
     let (ingest, _) = world.ingest(1, LOG_BYTES, config).await;
     let tenant = Tenant::single();
-    let sent = requests(6_000, 40, 1);
+    let sent = requests(2_500, 25, 1);
     let done = AtomicBool::new(false);
     let acknowledged = std::sync::Mutex::new(0);
 
@@ -104,7 +103,7 @@ async fn should_show_each_span_once_from_its_acknowledgement_on_while_flushes_an
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn should_take_up_its_log_after_a_stop_without_flushing() {
-    let world = World::new(Windows::default());
+    let world = World::new();
     let tenant = Tenant::single();
     let sent = requests(3_000, 100, 2);
     let mut done = 0;
@@ -130,7 +129,7 @@ async fn should_take_up_its_log_after_a_stop_without_flushing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn should_accept_until_the_log_is_full_while_the_store_is_away_and_recover_by_itself() {
-    let world = World::new(Windows::default());
+    let world = World::new();
     let (ingest, _) = world.ingest(1, 2_000_000, world.config()).await;
     let tenant = Tenant::single();
     world.objects.set_plan(no_writes_under(""));
@@ -168,7 +167,7 @@ async fn should_accept_until_the_log_is_full_while_the_store_is_away_and_recover
 /// Protocol hole 15: the same spans under two names.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn should_go_on_under_another_name_when_its_entry_was_given_up() {
-    let world = World::new(Windows::default());
+    let world = World::new();
     let (ingest, _) = world.ingest(1, LOG_BYTES, world.config()).await;
     let tenant = Tenant::single();
     let sent = requests(2_000, 100, 4);
@@ -197,16 +196,7 @@ async fn should_go_on_under_another_name_when_its_entry_was_given_up() {
 /// The log still has what was committed, folded, merged, and swept from the catalog's log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn should_not_commit_again_what_was_folded_and_swept() {
-    let second = Duration::from_secs(1);
-    // As short as fits together: the sweep must come about within the test.
-    let windows = Windows {
-        query: second / 10,
-        read_grace: second * 4,
-        log_grace: second,
-        visibility: second / 10,
-        ..Windows::default()
-    };
-    let world = World::new(windows);
+    let world = World::new();
     let tenant = Tenant::single();
     let sent = requests(2_000, 200, 5);
     let kept = world.folder.path().join("kept");
@@ -224,6 +214,7 @@ async fn should_not_commit_again_what_was_folded_and_swept() {
     let catalog = world.catalog(2);
     merge_the_inbox(&catalog, &tenant).await.expect("merges");
     until("the log entries are swept", async || {
+        world.objects.clock().advance(Duration::from_secs(600));
         catalog.fold().await.expect("folds");
         catalog.sweep(SweepMode::Delete).await.expect("sweeps");
         let entries = catalog.bucket().objects().list_with_delimiter(Some(&Path::from("cat/log"))).await;
@@ -243,7 +234,7 @@ async fn should_not_commit_again_what_was_folded_and_swept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn should_store_a_retried_request_once() {
-    let world = World::new(Windows::default());
+    let world = World::new();
     let (ingest, metrics) = world.ingest(1, LOG_BYTES, world.config()).await;
     let tenant = Tenant::single();
     let sent = requests(1_000, 100, 6);
@@ -263,7 +254,7 @@ async fn should_store_a_retried_request_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn should_never_mix_tenants() {
-    let world = World::new(Windows::default());
+    let world = World::new();
     let (ingest, _) = world.ingest(1, LOG_BYTES, world.config()).await;
     let tenants: Vec<Tenant> = ["a", "b", "c"].iter().map(|name| name.parse().expect("a name")).collect();
     let sent = requests(3_000, 50, 7);
@@ -283,7 +274,7 @@ async fn should_never_mix_tenants() {
 /// A sender that goes away in the midst leaves nothing behind that keeps others out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn should_survive_senders_that_go_away() {
-    let world = World::new(Windows::default());
+    let world = World::new();
     let (ingest, _) = world.ingest(1, LOG_BYTES, world.config()).await;
     let ingest = Arc::new(ingest);
     let tenant = Tenant::single();

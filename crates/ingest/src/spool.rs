@@ -81,8 +81,7 @@ impl Spool {
     /// Moves a block from memory to files, if there is a folder and room in it. Blocks.
     pub(crate) fn move_out(&self, block: &SpooledBlock) -> Result<(), SpoolError> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        let Place::Memory { objects, .. } = &*block.place() else { return Ok(()) };
-        let objects = objects.clone();
+        let Some(objects) = block.in_memory() else { return Ok(()) };
         let id = block.summary.identity.block;
         let (spans, origins) = (folder.join(format!("{id}.spans")), folder.join(format!("{id}.origins")));
         for (path, bytes) in [(&spans, &objects.spans), (&origins, &objects.origins)] {
