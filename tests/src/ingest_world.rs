@@ -28,7 +28,7 @@ use siltstone_format::block::summary::BlockSummary;
 use siltstone_format::block::write::encode_block;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::day::Day;
-use siltstone_format::id::BlockId;
+use siltstone_format::id::{BlockId, ObjectId};
 use siltstone_format::path::ObjectKey;
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
@@ -43,6 +43,7 @@ use siltstone_live::source::LiveSource;
 use siltstone_querier::View;
 use siltstone_querier::find::scan_all;
 use siltstone_testkit::{FaultPlan, FaultyStore, VirtualClock};
+use ulid::Ulid;
 
 /// What must come about on a machine on which much else runs.
 const LONG_ENOUGH: Duration = Duration::from_secs(60);
@@ -106,6 +107,8 @@ impl World {
             clock: Arc::clone(&self.clock),
             metrics: Arc::clone(&metrics),
             log: Durability::Wal { wal, found },
+            ingester: ObjectId(Ulid(1)),
+            address: "http://127.0.0.1:9".to_owned(),
             seed: 7,
         };
         (Ingest::start(config, parts).await.expect("starts"), metrics)

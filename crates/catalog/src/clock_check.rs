@@ -32,15 +32,8 @@ impl Catalog {
     /// Writes a small object and compares its time with this machine's. To be asked at
     /// start and every hour; gives how far the clocks are apart at least.
     pub async fn check_clock(&self) -> Result<Duration, ClockError> {
-        let key = ObjectKey::ClockProbe(ObjectId(self.next_id()));
         let before = StoreTime(self.clock.wall_millis());
-        self.bucket.put(&key, Bytes::from_static(b"clock")).await?;
-        let after = StoreTime(self.clock.wall_millis());
-        let meta = self.bucket.objects().head(&path(&key)).await;
-        // If it stays, `check` names it.
-        let _ = self.bucket.delete(&key).await;
-        let landed = StoreTime::of(&meta.map_err(|source| failed("describe", &key, source))?);
-
+        let (landed, after) = self.probe_clock().await?;
         let (off, direction) = match before > landed {
             true => (millis_between(landed, before), "ahead of"),
             false => (millis_between(after, landed), "behind"),
@@ -51,6 +44,22 @@ impl Catalog {
             return Err(ClockError::Off { off, direction, allowed });
         }
         Ok(off)
+    }
+
+    /// What time it is in the store, when nothing there says so: by a small object.
+    pub async fn store_time(&self) -> Result<StoreTime, StoreError> {
+        self.probe_clock().await.map(|(landed, _)| landed)
+    }
+
+    /// When a small object landed, and this machine's time right after it.
+    async fn probe_clock(&self) -> Result<(StoreTime, StoreTime), StoreError> {
+        let key = ObjectKey::ClockProbe(ObjectId(self.next_id()));
+        self.bucket.put(&key, Bytes::from_static(b"clock")).await?;
+        let after = StoreTime(self.clock.wall_millis());
+        let meta = self.bucket.objects().head(&path(&key)).await;
+        // If it stays, `check` names it.
+        let _ = self.bucket.delete(&key).await;
+        Ok((StoreTime::of(&meta.map_err(|source| failed("describe", &key, source))?), after))
     }
 }
 

@@ -281,6 +281,11 @@ impl Snapshot {
             && cover.committed.iter().all(|(writer, next)| seen(writer) >= *next || self.is_void(*writer))
     }
 
+    /// The number behind the last flush of a writer that is seen.
+    pub fn next_flush(&self, writer: WriterId) -> u64 {
+        self.seen.get(&writer).copied().unwrap_or(0)
+    }
+
     /// Whether a live segment (w, n) is in the snapshot, so that it must be dropped from
     /// the live answer.
     pub fn holds(&self, writer: WriterId, number: u64) -> bool {

@@ -120,7 +120,7 @@ mod tests {
         assert!(waits.as_mut().now_or_never().is_none());
         clock.advance(Duration::from_millis(100));
         let refused = waits.as_mut().now_or_never().expect("no longer");
-        assert!(matches!(refused, Err(Refused::Overloaded { retry_after: RETRY_AFTER, .. })));
+        assert!(matches!(refused, Err(Refused::Overloaded { .. })));
         drop(held);
     }
 

@@ -70,13 +70,13 @@ impl Lane {
                 return;
             }
             shared.roster.commit(&segment);
-            self.log.forget(segment.logged);
+            self.forget(&shared, segment.logged).await;
             shared.committed(&segment);
         }
     }
 
     /// False: the process must end before it is done.
-    async fn commit_one(&self, shared: &Arc<Shared>, segment: &Arc<Segment>) -> bool {
+    pub(crate) async fn commit_one(&self, shared: &Arc<Shared>, segment: &Arc<Segment>) -> bool {
         let mut backoff = Backoff::new(shared);
         let mut missed = 0;
         loop {
@@ -252,7 +252,18 @@ impl Shared {
         }
     }
 
-    fn committed(&self, segment: &Segment) {
+    /// A segment that has nothing, or whose spans somebody else has.
+    pub(crate) fn let_go(&self, segment: &Arc<Segment>) {
+        for (tenant, part) in segment.all_parts() {
+            if let Part::Columns(buffer) = part {
+                let bytes = buffer.read().unwrap_or_else(PoisonError::into_inner).memory_bytes();
+                self.live_bytes.remove(&tenant, bytes);
+            }
+        }
+        self.roster.remove(segment);
+    }
+
+    pub(crate) fn committed(&self, segment: &Segment) {
         for block in segment.blocks() {
             self.metrics.flushed(1, block.summary.spans.rows, block.bytes());
         }

@@ -61,6 +61,8 @@ struct Open {
 
 /// A request's way into a segment: it must not be answered before the ticket says so.
 pub(crate) struct Taken {
+    /// The writer of the segment's log.
+    pub(crate) writer: WriterId,
     pub(crate) decoded: Decoded,
     /// What to wait for, and the memory of the request until then. None if no span was accepted.
     pub(crate) durable: Option<(Ticket, Admission)>,
@@ -109,6 +111,7 @@ impl Lane {
         rules: &Rules,
     ) -> Result<Taken, DecodeError> {
         let open = self.open(filling, shared);
+        let writer = open.segment.logged.writer;
         let buffer = open.segment.columns(&export.tenant);
         let mut buffer = buffer.write().unwrap_or_else(PoisonError::into_inner);
         let before = buffer.memory_bytes();
@@ -120,7 +123,7 @@ impl Lane {
         open.bytes += grown;
         let decoded = decoded?;
         if decoded.accepted == 0 {
-            return Ok(Taken { decoded, durable: None });
+            return Ok(Taken { writer, decoded, durable: None });
         }
         open.spans += decoded.accepted;
         *open.bytes_of.entry(export.tenant.clone()).or_default() += grown;
@@ -134,20 +137,22 @@ impl Lane {
         if open.bytes >= shared.config.flush_bytes {
             self.seal_locked(filling, shared);
         }
-        Ok(Taken { decoded, durable: Some((ticket, admission)) })
+        Ok(Taken { writer, decoded, durable: Some((ticket, admission)) })
     }
 
     /// The segment to fill: the open one, or the next.
     fn open<'a>(&self, filling: &'a mut Filling, shared: &Shared) -> &'a mut Open {
+        if filling.writer.is_some_and(|writer| !shared.catalog.is_young(writer)) {
+            // Even in the midst of a segment: a process that was paused for days may have been taken for dead, and
+            // nothing stops an old writer for ever.
+            self.leave_locked(filling, shared);
+        }
         let Filling { writer, next, open } = filling;
         open.get_or_insert_with(|| {
-            let current = match *writer {
-                Some(writer) if shared.catalog.is_young(writer) => writer,
-                _ => {
-                    *next = 0;
-                    *writer.insert(WriterId(shared.catalog.next_id()))
-                }
-            };
+            let current = *writer.get_or_insert_with(|| {
+                *next = 0;
+                WriterId(shared.catalog.next_id())
+            });
             let name = SegmentName { writer: current, number: *next };
             let segment = Arc::new(Segment::new(name, false, shared.budget.empty()));
             shared.roster.add(name, Arc::clone(&segment));
@@ -165,6 +170,48 @@ impl Lane {
         filling.next += 1;
         shared.tenants.sort(self.kind, &open.bytes_of, shared.config.flush_bytes);
         self.sealed.push(open.segment);
+    }
+
+    /// From now on another writer.
+    fn leave_locked(&self, filling: &mut Filling, shared: &Shared) {
+        self.seal_locked(filling, shared);
+        if let Some(empty) = filling.open.take() {
+            shared.let_go(&empty.segment);
+        }
+        if let Some(writer) = filling.writer.take() {
+            self.log.retire(writer);
+        }
+    }
+
+    /// Somebody has taken this writer for dead: what it has goes on as it is, what comes has another.
+    pub(crate) async fn leave(&self, shared: &Shared, writer: WriterId) {
+        let mut filling = self.filling.lock().await;
+        if filling.writer == Some(writer) {
+            tracing::warn!(%writer, "taken over by another ingester: going on as another writer");
+            self.leave_locked(&mut filling, shared);
+        }
+    }
+
+    /// Nothing has come for a while: the writer ends, if all that it had is committed.
+    pub(crate) async fn rest(&self, shared: &Shared) {
+        let mut filling = self.filling.lock().await;
+        if filling.writer.is_some_and(|writer| !shared.roster.writers().contains(&writer)) {
+            self.leave_locked(&mut filling, shared);
+        }
+    }
+
+    /// A flush of this writer is committed. If it was its last one, the writer has ended.
+    pub(crate) async fn forget(&self, shared: &Shared, segment: SegmentName) {
+        self.log.forget(segment);
+        let filling = self.filling.lock().await;
+        if filling.writer != Some(segment.writer) && !shared.roster.writers().contains(&segment.writer) {
+            self.log.retire(segment.writer);
+        }
+    }
+
+    /// The writer that requests come in under.
+    pub(crate) async fn writer(&self) -> Option<WriterId> {
+        self.filling.lock().await.writer
     }
 
     /// Ends the open segment, if it has anything.

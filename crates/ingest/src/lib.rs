@@ -39,6 +39,11 @@ mod spool;
 mod replay;
 // Questions to what is in no block yet.
 mod live_answer;
+// That it holds some is known.
+mod registration;
+// What another one has left in the bucket: who reads it, and who commits it.
+pub mod bucket_live;
+mod take_over;
 // All of it as one value.
 pub mod config;
 mod explain;

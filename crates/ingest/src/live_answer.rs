@@ -46,7 +46,7 @@ impl LocalLive {
                 segments.push(LiveSegment { writer: live.name.writer, number: live.name.number, spans });
             }
         }
-        Ok(Answer { segments, committed: moment.committed, min_root: moment.min_root })
+        Ok(Answer { segments, committed: moment.committed, min_root: moment.min_root, fresh: false })
     }
 
     /// Whether an answer takes files or more than a moment.

@@ -341,6 +341,6 @@ mod tests {
                 assert_eq!(described.last(), Some(&name));
             }
         }
-        assert_eq!(described.len(), 18);
+        assert_eq!(described.len(), 19);
     }
 }

@@ -24,6 +24,8 @@ impl Shared {
                 }
                 Ok(())
             }
+            // Whose writers are dead is not known at the start; readers find what they left.
+            Durability::Object(_) => Ok(()),
         }
     }
 
@@ -80,7 +82,8 @@ impl Shared {
         Ok(())
     }
 
-    async fn replay_record(&self, segment: &Segment, record: Record) {
+    /// Gives whether it could be decoded.
+    pub(crate) async fn replay_record(&self, segment: &Segment, record: Record) -> bool {
         let buffer = segment.columns(&record.tenant);
         let (replayed, grown) = {
             let mut buffer = buffer.write().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -97,6 +100,7 @@ impl Shared {
                 if let Look::First(turn) = self.seen().look(&record.tenant, &record.body).await {
                     turn.done(&Accepted { spans, ..Accepted::default() });
                 }
+                true
             }
             Err(error) => {
                 self.metrics.replay_failed();
@@ -105,6 +109,7 @@ impl Shared {
                     %error, writer = %segment.logged.writer, segment = segment.logged.number,
                     "an accepted request cannot be decoded any more; it is set aside"
                 );
+                false
             }
         }
     }

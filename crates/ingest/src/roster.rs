@@ -4,7 +4,7 @@
 //! A segment stands here from before its first request is acknowledged until its flush is known to be
 //! committed. Its name changes only if its writer was fenced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use siltstone_format::id::WriterId;
@@ -45,6 +45,17 @@ impl Roster {
         self.state().live.push(Live { name, segment });
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state().live.is_empty()
+    }
+
+    /// Under which names its segments will be found, in the catalog and in the log.
+    pub(crate) fn writers(&self) -> BTreeSet<WriterId> {
+        let state = self.state();
+        let names = state.live.iter().flat_map(|live| [live.name.writer, live.segment.logged.writer]);
+        names.collect()
+    }
+
     pub(crate) fn name_of(&self, segment: &Arc<Segment>) -> Option<SegmentName> {
         self.state().live.iter().find(|live| Arc::ptr_eq(&live.segment, segment)).map(|live| live.name)
     }
@@ -65,6 +76,11 @@ impl Roster {
             };
             state.committed.remove(&oldest);
         }
+    }
+
+    /// Somebody else has it, or it has nothing.
+    pub(crate) fn remove(&self, segment: &Arc<Segment>) {
+        self.state().live.retain(|live| !Arc::ptr_eq(&live.segment, segment));
     }
 
     /// A root has fenced a writer: its segments go on as the first ones of another. Gives how many there are.

@@ -1,5 +1,6 @@
 //! The ingester as a value: what its parts share, how it starts, takes requests, and ends.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use async_trait::async_trait;
 use siltstone_catalog::Catalog;
 use siltstone_catalog::LoadError;
 use siltstone_catalog::time::Clock;
+use siltstone_format::id::{ObjectId, WriterId};
 use siltstone_format::tenant::Tenant;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -23,11 +25,14 @@ use crate::house;
 use crate::lane::{Lane, LaneKind};
 use crate::limits::{LimitExceeded, Limits, RateLimiter};
 use crate::live_answer::LocalLive;
+use crate::log::LogFailure;
 use crate::log::{Durability, SegmentName};
 use crate::metrics::Metrics;
+use crate::registration::Registration;
 use crate::roster::Roster;
 use crate::seen::{Look, Memory, Seen};
 use crate::spool::Spool;
+use crate::take_over::Survivor;
 use crate::tenants::{LargeTenants, LiveBytes};
 
 /// Tenants whose rates are remembered.
@@ -42,6 +47,10 @@ pub struct IngestParts {
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
     pub log: Durability,
+    /// Kept over restarts, beside a log on a disk.
+    pub ingester: ObjectId,
+    /// Where readers ask for what is in no block yet: `http://10.0.0.7:14317`.
+    pub address: String,
     /// For hashes of requests: nobody outside may know it.
     pub seed: u64,
 }
@@ -74,6 +83,7 @@ pub(crate) struct Shared {
     /// The log could not be written: why, and until when nobody tries.
     log_fails: Mutex<Option<(Duration, String)>>,
     pub(crate) roster: Roster,
+    registration: Registration,
     pub(crate) spool: Spool,
     pub(crate) tenants: LargeTenants,
     pub(crate) live_bytes: LiveBytes,
@@ -92,15 +102,26 @@ pub struct Ingest {
     tasks: TaskTracker,
 }
 
-struct Lanes {
+#[derive(Clone)]
+pub(crate) struct Lanes {
     small: Arc<Lane>,
     large: Arc<Lane>,
-    replayed: Arc<Lane>,
+    pub(crate) replayed: Arc<Lane>,
 }
 
 impl Lanes {
     fn all(&self) -> [&Arc<Lane>; 3] {
         [&self.replayed, &self.small, &self.large]
+    }
+
+    /// Under which writers requests come in.
+    pub(crate) async fn writers(&self) -> BTreeSet<WriterId> {
+        [self.small.writer().await, self.large.writer().await].into_iter().flatten().collect()
+    }
+
+    pub(crate) async fn rest(&self, shared: &Shared) {
+        self.small.rest(shared).await;
+        self.large.rest(shared).await;
     }
 }
 
@@ -111,6 +132,8 @@ impl Ingest {
         let spool =
             Spool::open(config.spool.clone()).map_err(|error| StartError::Spool(error.to_string()))?;
         let clock = parts.clock;
+        let in_bucket = parts.log.is_in_bucket();
+        let registration = Registration::new(&parts.catalog, parts.ingester, parts.address, in_bucket);
         let budget = Budget::new(config.memory_bytes, Arc::clone(&clock));
         let seen = Seen::new(Memory::default(), parts.seed, Arc::clone(&clock));
         let rate = RateLimiter::new(Arc::clone(&clock), MOST_RATES);
@@ -124,6 +147,7 @@ impl Ingest {
             halted: Mutex::default(),
             log_fails: Mutex::default(),
             roster: Roster::default(),
+            registration,
             spool,
             tenants: LargeTenants::default(),
             live_bytes: LiveBytes::default(),
@@ -135,13 +159,11 @@ impl Ingest {
             metrics: parts.metrics,
             config,
         });
-        let lane = |kind, name| -> Result<Arc<Lane>, StartError> {
-            Ok(Arc::new(Lane::new(kind, shared.log.lane(name)?)))
-        };
+        let lane = |kind, log| Arc::new(Lane::new(kind, log));
         let lanes = Lanes {
-            small: lane(LaneKind::Small, "log-small")?,
-            large: lane(LaneKind::Large, "log-large")?,
-            replayed: lane(LaneKind::Replayed, "log-replayed")?,
+            small: lane(LaneKind::Small, shared.log.lane("log-small")?),
+            large: lane(LaneKind::Large, shared.log.lane("log-large")?),
+            replayed: lane(LaneKind::Replayed, shared.log.lane_of_found("log-replayed")?),
         };
         shared.replay(&lanes.replayed).await?;
         lanes.replayed.sealed.close();
@@ -157,6 +179,11 @@ impl Ingest {
             tasks.spawn(Arc::clone(lane).commit_all(Arc::clone(&shared)));
         }
         tasks.spawn(house::keep(Arc::clone(&shared), began));
+        let (of_task, its_lanes) = (Arc::clone(&shared), lanes.clone());
+        tasks.spawn(async move { of_task.registration.keep(&of_task, &its_lanes).await });
+        if in_bucket {
+            tasks.spawn(Survivor::new(Arc::clone(&shared), lanes.clone(), parts.ingester).watch());
+        }
         tasks.close();
         Ok(Self { shared, lanes, tasks })
     }
@@ -181,7 +208,14 @@ impl Ingest {
                 self.tasks.wait().await;
             }
         }
-        self.shared.roster.moment().live.is_empty()
+        for lane in self.lanes.all() {
+            lane.log.close().await;
+        }
+        let is_done = self.shared.roster.is_empty();
+        if is_done {
+            self.shared.registration.end(&self.shared).await;
+        }
+        is_done
     }
 
     fn lane_of(&self, tenant: &Tenant) -> &Arc<Lane> {
@@ -286,9 +320,13 @@ impl Accept for Ingest {
         let tenant = export.tenant.clone();
         let taken = lane.take(&self.shared, export, admission, rules).await.map_err(refused_whole)?;
         if let Some((ticket, _memory)) = taken.durable {
-            ticket
-                .await
-                .map_err(|failure| Refused::Unavailable { what: failure.to_string(), retry_after: LATER })?;
+            let stands = self.shared.registration.stands(&self.shared, taken.writer);
+            let (stored, stands) = futures::join!(ticket, stands);
+            if let Err(LogFailure::TakenOver(writer)) = &stored {
+                lane.leave(&self.shared, *writer).await;
+            }
+            stored.map_err(unavailable)?;
+            stands.map_err(unavailable)?;
         }
         let accepted = Accepted {
             spans: taken.decoded.accepted,
@@ -298,6 +336,10 @@ impl Accept for Ingest {
         turn.done(&accepted);
         Ok(accepted)
     }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Refused {
+    Refused::Unavailable { what: error.to_string(), retry_after: LATER }
 }
 
 fn refused_whole(error: DecodeError) -> Refused {

@@ -14,6 +14,9 @@ pub struct Answer {
     pub committed: BTreeMap<WriterId, u64>,
     /// The snapshot's root must not be older.
     pub min_root: u64,
+    /// What it lacks may have been committed while it was made, without a trace in it: only a snapshot that is
+    /// taken from now on may stand beside it.
+    pub fresh: bool,
 }
 
 /// Spans that will be, or have been, committed as flush `number` of `writer`. A reader drops them if its

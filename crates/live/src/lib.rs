@@ -9,6 +9,8 @@ pub mod question;
 
 // Who can be asked.
 pub mod source;
+// Who cannot be.
+pub mod from_bucket;
 
 // Who there is to ask.
 pub mod members;

@@ -1,7 +1,7 @@
 //! Which ingesters hold spans that are in no block yet: each says so by an object in the bucket.
 //!
 //! ```text
-//! ing/<id>    {"version":1,"ingester":"…","address":"http://10.0.0.7:14317","writers":["…"]}
+//! ing/<id>    {"version":1,"ingester":"…","address":"http://10.0.0.7:14317","writers":["…"],"in_bucket":true}
 //! ```
 //!
 //! The object stands before the first span is acknowledged, and until some time after the last is committed.
@@ -31,6 +31,8 @@ struct Announcement {
     ingester: String,
     address: String,
     writers: Vec<String>,
+    #[serde(default)]
+    in_bucket: bool,
 }
 
 /// What an announcement says.
@@ -39,6 +41,7 @@ struct Announced {
     ingester: ObjectId,
     address: String,
     writers: BTreeSet<WriterId>,
+    in_bucket: bool,
 }
 
 impl Announced {
@@ -48,6 +51,7 @@ impl Announced {
             ingester: self.ingester.to_string(),
             address: self.address.clone(),
             writers: self.writers.iter().map(WriterId::to_string).collect(),
+            in_bucket: self.in_bucket,
         })
     }
 
@@ -61,6 +65,7 @@ impl Announced {
             ingester: read.ingester.parse().map_err(|error| format!("{error}"))?,
             address: read.address,
             writers: writers.map_err(|error| format!("{error}"))?,
+            in_bucket: read.in_bucket,
         })
     }
 }

@@ -222,7 +222,8 @@ impl Receiver {
             number: announced.number,
             spans: spans.finish(),
         });
-        Ok(Answer { segments: segments.collect(), committed, min_root })
+        // An ingester knows what it has committed.
+        Ok(Answer { segments: segments.collect(), committed, min_root, fresh: false })
     }
 }
 

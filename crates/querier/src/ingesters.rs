@@ -10,6 +10,7 @@ use object_store::ObjectStore;
 use siltstone_catalog::Catalog;
 use siltstone_catalog::time::Clock;
 use siltstone_format::id::ObjectId;
+use siltstone_live::from_bucket::{BucketLogs, OrFromBucket};
 use siltstone_live::members::{Members, MembersError};
 use siltstone_live::question::Question;
 use siltstone_live::source::LiveSource;
@@ -25,6 +26,8 @@ const MOST_VIEWS: u32 = 3;
 pub struct Ingesters {
     members: Members,
     limits: RemoteLimits,
+    /// For those that cannot be asked and have their log there.
+    bucket: Arc<dyn BucketLogs>,
     connections: Mutex<HashMap<(ObjectId, String), Arc<RemoteLive>>>,
 }
 
@@ -51,8 +54,8 @@ struct Sources {
 }
 
 impl Ingesters {
-    pub fn new(objects: Arc<dyn ObjectStore>, limits: RemoteLimits) -> Self {
-        Self { members: Members::new(objects), limits, connections: Mutex::default() }
+    pub fn new(objects: Arc<dyn ObjectStore>, limits: RemoteLimits, bucket: Arc<dyn BucketLogs>) -> Self {
+        Self { members: Members::new(objects), limits, bucket, connections: Mutex::default() }
     }
 
     /// A view of all ingesters that are announced, and of the one in this process.
@@ -100,7 +103,16 @@ impl Ingesters {
             match connection {
                 Ok(connection) => {
                     kept.insert(place, Arc::clone(&connection));
-                    found.sources.push(connection);
+                    found.sources.push(match member.in_bucket {
+                        true => {
+                            let bucket = self.bucket.of(&member.address, &member.writers);
+                            Arc::new(OrFromBucket { primary: connection, bucket })
+                        }
+                        false => connection,
+                    });
+                }
+                Err(_) if member.in_bucket => {
+                    found.sources.push(self.bucket.of(&member.address, &member.writers));
                 }
                 Err(why) => found.gaps.push(Gap::Ingester { name: member.address, why }),
             }

@@ -273,7 +273,8 @@ impl LiveSource for Ingester {
                 LiveSegment { writer: flush.writer, number: flush.number, spans }
             });
             let segments = segments.collect();
-            let answer = Answer { segments, committed: state.committed.clone(), min_root: state.min_root };
+            let (committed, min_root) = (state.committed.clone(), state.min_root);
+            let answer = Answer { segments, committed, min_root, fresh: false };
             (answer, state.after.take())
         };
         if let Some(deed) = after {

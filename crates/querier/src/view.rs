@@ -173,6 +173,7 @@ impl Live {
             *known = next.max(*known);
         }
         self.cover.min_root = self.cover.min_root.max(answer.min_root);
+        self.cover.fresh |= answer.fresh;
         for segment in answer.segments {
             match self.segments.entry((segment.writer, segment.number)) {
                 Entry::Vacant(place) => drop(place.insert(segment)),

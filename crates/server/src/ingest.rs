@@ -1,5 +1,7 @@
 //! The ingester as a part of the process: how it is started, and what the process asks of it.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use siltstone_format::tenant::Tenant;
 use siltstone_ingest::config::IngestConfig;
 use siltstone_ingest::export::{Accept, Accepted, Admission, Export, Refused};
 use siltstone_ingest::log::Durability;
+use siltstone_ingest::log::object::ObjectLogs;
 use siltstone_ingest::log::wal::{RealFiles, Wal};
 use siltstone_ingest::metrics::Metrics;
 use siltstone_ingest::receive::connections::Stop;
@@ -49,25 +52,35 @@ fn failed(error: impl std::fmt::Display) -> StartError {
     StartError(error.to_string())
 }
 
-/// Starts the ingester: the store is opened, the log read back, what it holds is live again.
+/// Starts the ingester: the store is opened, the log read back, what it holds is live again. `live` is where it
+/// listens for readers.
 pub async fn start_ingest(
     settings: &Resolved,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    live: SocketAddr,
 ) -> Result<Arc<dyn IngestCore>, StartError> {
     let store = open(&settings.store, &settings.store_settings).await.map_err(failed)?;
     let name = store.name.clone();
     let catalog = catalog(store, Arc::clone(&clock))?;
-    let id = ObjectId(catalog.next_id());
+    let new = ObjectId(catalog.next_id());
     let config = ingest_config(settings);
-    let log = match settings.ingest.durability {
-        DurabilitySetting::Wal => wal(settings).await?,
-        DurabilitySetting::Object => return Err(StartError("object durability is not built in yet".into())),
+    let (log, ingester) = match settings.ingest.durability {
+        DurabilitySetting::Wal => {
+            (wal(settings).await?, remembered(settings.ingest.data.clone(), new).await?)
+        }
+        DurabilitySetting::Object => {
+            let most_queued_bytes = settings.ingest.memory_bytes as u64 / 4;
+            let logs = ObjectLogs::new(catalog.bucket().clone(), Arc::clone(&clock), most_queued_bytes);
+            // What it leaves is found by its writers' names: no other incarnation has to be the same.
+            (Durability::Object(logs), new)
+        }
     };
+    let address = settings.ingest.advertise.clone().unwrap_or_else(|| format!("http://{live}"));
     let seed = u64::from_le_bytes(chance()?);
-    let parts = IngestParts { catalog, clock, metrics, log, seed };
+    let parts = IngestParts { catalog, clock, metrics, log, ingester, address, seed };
     let ingest = Ingest::start(config, parts).await.map_err(failed)?;
-    Ok(Arc::new(Core { ingest, id, store: name, patience: settings.drain_deadline }))
+    Ok(Arc::new(Core { ingest, id: ingester, store: name, patience: settings.drain_deadline }))
 }
 
 fn catalog(store: Opened, clock: Arc<dyn Clock>) -> Result<Arc<Catalog>, StartError> {
@@ -87,6 +100,27 @@ async fn wal(settings: &Resolved) -> Result<Durability, StartError> {
     Ok(Durability::Wal { wal, found })
 }
 
+/// The name under which this ingester is announced, the same after each start with this log: what an earlier
+/// one has announced is replaced.
+async fn remembered(data: PathBuf, new: ObjectId) -> Result<ObjectId, StartError> {
+    let path = data.join("ingester");
+    let remembering = tokio::task::spawn_blocking(move || {
+        match std::fs::read_to_string(&path) {
+            // What is damaged was an announcement's name and nothing more.
+            Ok(text) => {
+                if let Ok(id) = text.trim().parse() {
+                    return Ok(id);
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        std::fs::write(&path, new.to_string()).map(|()| new)
+    });
+    let remembered = remembering.await.map_err(failed)?;
+    remembered.map_err(|error| StartError(format!("`ingester` in the data folder: {error}")))
+}
+
 fn ingest_config(settings: &Resolved) -> IngestConfig {
     let ingest = &settings.ingest;
     IngestConfig {
@@ -94,7 +128,8 @@ fn ingest_config(settings: &Resolved) -> IngestConfig {
         flush_bytes: ingest.memory_bytes / 8,
         large_tenant_age: ingest.large_tenant_age,
         small_tenant_age: ingest.small_tenant_age,
-        spool: Some(ingest.data.join("spool")),
+        // Without a log on the disk the machine may have none: what waits for the store waits in memory.
+        spool: (ingest.durability == DurabilitySetting::Wal).then(|| ingest.data.join("spool")),
         limits: ingest.limits.clone(),
         encoders: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         ..IngestConfig::default()
@@ -102,7 +137,6 @@ fn ingest_config(settings: &Resolved) -> IngestConfig {
 }
 
 /// The process's one source of chance: ids and hashes that nobody outside can foresee.
-#[expect(clippy::disallowed_types, reason = "everything else gets a seed from here")]
 fn chance<const BYTES: usize>() -> Result<[u8; BYTES], StartError> {
     let mut bytes = [0; BYTES];
     rand::rngs::OsRng.try_fill_bytes(&mut bytes).map_err(failed)?;

@@ -57,7 +57,7 @@ fn run_it(settings: &Resolved) -> ExitCode {
         runtime.block_on(async {
             let signals = Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
             let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-            let start = |metrics| start_ingest(settings, Arc::clone(&clock), metrics);
+            let start = |metrics, live| start_ingest(settings, Arc::clone(&clock), metrics, live);
             let end = signals.first_then_exit();
             run(settings, Arc::clone(&clock), start, print_line, end).await.map_err(|error| error.to_string())
         })

@@ -46,11 +46,12 @@ struct Sockets {
     addresses: Listen,
 }
 
-/// Runs until `end` resolves and everything is in order. `started` is told the addresses.
+/// Runs until `end` resolves and everything is in order. `start_core` is told where readers of live spans ask,
+/// `started` all addresses.
 pub async fn run<Start>(
     settings: &Resolved,
     clock: Arc<dyn Clock>,
-    start_core: impl FnOnce(Arc<Metrics>) -> Start,
+    start_core: impl FnOnce(Arc<Metrics>, SocketAddr) -> Start,
     started: impl FnOnce(String),
     end: impl Future<Output = ()>,
 ) -> Result<(), RunError>
@@ -66,7 +67,7 @@ where
     readers.spawn(serve(sockets.admin, Arc::clone(&admin), ADMIN, Arc::clone(&clock), readers_stop.clone()));
     let mut end = pin!(end);
     let core = tokio::select! {
-        core = start_core(Arc::clone(&metrics)) => core?,
+        core = start_core(Arc::clone(&metrics), sockets.addresses.live) => core?,
         // Nothing was accepted yet.
         () = &mut end => return Ok(()),
     };

@@ -66,19 +66,55 @@ pub trait LaneLog: Send + Sync {
 
     /// Forgets a segment whose flush is committed.
     fn forget(&self, segment: SegmentName);
+
+    /// Nothing more is appended for this writer.
+    fn retire(&self, _writer: WriterId) {}
+
+    /// Takes no more records, and returns when those that were appended are durable, or have failed, and what is
+    /// forgotten is gone, or cannot be removed.
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// The log of a lane that nothing comes into.
+struct NoLog;
+
+impl LaneLog for NoLog {
+    fn append(&self, _: SegmentName, _: Record) -> Ticket {
+        Box::pin(std::future::ready(Err(LogFailure::Stopped)))
+    }
+
+    fn forget(&self, _: SegmentName) {}
 }
 
 /// How accepted requests are made durable.
 pub enum Durability {
     /// In a folder of this machine. `found` is what an earlier process has left there.
     Wal { wal: wal::Wal, found: Vec<wal::FoundSegment> },
+    /// In the bucket.
+    Object(object::ObjectLogs),
 }
 
 impl Durability {
     pub(crate) fn lane(&self, name: &str) -> std::io::Result<Box<dyn LaneLog>> {
         match self {
             Self::Wal { wal, .. } => Ok(Box::new(wal.lane(name)?)),
+            Self::Object(logs) => Ok(Box::new(logs.lane())),
         }
+    }
+
+    /// For segments of earlier incarnations, or of others: these are forgotten by whoever found them.
+    pub(crate) fn lane_of_found(&self, name: &str) -> std::io::Result<Box<dyn LaneLog>> {
+        match self {
+            Self::Wal { .. } => self.lane(name),
+            Self::Object(_) => Ok(Box::new(NoLog)),
+        }
+    }
+
+    /// Whether what was acknowledged is in the bucket, for others to read.
+    pub(crate) fn is_in_bucket(&self) -> bool {
+        matches!(self, Self::Object(_))
     }
 
     /// Whether another request can be taken; if not, why.
@@ -87,12 +123,14 @@ impl Durability {
             Self::Wal { wal, .. } => wal
                 .room()
                 .map_err(|full| format!("{full}; is the store reachable? (setting ingest.log_bytes)")),
+            Self::Object(logs) => logs.room().map_err(|full| full.to_string()),
         }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Wal { wal, .. } => wal.bytes(),
+            Self::Object(logs) => logs.bytes(),
         }
     }
 }

@@ -23,10 +23,13 @@ mod putting;
 // The end of a dead writer.
 mod take_over;
 
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use siltstone_catalog::bucket::Bucket;
 use siltstone_catalog::time::Clock;
+use siltstone_format::id::WriterId;
 use tokio::task::JoinHandle;
 
 use super::{LaneLog, Record, SegmentName, Ticket};
@@ -39,12 +42,57 @@ pub use piece::{PieceError, PieceName};
 pub use store::{FoundWriter, PieceStoreError};
 pub use take_over::{PieceRecords, Pieces, SealedWriter};
 
+/// The logs of all lanes of a process.
+pub struct ObjectLogs {
+    bucket: Bucket,
+    clock: Arc<dyn Clock>,
+    queues: Mutex<Vec<Arc<Queue>>>,
+    most_queued_bytes: u64,
+}
+
+/// The store does not take what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{bytes} bytes of requests wait for the store, and {max_bytes} may; is it reachable, and fast enough?"
+)]
+pub struct Full {
+    pub bytes: u64,
+    pub max_bytes: u64,
+}
+
+impl ObjectLogs {
+    /// No request is taken while so many bytes wait for the store.
+    pub fn new(bucket: Bucket, clock: Arc<dyn Clock>, most_queued_bytes: u64) -> Self {
+        Self { bucket, clock, queues: Mutex::default(), most_queued_bytes }
+    }
+
+    pub(crate) fn lane(&self) -> ObjectLog {
+        let log = ObjectLog::start(&self.bucket, Arc::clone(&self.clock));
+        self.queues().push(Arc::clone(&log.queue));
+        log
+    }
+
+    /// Bytes that wait for the store.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.queues().iter().map(|queue| queue.bytes()).sum()
+    }
+
+    pub(crate) fn room(&self) -> Result<(), Full> {
+        let (bytes, max_bytes) = (self.bytes(), self.most_queued_bytes);
+        if bytes < max_bytes { Ok(()) } else { Err(Full { bytes, max_bytes }) }
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Vec<Arc<Queue>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One lane's log in the bucket. When it is dropped, its tasks end after what was appended.
 #[derive(Debug)]
 pub struct ObjectLog {
     queue: Arc<Queue>,
     landed: Arc<Landed>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl ObjectLog {
@@ -60,18 +108,7 @@ impl ObjectLog {
             tokio::spawn(putting.run()),
             tokio::spawn(async move { deleting.delete_forgotten(&store, clock.as_ref()).await }),
         ];
-        Self { queue, landed, tasks }
-    }
-
-    /// Takes no more records, and returns when those that were appended are stored, or have failed, and what may
-    /// be deleted is, or cannot be.
-    pub async fn close(mut self) {
-        self.queue.close();
-        for task in self.tasks.drain(..) {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task of the log has ended badly");
-            }
-        }
+        Self { queue, landed, tasks: Mutex::new(tasks) }
     }
 }
 
@@ -88,6 +125,22 @@ impl LaneLog for ObjectLog {
 
     fn forget(&self, segment: SegmentName) {
         self.landed.forget(segment);
+    }
+
+    fn retire(&self, writer: WriterId) {
+        self.landed.retire(writer);
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.queue.close();
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        Box::pin(async move {
+            for task in tasks {
+                if let Err(error) = task.await {
+                    tracing::error!(%error, "a task of the log has ended badly");
+                }
+            }
+        })
     }
 }
 

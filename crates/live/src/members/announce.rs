@@ -34,6 +34,8 @@ pub struct MembershipConfig {
     pub ingester: ObjectId,
     /// Where readers ask: `http://10.0.0.7:14317`.
     pub address: String,
+    /// What it holds is in the bucket too, so that readers and other ingesters find it there.
+    pub in_bucket: bool,
     /// For the announcements' own names.
     pub new_id: Box<dyn Fn() -> ObjectId + Send + Sync>,
     pub timing: Timing,
@@ -94,6 +96,7 @@ impl Membership {
             ingester: self.config.ingester,
             address: self.config.address.clone(),
             writers: writers.clone(),
+            in_bucket: self.config.in_bucket,
         };
         let payload = PutPayload::from(says.to_json()?);
         let put = self.config.objects.put(&path(current.key), payload).await;

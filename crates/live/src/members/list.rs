@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use siltstone_format::id::{ObjectId, WriterId};
 
-use super::{Announced, MAX_BYTES, folder, key_of};
+use super::{Announced, MAX_BYTES, folder, key_of, path};
 
 /// Announcements that are read at the same time.
 const PARALLEL_GETS: usize = 32;
@@ -20,6 +20,8 @@ pub struct Member {
     pub ingester: ObjectId,
     pub address: String,
     pub writers: BTreeSet<WriterId>,
+    /// If it cannot be asked, what it holds can be read from the bucket.
+    pub in_bucket: bool,
     /// When it last said so, in the store's time.
     pub alive_at_unix_millis: u64,
 }
@@ -84,6 +86,26 @@ impl Members {
         Ok(listed)
     }
 
+    /// Deletes what a member said of itself, if it is still the same: it is dead, and all that it held is
+    /// committed. One that is alive after all says it again.
+    pub async fn forget(&self, member: &Member) -> Result<(), MembersError> {
+        let keys: Vec<ObjectId> = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_its = |known: &Known| {
+                known.says.as_ref().is_ok_and(|says| says.ingester == member.ingester)
+                    && alive_at(&known.meta) <= member.alive_at_unix_millis
+            };
+            known.iter().filter(|(_, known)| is_its(known)).map(|(key, _)| *key).collect()
+        };
+        for key in keys {
+            match self.objects.delete(&path(key)).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(source) => return Err(MembersError::Store { what: "delete", source }),
+            }
+        }
+        Ok(())
+    }
+
     async fn read(&self, key: ObjectId, meta: ObjectMeta) -> Result<Option<(ObjectId, Known)>, MembersError> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let is_same = |known: &Known| {
@@ -107,17 +129,22 @@ impl Members {
     }
 }
 
+fn alive_at(meta: &ObjectMeta) -> u64 {
+    meta.last_modified.timestamp_millis().max(0).cast_unsigned()
+}
+
 fn listed<'a>(known: impl Iterator<Item = &'a Known>) -> Listed {
     let mut members: BTreeMap<ObjectId, Member> = BTreeMap::new();
     let mut unreadable = Vec::new();
     for known in known {
-        let alive_at = known.meta.last_modified.timestamp_millis().max(0).cast_unsigned();
+        let alive_at = alive_at(&known.meta);
         match &known.says {
-            Ok(Announced { ingester, address, writers }) => {
+            Ok(Announced { ingester, address, writers, in_bucket }) => {
                 let member = Member {
                     ingester: *ingester,
                     address: address.clone(),
                     writers: writers.clone(),
+                    in_bucket: *in_bucket,
                     alive_at_unix_millis: alive_at,
                 };
                 // Restarted, it has another announcement, and maybe another address; the newest counts.

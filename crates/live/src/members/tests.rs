@@ -32,6 +32,7 @@ impl World {
             ingester: ObjectId(Ulid(number.into())),
             address: format!("http://host-{number}:14317"),
             new_id: Box::new(move || ObjectId(Ulid(u128::from(ids.fetch_add(1, Ordering::Relaxed)) + 1_000))),
+            in_bucket: false,
             timing: Timing::default(),
         })
     }

@@ -72,6 +72,7 @@ fn answer() -> Answer {
         ],
         committed: BTreeMap::from([(WriterId(Ulid(1)), 3), (WriterId(Ulid(2)), u64::MAX)]),
         min_root: 9,
+        fresh: false,
     }
 }
 

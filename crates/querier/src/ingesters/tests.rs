@@ -20,6 +20,7 @@ struct Served {
     ingester: Arc<Ingester>,
     membership: Arc<Membership>,
     id: ObjectId,
+    address: String,
     /// A runtime of its own: with it, its connections die.
     server: Option<tokio::runtime::Runtime>,
 }
@@ -31,20 +32,32 @@ async fn served(world: &Arc<World>, id: u128) -> Served {
     let address = format!("http://{}", listener.local_addr().unwrap());
     let server = Server::builder().add_service(serve(id, Arc::clone(&ingester) as Arc<dyn LiveSource>));
     runtime.spawn(async move { server.serve_with_incoming(TcpIncoming::from(listener)).await.unwrap() });
-    let catalog = world.process();
-    let membership = Arc::new(Membership::new(MembershipConfig {
-        objects: Arc::clone(&world.objects),
-        ingester: id,
-        address,
-        new_id: Box::new(move || ObjectId(catalog.next_id())),
-        timing: Timing::default(),
-    }));
-    let served = Served { ingester, membership, id, server: Some(runtime) };
+    let membership = membership(world, id, address.clone(), false);
+    let served = Served { ingester, membership, id, address, server: Some(runtime) };
     served.announce(world).await;
     served
 }
 
+fn membership(world: &World, id: ObjectId, address: String, in_bucket: bool) -> Arc<Membership> {
+    let catalog = world.process();
+    Arc::new(Membership::new(MembershipConfig {
+        objects: Arc::clone(&world.objects),
+        ingester: id,
+        address,
+        new_id: Box::new(move || ObjectId(catalog.next_id())),
+        in_bucket,
+        timing: Timing::default(),
+    }))
+}
+
 impl Served {
+    /// Announced anew, and differently.
+    async fn announce_as(&mut self, world: &World, in_bucket: bool) {
+        self.membership.withdraw(Duration::MAX).await.unwrap();
+        self.membership = membership(world, self.id, self.address.clone(), in_bucket);
+        self.announce(world).await;
+    }
+
     async fn announce(&self, world: &World) {
         let writers = BTreeSet::from([WriterId(Ulid(1))]);
         self.membership.announce(&writers, world.clock.elapsed()).await.unwrap();
@@ -78,7 +91,33 @@ async fn look(
 }
 
 fn ingesters(world: &World) -> Ingesters {
-    Ingesters::new(Arc::clone(&world.objects), RemoteLimits::default())
+    Ingesters::new(Arc::clone(&world.objects), RemoteLimits::default(), Arc::new(Logs(None)))
+}
+
+/// The logs in the bucket: what this ingester holds, or nothing that can be read.
+struct Logs(Option<Arc<Ingester>>);
+
+impl BucketLogs for Logs {
+    fn of(&self, name: &str, writers: &BTreeSet<WriterId>) -> Arc<dyn LiveSource> {
+        assert_eq!(*writers, BTreeSet::from([WriterId(Ulid(1))]), "{name}");
+        Arc::clone(self.0.as_ref().expect("nothing is said to be there")) as Arc<dyn LiveSource>
+    }
+}
+
+#[tokio::test]
+async fn should_read_the_log_of_who_cannot_be_asked_if_it_is_in_the_bucket() {
+    let world = World::new();
+    let mut dying = served(&world, 1).await;
+    dying.ingester.accept(spans(0..3));
+    dying.announce_as(&world, true).await;
+    let logs = Logs(Some(Arc::clone(&dying.ingester)));
+    let all = Ingesters::new(Arc::clone(&world.objects), RemoteLimits::default(), Arc::new(logs));
+    let reader = world.process();
+    assert_eq!(look(&world, &reader, &all, None).await, (vec![0, 1, 2], 0));
+    dying.stop();
+    assert_eq!(look(&world, &reader, &all, None).await, (vec![0, 1, 2], 0));
+    dying.ingester.go_down();
+    assert_eq!(look(&world, &reader, &all, None).await, (vec![], 1));
 }
 
 #[tokio::test]

@@ -156,6 +156,40 @@ fn should_look_afresh_when_an_ingester_has_vanished() {
     must_matter(interleaving, &[Bug::NoFreshLook]);
 }
 
+/// An ingester's log, read without it: it does not say what is committed.
+struct Log {
+    of: Arc<Ingester>,
+    fresh: bool,
+}
+
+#[async_trait::async_trait]
+impl LiveSource for Log {
+    fn name(&self) -> &str {
+        "log"
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Answer, LiveError> {
+        let answer = self.of.ask(question).await?;
+        Ok(Answer { segments: answer.segments, fresh: self.fresh, ..Answer::default() })
+    }
+}
+
+/// All is committed, and gone from the log, before it is read.
+#[test]
+fn should_look_afresh_after_an_answer_that_wants_it() {
+    for fresh in [true, false] {
+        let world = World::new();
+        let (reader, ingester) = (reader(&world), Ingester::new(&world));
+        ingester.accept(spans(0..3));
+        ingester.before_answer(Ingester::flush);
+        let sources: [Arc<dyn LiveSource>; 1] = [Arc::new(Log { of: ingester, fresh })];
+        let view = world.finish(View::open(&reader, &*world.clock, &sources, &everything())).unwrap();
+        let seen = world.seen(&reader, &view);
+        let expected: Seen = if fresh { [(0, 1), (1, 1), (2, 1)].into() } else { Seen::new() };
+        assert_eq!(seen, expected, "fresh: {fresh}");
+    }
+}
+
 #[test]
 fn should_name_an_ingester_that_does_not_answer_and_go_on_with_the_others() {
     let world = World::new();

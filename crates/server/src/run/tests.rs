@@ -56,6 +56,8 @@ impl IngestCore for Core {
         if self.fails { Err("the store is away".to_owned()) } else { Ok(()) }
     }
 
+    fn observe(&self) {}
+
     fn status(&self) -> serde_json::Value {
         serde_json::json!({ "kept": 0 })
     }
@@ -83,7 +85,7 @@ impl Process {
         let (end, ended) = oneshot::channel::<()>();
         let started_core = Arc::clone(&core);
         let running = tokio::spawn(async move {
-            let start = |_| async { Ok(started_core as Arc<dyn IngestCore>) };
+            let start = |_, _| async { Ok(started_core as Arc<dyn IngestCore>) };
             let started = |line| told.send(line).unwrap();
             let end = async { ended.await.unwrap() };
             run(&settings, Arc::new(SystemClock::new()), start, started, end).await
@@ -184,7 +186,7 @@ async fn should_say_which_setting_has_a_port_that_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut settings = free_ports("30s");
     settings.listen.live = taken.local_addr().unwrap();
-    let start = |_| async { Err(StartError("not reached".to_owned())) };
+    let start = |_, _| async { Err(StartError("not reached".to_owned())) };
     let outcome = run(&settings, Arc::new(SystemClock::new()), start, |_| (), std::future::pending()).await;
     let error = outcome.unwrap_err().to_string();
     assert!(error.contains("listen.live") && error.contains(&settings.listen.live.to_string()), "{error}");

@@ -81,6 +81,13 @@ pub(crate) const ALL: &[Setting] = &[
          store, so that the machine may be lost.",
     ),
     setting(
+        "ingest.advertise",
+        Kind::Text,
+        "",
+        "Where other processes reach `listen.live` of this one, such as http://10.0.0.7:14317. Without it, that \
+         address as it is.",
+    ),
+    setting(
         "ingest.memory",
         Kind::Bytes,
         "1GiB",

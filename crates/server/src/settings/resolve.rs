@@ -49,6 +49,8 @@ pub struct Ingest {
     /// The folder of its log.
     pub data: PathBuf,
     pub durability: Durability,
+    /// Where other processes reach its live spans; none: where it listens.
+    pub advertise: Option<String>,
     pub memory_bytes: usize,
     /// What the log may hold on the disk.
     pub log_bytes: u64,
@@ -136,6 +138,7 @@ fn ingest(values: &Values<'_>, data: PathBuf) -> Result<Ingest, SettingsError> {
     Ok(Ingest {
         data,
         durability: if is_object { Durability::Object } else { Durability::Wal },
+        advertise: advertise(values)?,
         memory_bytes,
         large_tenant_age: values.needed("ingest.large_tenant_age", duration)?,
         small_tenant_age: values.needed("ingest.small_tenant_age", duration)?,
@@ -151,6 +154,17 @@ fn ingest(values: &Values<'_>, data: PathBuf) -> Result<Ingest, SettingsError> {
 }
 
 /// The limits that `values` name.
+fn advertise(values: &Values<'_>) -> Result<Option<String>, SettingsError> {
+    let Some(text) = values.text("ingest.advertise").filter(|text| !text.is_empty()) else { return Ok(None) };
+    match text.split_once("://") {
+        Some(("http" | "https", host)) if !host.is_empty() => Ok(Some(text.to_owned())),
+        _ => {
+            let what = format!("cannot be `{text}`: write http://host:port");
+            Err(values.complaint("ingest.advertise", what))
+        }
+    }
+}
+
 fn limits(values: &Values<'_>) -> Result<LimitKeys, SettingsError> {
     let bytes = |name| values.given(name, |text| text.parse::<ByteCount>().map_err(said));
     Ok(LimitKeys {

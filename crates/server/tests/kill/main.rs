@@ -15,7 +15,7 @@ use siltstone_traffic::{Traffic, TrafficConfig};
 
 use load::Ledger;
 use process::Process;
-use reader::{check, read};
+use reader::{check, read, read_bucket};
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
@@ -98,4 +98,26 @@ async fn should_refuse_clearly_when_the_log_cannot_be_written_and_recover_withou
     process.kill();
     let process = Process::start(folder.path(), &[]);
     check(&ledger, &read(folder.path(), &process).await);
+}
+
+/// Machines are lost with their disks, one after the other: what they acknowledged is in the store, and found
+/// there before anybody has taken it over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_find_what_lost_machines_acknowledged_by_the_log_in_the_store() {
+    let objects = tempfile::tempdir().unwrap();
+    let store = format!("file:{}", objects.path().display());
+    let ledger = ledger(40_000, 5);
+    let rounds = 4;
+    for round in 0..rounds {
+        let machine = tempfile::tempdir().unwrap();
+        let arguments = ["--ingest-durability", "object", "--store", &store];
+        let process = Process::start(machine.path(), &arguments);
+        ledger.send_and_kill(process, Duration::from_millis(700 + 100 * round));
+        assert!(!machine.path().join("siltstone-data").exists(), "something was kept on the machine");
+        drop(machine);
+        check(&ledger, &read_bucket(objects.path()).await);
+    }
+    let acknowledged = ledger.acknowledged().len();
+    println!("{acknowledged} requests acknowledged");
+    assert!(acknowledged as u64 > rounds, "hardly anything was acknowledged: the test tests nothing");
 }

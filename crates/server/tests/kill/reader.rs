@@ -11,10 +11,11 @@ use siltstone_catalog::time::{Clock, SystemClock};
 use siltstone_catalog::windows::Windows;
 use siltstone_catalog::{Catalog, CatalogConfig};
 use siltstone_format::tenant::Tenant;
+use siltstone_ingest::bucket_live::BucketReader;
 use siltstone_live::source::LiveSource;
 use siltstone_live::{RemoteLimits, RemoteLive};
-use siltstone_querier::View;
 use siltstone_querier::find::scan_all;
+use siltstone_querier::{Ingesters, View};
 use siltstone_store::{Settings, StoreUrl, open};
 use siltstone_tests::decode::request_spans;
 use siltstone_tests::ingest_world::everything;
@@ -24,23 +25,41 @@ use crate::process::Process;
 
 /// What a reader finds, each span once, as canonical bytes. Panics if a span comes twice.
 pub(crate) async fn read(folder: &Path, process: &Process) -> BTreeSet<Vec<u8>> {
-    let url = StoreUrl::Folder(folder.join("siltstone-data/objects"));
-    let store = open(&url, &Settings::default()).await.unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let catalog = Catalog::new(CatalogConfig {
-        bucket: Bucket::new(store.objects, Listing::LogThenRoots),
-        clock: Arc::clone(&clock),
-        seed: [9; 32],
-        windows: Windows::default(),
-    })
-    .unwrap();
+    let catalog = catalog(&folder.join("siltstone-data/objects"), &clock).await;
     let status = process.status();
     let ingester = status["ingest"]["ingester"].as_str().unwrap().parse().unwrap();
     let live = RemoteLive::connect(ingester, &format!("http://{}", process.live), RemoteLimits::default());
     let sources: [Arc<dyn LiveSource>; 1] = [Arc::new(live.unwrap())];
     let view = View::open(&catalog, &*clock, &sources, &everything(&Tenant::single())).await.unwrap();
+    scan(&catalog, &*clock, &view).await
+}
+
+/// The same, knowing nothing but the bucket.
+pub(crate) async fn read_bucket(objects: &Path) -> BTreeSet<Vec<u8>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let catalog = catalog(objects, &clock).await;
+    let logs = Arc::new(BucketReader::new(catalog.bucket()));
+    let ingesters = Ingesters::new(Arc::clone(catalog.bucket().objects()), RemoteLimits::default(), logs);
+    let view = ingesters.open(&catalog, &*clock, None, &everything(&Tenant::single())).await.unwrap();
+    scan(&catalog, &*clock, &view).await
+}
+
+async fn catalog(objects: &Path, clock: &Arc<dyn Clock>) -> Catalog {
+    let url = StoreUrl::Folder(objects.to_owned());
+    let store = open(&url, &Settings::default()).await.unwrap();
+    let config = CatalogConfig {
+        bucket: Bucket::new(store.objects, Listing::LogThenRoots),
+        clock: Arc::clone(clock),
+        seed: [9; 32],
+        windows: Windows::default(),
+    };
+    Catalog::new(config).unwrap()
+}
+
+async fn scan(catalog: &Catalog, clock: &dyn Clock, view: &View) -> BTreeSet<Vec<u8>> {
     assert!(view.partial.is_empty(), "{:?}", view.partial);
-    let found = scan_all(&catalog, &*clock, &view).await.unwrap();
+    let found = scan_all(catalog, clock, view).await.unwrap();
     let spans: BTreeSet<Vec<u8>> = found.spans.iter().map(canonical_span).collect();
     assert_eq!(spans.len(), found.spans.len(), "a span is there twice");
     spans

@@ -1,5 +1,5 @@
-//! What has landed, and may go again. A writer's newest piece stays until another one has landed: it shows
-//! whoever takes the writer over where it stands.
+//! What has landed, and may go again. A writer's newest piece stays until another one has landed or the writer
+//! has ended: it shows whoever takes the writer over where it stands.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,6 +36,8 @@ struct Writer {
     pieces: BTreeMap<u64, u64>,
     /// The last flush that is committed; they are in order.
     forgotten_to: Option<u64>,
+    /// It will create no more pieces.
+    is_retired: bool,
 }
 
 impl Landed {
@@ -48,6 +50,17 @@ impl Landed {
         if let Some(writer) = self.locked().writers.get_mut(&segment.writer) {
             writer.forgotten_to = writer.forgotten_to.max(Some(segment.number));
         }
+        self.changed.notify_one();
+    }
+
+    pub(super) fn retire(&self, writer: WriterId) {
+        let mut state = self.locked();
+        let of_writer = state.writers.entry(writer).or_default();
+        of_writer.is_retired = true;
+        if of_writer.pieces.is_empty() && of_writer.forgotten_to.is_some() {
+            state.writers.remove(&writer);
+        }
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -88,14 +101,19 @@ impl Landed {
         state.writers.iter().find_map(|(writer, of_writer)| {
             let (newest, _) = of_writer.pieces.last_key_value()?;
             let (number, flush) = of_writer.pieces.first_key_value()?;
-            let may_go = number < newest && Some(*flush) <= of_writer.forgotten_to;
+            let has_ended = of_writer.is_retired || state.is_closed;
+            let may_go = (number < newest || has_ended) && Some(*flush) <= of_writer.forgotten_to;
             may_go.then_some(PieceName { writer: *writer, number: *number })
         })
     }
 
     fn deleted(&self, name: PieceName) {
-        if let Some(writer) = self.locked().writers.get_mut(&name.writer) {
+        let mut state = self.locked();
+        if let Some(writer) = state.writers.get_mut(&name.writer) {
             writer.pieces.remove(&name.number);
+            if writer.is_retired && writer.pieces.is_empty() {
+                state.writers.remove(&name.writer);
+            }
         }
     }
 

@@ -124,6 +124,10 @@ impl Queue {
         }
     }
 
+    pub(super) fn bytes(&self) -> u64 {
+        self.locked().bytes
+    }
+
     pub(super) fn close(&self) {
         self.locked().is_closed = true;
         self.changed.notify_one();

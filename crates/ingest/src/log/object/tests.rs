@@ -208,14 +208,25 @@ async fn should_forget_what_is_committed_but_its_newest_piece() {
             world.pass(600).await;
         }
     }
-    let pieces = async || world.pieces().list_writers().await.unwrap()[0].pieces.clone();
+    let reader = world.pieces();
+    let pieces = async || reader.list_writers().await.unwrap()[0].pieces.clone();
     assert_eq!(pieces().await, [0, 1, 2, 3, 4, 5]);
     log.forget(segment(1));
     world.pass(10).await;
     assert_eq!(pieces().await, [4, 5]);
     log.forget(segment(2));
-    log.close().await;
+    world.pass(10).await;
     assert_eq!(pieces().await, [5]);
+    // Until the writer ends.
+    let next = SegmentName { writer: WriterId(Ulid(9)), number: 0 };
+    world.append(&log, next, 10);
+    world.pass(600).await;
+    log.retire(segment(0).writer);
+    world.pass(10).await;
+    assert_eq!(pieces().await, [0]);
+    log.forget(next);
+    log.close().await;
+    assert!(world.pieces().list_writers().await.unwrap().is_empty());
 }
 
 #[tokio::test]
