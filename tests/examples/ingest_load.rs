@@ -127,7 +127,9 @@ impl Server {
             .current_dir(folder)
             .args(["--role", "ingest", "--listen-otlp-http", "127.0.0.1:0"])
             .args(["--listen-otlp-grpc", "127.0.0.1:0", "--listen-live", "127.0.0.1:0"])
-            .args(["--listen-admin", "127.0.0.1:0"])
+            .args(["--listen-admin", "127.0.0.1:0", "--log", "warn"])
+            // The last spans are flushed soon, so that all of the work is seen.
+            .args(["--ingest-small-tenant-age", "2s", "--ingest-large-tenant-age", "2s"])
             .args(&plan.server_arguments)
             .stdout(Stdio::piped())
             .spawn()?;
@@ -200,14 +202,8 @@ impl Drop for Server {
 
 /// One connection that sends requests and waits for each answer.
 enum Sender {
-    Http {
-        connection: TcpStream,
-        head: String,
-    },
-    Grpc {
-        client: tonic::client::Grpc<tonic::transport::Channel>,
-        runtime: tokio::runtime::Runtime,
-    },
+    Http { connection: TcpStream, head: String },
+    Grpc { client: Box<tonic::client::Grpc<tonic::transport::Channel>>, runtime: tokio::runtime::Runtime },
 }
 
 impl Sender {
@@ -219,7 +215,7 @@ impl Sender {
             if plan.encoding != Encoding::None {
                 return Err("gRPC is sent uncompressed only".into());
             }
-            return Ok(Self::Grpc { client: tonic::client::Grpc::new(channel), runtime });
+            return Ok(Self::Grpc { client: Box::new(tonic::client::Grpc::new(channel)), runtime });
         }
         let connection = TcpStream::connect(&server.http)?;
         connection.set_nodelay(true)?;

@@ -151,6 +151,11 @@ impl Admission {
         Ok(())
     }
 
+    /// What is reserved for the body.
+    pub fn body_bytes(&self) -> usize {
+        self.body.bytes()
+    }
+
     /// Takes out what is reserved of the bytes that its columns take.
     pub(crate) fn for_columns(&mut self, bytes: usize) -> Reservation {
         self.columns.split(bytes)

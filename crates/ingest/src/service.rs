@@ -254,10 +254,16 @@ impl Shared {
         *self.halted.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
-    /// For a moment nobody tries again: each attempt costs work, and leaves spans that nobody was told of.
-    fn log_failed(&self, what: &str) {
+    /// What the segment has is flushed, so that its part of the log goes: the disk may be full. And for a moment
+    /// nobody tries again: each attempt costs work, and leaves spans that nobody was told of.
+    async fn log_failed(&self, lane: &Arc<Lane>, failure: &LogFailure) {
+        if let LogFailure::TakenOver(writer) = failure {
+            lane.leave(self, *writer).await;
+            return;
+        }
         let until = self.clock.elapsed() + LATER;
-        *self.log_fails.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, what.to_owned()));
+        *self.log_fails.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, failure.to_string()));
+        lane.seal(self).await;
     }
 
     fn rules(&self, limits: &Limits) -> Rules {
@@ -322,10 +328,10 @@ impl Accept for Ingest {
         if let Some((ticket, _memory)) = taken.durable {
             let stands = self.shared.registration.stands(&self.shared, taken.writer);
             let (stored, stands) = futures::join!(ticket, stands);
-            if let Err(LogFailure::TakenOver(writer)) = &stored {
-                lane.leave(&self.shared, *writer).await;
+            if let Err(failure) = stored {
+                self.shared.log_failed(lane, &failure).await;
+                return Err(unavailable(failure));
             }
-            stored.map_err(unavailable)?;
             stands.map_err(unavailable)?;
         }
         let accepted = Accepted {

@@ -8,6 +8,8 @@ pub mod cli;
 pub mod ingest;
 // and what it says of itself.
 mod admin;
+// Memory that is free.
+pub mod allocator;
 // From start to end.
 pub mod run;
 // Who tells it to end.

@@ -57,12 +57,12 @@ pub(crate) struct Core {
 #[async_trait]
 impl Accept for Core {
     async fn admit(&self, _tenant: &Tenant, bytes: usize) -> Result<Admission, Refused> {
-        let memory = self.budget.reserve(bytes, Duration::ZERO).await?;
+        let memory = self.budget.reserve(bytes * 2, Duration::ZERO).await?;
         Ok(Admission::new(memory))
     }
 
     async fn accept(&self, export: Export, admission: Admission) -> Result<Accepted, Refused> {
-        assert!(export.body.len() <= admission.memory.bytes().max(1), "more is held than was admitted");
+        assert!(export.body.len() <= admission.body_bytes().max(1), "more is held than was admitted");
         self.waiting.add_permits(1);
         self.gate.acquire().await.unwrap().forget();
         if let Some(outcome) = self.outcome.lock().unwrap().clone() {

@@ -90,7 +90,7 @@ pub(crate) const ALL: &[Setting] = &[
     setting(
         "ingest.memory",
         Kind::Bytes,
-        "1GiB",
+        "512MiB",
         "What spans and requests may hold of memory. At the bound, senders are told to wait.",
     ),
     setting(

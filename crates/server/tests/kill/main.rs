@@ -2,8 +2,11 @@
 //!
 //! `SILTSTONE_KILL_ROUNDS` and `SILTSTONE_KILL_SEED` decide how often and when; `tools/kill-test` sets them.
 
+#[expect(clippy::unwrap_used, reason = "a part of tests")]
 mod load;
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a part of tests")]
 mod process;
+#[expect(clippy::unwrap_used, reason = "a part of tests")]
 mod reader;
 
 use std::path::Path;
@@ -17,6 +20,7 @@ use load::Ledger;
 use process::Process;
 use reader::{check, read, read_bucket};
 
+#[expect(clippy::unwrap_used, reason = "a part of tests")]
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
 }
@@ -27,6 +31,7 @@ fn ledger(spans: usize, seed: u64) -> Ledger {
 }
 
 /// Makes the store fail: where blocks go is a file.
+#[expect(clippy::unwrap_used, reason = "a part of tests")]
 fn break_store(folder: &Path, broken: bool) {
     let blocks = folder.join("siltstone-data/objects/blk");
     let away = folder.join("siltstone-data/objects/blk-away");
