@@ -298,6 +298,7 @@ async fn should_survive_senders_that_go_away() {
     flushed(&ingest).await;
 }
 
+#[expect(clippy::expect_used, reason = "a part of tests")]
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir(to).expect("makes a folder");
     for entry in std::fs::read_dir(from).expect("lists") {
