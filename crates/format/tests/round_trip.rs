@@ -231,3 +231,29 @@ proptest! {
         prop_assert_eq!(rows(one), rows(other));
     }
 }
+
+/// Texts as long as an attribute may be: repeated by many spans, and different in each.
+#[test]
+fn should_hold_long_texts_however_often_they_repeat() {
+    let long = |number: usize| format!("{number} {}", "x".repeat(250_000));
+    for (spans, distinct) in [(2_100, 5), (300, 300)] {
+        let spans: Vec<Span> = (0..spans)
+            .map(|number| Span {
+                trace_id: TraceId((number as u128 / 7).to_be_bytes()),
+                span_id: SpanId((number as u64).to_be_bytes()),
+                attributes: vec![Attribute {
+                    key: "prompt".to_owned(),
+                    value: Value::Str(long(number % distinct)),
+                }],
+                ..Span::default()
+            })
+            .collect();
+        let block = encode(&spans);
+        assert!(block.spans.len() < 20_000_000, "{} bytes", block.spans.len());
+        let opened = open(block);
+        let groups: Vec<_> = opened.spans.groups().collect();
+        let fetched = Fetched::whole(opened.whole.clone());
+        let read = opened.spans.read_rows(&groups, &fetched, &opened.origins).unwrap();
+        assert!(read.spans().unwrap() == spans, "{distinct} texts: other spans came back");
+    }
+}

@@ -51,15 +51,16 @@ pub(crate) enum FlushError {
 impl Lane {
     /// Encodes what is sealed, until the queue is closed.
     pub(crate) async fn encode_all(self: Arc<Self>, shared: Arc<Shared>) {
-        while let Some(segment) = self.sealed.next().await {
+        'segments: while let Some(segment) = self.sealed.next().await {
             let mut backoff = Backoff::new(&shared);
             while let Err(error) = shared.encode(&segment).await {
                 if !backoff.failed("encoding a segment", &error).await {
-                    return;
+                    break 'segments;
                 }
             }
             self.encoded.push(segment);
         }
+        // Whatever ended it: who commits must not wait for more.
         self.encoded.close();
     }
 
@@ -141,14 +142,19 @@ impl Lane {
             tracing::warn!(writer = %name.writer, flush = name.number, root, "the writer was fenced");
             self.renew(shared, name.writer, root).await;
         }
-        segment.start_again();
+        let named = shared.clock.elapsed();
+        let mut renamed = Vec::new();
         for (tenant, part) in segment.all_parts() {
             if let Part::Block(block) = part {
                 let columns = tokio::task::spawn_blocking(move || block.columns()).await??;
                 let source = Source::Columns(Arc::new(columns));
-                let block = shared.encode_part(segment, &tenant, source).await?;
-                segment.put(tenant, block);
+                renamed.push((tenant.clone(), shared.encode_part(segment, &tenant, source).await?));
             }
+        }
+        // All or none: old blocks must not be believed to be as young as new ones.
+        segment.start_again(named);
+        for (tenant, block) in renamed {
+            segment.put(tenant, block);
         }
         Ok(())
     }

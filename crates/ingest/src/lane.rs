@@ -50,7 +50,7 @@ struct Filling {
     open: Option<Open>,
 }
 
-/// The segment that requests go into.
+/// The segment that requests go into. It has spans: one that got none is forgotten with its request.
 struct Open {
     segment: Arc<Segment>,
     since: Duration,
@@ -117,13 +117,32 @@ impl Lane {
         let before = buffer.memory_bytes();
         let decoded = buffer.decode(&export.body, rules);
         let grown = buffer.memory_bytes().saturating_sub(before);
+        let is_empty = buffer.columns().is_empty();
         drop(buffer);
+        if is_empty {
+            // What refused spans have brought along goes, or senders of nothing else would fill the memory.
+            open.segment.remove(&export.tenant);
+            if open.spans == 0 {
+                filling.open = None;
+            }
+            return Ok(Taken { writer, decoded: decoded?, durable: None });
+        }
         open.segment.grow(admission.for_columns(grown), grown);
         shared.live_bytes.add(&export.tenant, grown);
         open.bytes += grown;
-        let decoded = decoded?;
-        if decoded.accepted == 0 {
-            return Ok(Taken { writer, decoded, durable: None });
+        let is_full = open.bytes >= shared.config.flush_bytes;
+        let decoded = match decoded {
+            Ok(decoded) if decoded.accepted > 0 => decoded,
+            nothing => {
+                if is_full {
+                    self.seal_locked(filling, shared);
+                }
+                return Ok(Taken { writer, decoded: nothing?, durable: None });
+            }
+        };
+        if open.spans == 0 {
+            shared.roster.add(open.segment.logged, Arc::clone(&open.segment));
+            self.opened.notify_one();
         }
         open.spans += decoded.accepted;
         *open.bytes_of.entry(export.tenant.clone()).or_default() += grown;
@@ -134,7 +153,7 @@ impl Lane {
             body: export.body.clone(),
         };
         let ticket = self.log.append(open.segment.logged, record);
-        if open.bytes >= shared.config.flush_bytes {
+        if is_full {
             self.seal_locked(filling, shared);
         }
         Ok(Taken { writer, decoded, durable: Some((ticket, admission)) })
@@ -155,8 +174,6 @@ impl Lane {
             });
             let name = SegmentName { writer: current, number: *next };
             let segment = Arc::new(Segment::new(name, false, shared.budget.empty()));
-            shared.roster.add(name, Arc::clone(&segment));
-            self.opened.notify_one();
             let since = shared.clock.elapsed();
             Open { segment, since, spans: 0, bytes: 0, bytes_of: HashMap::new() }
         })
@@ -175,9 +192,6 @@ impl Lane {
     /// From now on another writer.
     fn leave_locked(&self, filling: &mut Filling, shared: &Shared) {
         self.seal_locked(filling, shared);
-        if let Some(empty) = filling.open.take() {
-            shared.let_go(&empty.segment);
-        }
         if let Some(writer) = filling.writer.take() {
             self.log.retire(writer);
         }
@@ -236,10 +250,6 @@ impl Lane {
         let age = shared.clock.elapsed().saturating_sub(open.since);
         if age < longest {
             return Some(longest - age);
-        }
-        if open.spans == 0 {
-            // Nothing was accepted into it: it may stay open.
-            return Some(longest);
         }
         self.seal_locked(&mut filling, shared);
         None

@@ -79,8 +79,10 @@ impl Registration {
     /// on a disk one attempt is enough: spans are taken while the bucket is away, and nobody can read then.
     pub(crate) async fn stands(&self, shared: &Shared, writer: WriterId) -> Result<(), Unannounced> {
         {
-            let state = self.state();
+            let mut state = self.state();
             if state.standing.contains(&writer) || (state.is_in_doubt && !self.in_bucket) {
+                // Between two looks a segment may come and go.
+                state.last_held = shared.clock.elapsed();
                 return Ok(());
             }
         }
@@ -180,7 +182,9 @@ impl Registration {
             return self.announce(shared, None).await;
         }
         let is_idle = {
-            let state = self.state();
+            let mut state = self.state();
+            // Whoever holds something next is to announce it, and to wait for that.
+            state.is_in_doubt = false;
             state.is_announced && shared.clock.elapsed().saturating_sub(state.last_held) >= self.idle
         };
         if !is_idle {

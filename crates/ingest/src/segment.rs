@@ -85,9 +85,20 @@ impl Segment {
     }
 
     /// Its writer was fenced: other blocks, another commit.
-    pub(crate) fn start_again(&self) {
-        held(&self.named).take();
+    pub(crate) fn start_again(&self, named: Duration) {
+        *held(&self.named) = Some(named);
         self.sent.store(false, Ordering::Relaxed);
+    }
+
+    /// How many spans it has.
+    pub(crate) fn spans(&self) -> u64 {
+        let counts = self.all_parts().into_iter().map(|(_, part)| match part {
+            Part::Columns(buffer) => {
+                buffer.read().unwrap_or_else(PoisonError::into_inner).columns().len() as u64
+            }
+            Part::Block(block) => block.summary.spans.rows,
+        });
+        counts.sum()
     }
 
     /// Its blocks, once it is encoded.

@@ -225,6 +225,18 @@ impl Ingest {
         }
     }
 
+    /// Ends what is open, whatever its age, so that it is flushed.
+    pub async fn flush(&self) {
+        for lane in self.lanes.all() {
+            lane.seal(&self.shared).await;
+        }
+    }
+
+    /// Bytes of spans that are in no block yet.
+    pub fn live_bytes(&self) -> u64 {
+        self.shared.live_bytes.total() as u64
+    }
+
     /// The names of the segments that are not committed.
     pub fn live_segments(&self) -> Vec<SegmentName> {
         self.shared.roster.moment().live.iter().map(|live| live.name).collect()
@@ -234,7 +246,8 @@ impl Ingest {
     pub fn observe(&self) {
         let moment = self.shared.roster.moment();
         let metrics = &self.shared.metrics;
-        metrics.set_live(moment.live.len() as u64, self.shared.live_bytes.total() as u64);
+        let spans = moment.live.iter().map(|live| live.segment.spans()).sum();
+        metrics.set_live(spans, self.shared.live_bytes.total() as u64);
         metrics.set_memory_bytes(self.shared.budget.used() as u64);
         metrics.set_log_bytes(self.shared.log.bytes());
     }
@@ -313,7 +326,13 @@ impl Accept for Ingest {
 
     async fn accept(&self, export: Export, admission: Admission) -> Result<Accepted, Refused> {
         let limits = self.shared.gate.limits(&export.tenant);
-        self.shared.check(&export.tenant, &limits)?;
+        if let Err(refused) = self.shared.check(&export.tenant, &limits) {
+            if matches!(refused, Refused::Limit(_)) {
+                // So that there is room when it tries again.
+                self.lane_of(&export.tenant).seal_if_worth(&self.shared, 1);
+            }
+            return Err(refused);
+        }
         let turn = match self.shared.gate.look(&export).await? {
             Look::First(turn) => turn,
             Look::Known(accepted) => {

@@ -80,7 +80,7 @@ pub async fn start_ingest(
     let seed = u64::from_le_bytes(chance()?);
     let parts = IngestParts { catalog, clock, metrics, log, ingester, address, seed };
     let ingest = Ingest::start(config, parts).await.map_err(failed)?;
-    Ok(Arc::new(Core { ingest, id: ingester, store: name, patience: settings.drain_deadline }))
+    Ok(Arc::new(Core { ingest, id: ingester, store: name, patience: settings.drain_deadline.mul_f32(0.9) }))
 }
 
 fn catalog(store: Opened, clock: Arc<dyn Clock>) -> Result<Arc<Catalog>, StartError> {
@@ -147,6 +147,7 @@ struct Core {
     ingest: Ingest,
     id: ObjectId,
     store: String,
+    /// Less than the whole process has for its end, so that it ends in order.
     patience: Duration,
 }
 

@@ -53,6 +53,8 @@ const LEAST_BLOCK_BYTES: usize = 64;
 const DICTIONARY_ZSTD: i32 = 9;
 
 const LEAST_PAGE_ROWS: usize = 2048;
+/// A page of so many bytes has less rows than that, down to one.
+const MOST_BODY_BYTES: usize = MAX_PAGE_BYTES / 8;
 const MOST_PAGE_ROWS: usize = 64 * 1024;
 
 /// One in this many rows at most is rare.
@@ -228,7 +230,18 @@ impl Chunk<'_> {
             (None, Values::Unsigned32(_)) => SMALL_NUMBER_PAGE_BYTES,
             (None, _) => PLAIN_PAGE_BYTES,
         };
-        (target * rows / (values + levels).max(1)).clamp(LEAST_PAGE_ROWS, MOST_PAGE_ROWS)
+        let mut fill = (target * rows / (values + levels).max(1)).clamp(LEAST_PAGE_ROWS, MOST_PAGE_ROWS);
+        // Texts may be as long as whole pages: then less rows than is usual.
+        while fill > 1 && values > MOST_BODY_BYTES && self.longest_page(fill) > MOST_BODY_BYTES {
+            fill /= 2;
+        }
+        fill
+    }
+
+    /// Bytes of texts in the page that has most of them.
+    fn longest_page(&self, page_rows: usize) -> usize {
+        let pages = page_ranges(self.levels.rows(), page_rows).into_iter();
+        pages.map(|rows| self.values.text_len(self.levels.values(&rows))).max().unwrap_or(0)
     }
 
     fn encoding(&self) -> Encoding {

@@ -71,6 +71,10 @@ pub(crate) struct ChunkDictionary {
 /// A dictionary's page is read and decompressed for a single value of its chunk, so
 /// it is bounded; larger sets of values are written plain.
 const MAX_DICTIONARY_BYTES: usize = 1 << 20;
+/// One that is larger must save so many times what it takes,
+const WORTH_A_LARGE_DICTIONARY: usize = 16;
+/// and not be larger than this.
+const MAX_LARGE_DICTIONARY_BYTES: usize = 32 << 20;
 
 /// Statistics leave out longer texts.
 const MAX_STATISTICS_TEXT: usize = 64;
@@ -159,6 +163,16 @@ impl Values<'_> {
         }
     }
 
+    /// The same of a range of texts; other values are small.
+    pub(crate) fn text_len(&self, range: Range<usize>) -> usize {
+        match self {
+            Self::Texts { texts, numbers } => {
+                numbers[range].iter().map(|number| 4 + texts.get(*number).len()).sum()
+            }
+            _ => 0,
+        }
+    }
+
     /// Least and greatest of a range of values, and how many rows have none.
     pub(crate) fn statistics(&self, range: Range<usize>, nulls: u64) -> Statistics {
         let nulls = Some(nulls);
@@ -232,11 +246,15 @@ fn text_dictionary(texts: &TextSource<'_>, numbers: &[u32]) -> Option<ChunkDicti
     let mut bytes = 0;
     // Nearly unique values gain nothing from a dictionary.
     let most = (numbers.len() * 3 / 4).max(1);
+    // Few long texts, repeated often, would fill page after page.
+    let plain: usize = numbers.iter().map(|number| 4 + texts.get(*number).len()).sum();
+    let most_bytes =
+        (plain / WORTH_A_LARGE_DICTIONARY).clamp(MAX_DICTIONARY_BYTES, MAX_LARGE_DICTIONARY_BYTES);
     for number in numbers {
         if !std::mem::replace(&mut used[*number as usize], true) {
             sources.push(*number);
             bytes += 4 + texts.get(*number).len();
-            if sources.len() > most || bytes > MAX_DICTIONARY_BYTES {
+            if sources.len() > most || bytes > most_bytes {
                 return None;
             }
         }

@@ -16,6 +16,9 @@ use bytes::Bytes;
 use super::BatchError;
 use super::schema::Table;
 
+/// Buffers begin at multiples of that: our writer pads them.
+const ALIGNMENT: usize = 8;
+
 /// A batch as bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frame {
@@ -61,7 +64,7 @@ impl Frame {
         if !layout.nodes.is_empty() || !layout.buffers.is_empty() {
             return Err(BatchError::Damaged("it has more columns than its table"));
         }
-        let body = Buffer::from(self.body.clone());
+        let body = aligned(&self.body);
         let none = HashMap::new();
         let version = message.version();
         let decoder = RecordBatchDecoder::try_new(&body, batch, table.schema().clone(), &none, &version)?;
@@ -89,12 +92,12 @@ impl Layout<'_> {
         if nulls > if field.is_nullable() { length } else { 0 } {
             return Err(BatchError::Damaged("a column has values missing"));
         }
-        self.buffer(if nulls > 0 { length.div_ceil(8) } else { 0 })?;
+        self.buffer(if nulls > 0 { length.div_ceil(8) } else { 0 }, 1)?;
         match field.data_type() {
-            DataType::FixedSizeBinary(width) => self.buffer(width_of(i64::from(*width), length)),
+            DataType::FixedSizeBinary(width) => self.buffer(width_of(i64::from(*width), length), 1),
             DataType::Binary => {
                 self.offsets(length)?;
-                self.buffer(0)
+                self.buffer(0, 1)
             }
             DataType::List(item) => {
                 self.offsets(length)?;
@@ -102,23 +105,34 @@ impl Layout<'_> {
             }
             DataType::Struct(fields) => fields.iter().try_for_each(|field| self.check(field, Some(length))),
             other => match other.primitive_width() {
-                Some(width) => self.buffer(width.saturating_mul(length)),
+                Some(width) => self.buffer(width.saturating_mul(length), width),
                 None => Err(BatchError::Damaged("a column of a type that is not used here")),
             },
         }
     }
 
     fn offsets(&mut self, length: usize) -> Result<(), BatchError> {
-        self.buffer(if length == 0 { 0 } else { (length + 1) * size_of::<i32>() })
+        let width = size_of::<i32>();
+        self.buffer(if length == 0 { 0 } else { (length + 1) * width }, width)
     }
 
-    fn buffer(&mut self, least: usize) -> Result<(), BatchError> {
+    /// Of values of so many bytes each: the stock reader would panic at a part of one, or at one that lies askew.
+    fn buffer(&mut self, least: usize, width: usize) -> Result<(), BatchError> {
         let (offset, length) = self.buffers.pop().ok_or(BatchError::Damaged("a column is missing"))?;
         let place = usize::try_from(offset).ok().zip(usize::try_from(length).ok());
         let is_inside = place.is_some_and(|(offset, length)| {
-            length >= least && offset.checked_add(length).is_some_and(|end| end <= self.body)
+            let is_whole = length.is_multiple_of(width) && offset.is_multiple_of(ALIGNMENT);
+            is_whole && length >= least && offset.checked_add(length).is_some_and(|end| end <= self.body)
         });
         if is_inside { Ok(()) } else { Err(BatchError::Damaged("a column reaches out of its message")) }
+    }
+}
+
+/// The bytes where values of all widths may lie in place: those from the network lie anywhere.
+fn aligned(bytes: &Bytes) -> Buffer {
+    match bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+        true => Buffer::from(bytes.clone()),
+        false => Buffer::from_slice_ref(bytes),
     }
 }
 

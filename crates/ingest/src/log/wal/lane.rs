@@ -1,8 +1,9 @@
 //! The queue before the disk. Appending never waits: it leaves the record and wakes the lane's thread.
 
-use std::future::ready;
+use std::future::{Future, ready};
 use std::io::{self, ErrorKind};
 use std::mem;
+use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -20,7 +21,7 @@ const MOST_QUEUED_BYTES: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct WalLane {
     queue: Arc<Queue>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -46,21 +47,26 @@ impl WalLane {
         let works_off = Arc::clone(&queue);
         let thread =
             thread::Builder::new().name(name.to_owned()).spawn(move || works_off.work_off(writing))?;
-        Ok(Self { queue, thread: Some(thread) })
+        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
     }
 
     /// Takes no more records, and returns when the thread has ended. Blocks.
-    pub fn close(mut self) {
+    pub fn close(self) {
         self.end();
     }
 
-    fn end(&mut self) {
+    fn end(&self) {
         self.queue.close();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread of a log lane has panicked");
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            join(thread);
         }
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("the thread of a log lane has panicked");
     }
 }
 
@@ -78,6 +84,17 @@ impl LaneLog for WalLane {
             Ok(()) => Box::pin(async move { answered.await.unwrap_or(Err(LogFailure::Stopped)) }),
             Err(failure) => Box::pin(ready(Err(failure))),
         }
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.queue.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Box::pin(async move {
+            let Some(thread) = thread else { return };
+            if let Err(error) = tokio::task::spawn_blocking(move || join(thread)).await {
+                tracing::error!(%error, "the thread of a log lane was not waited for");
+            }
+        })
     }
 
     fn forget(&self, segment: SegmentName) {
