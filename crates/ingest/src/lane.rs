@@ -116,17 +116,31 @@ impl Lane {
         let mut buffer = buffer.write().unwrap_or_else(PoisonError::into_inner);
         let before = buffer.memory_bytes();
         let decoded = buffer.decode(&export.body, rules);
+        if buffer.columns().is_empty() {
+            // Texts of refused spans: nothing would ever flush them.
+            drop(buffer);
+            open.segment.remove(&export.tenant);
+            return Ok(Taken { writer, decoded: decoded?, durable: None });
+        }
         let grown = buffer.memory_bytes().saturating_sub(before);
         drop(buffer);
         open.segment.grow(admission.for_columns(grown), grown);
         shared.live_bytes.add(&export.tenant, grown);
         open.bytes += grown;
-        let decoded = decoded?;
-        if decoded.accepted == 0 {
-            return Ok(Taken { writer, decoded, durable: None });
-        }
-        open.spans += decoded.accepted;
         *open.bytes_of.entry(export.tenant.clone()).or_default() += grown;
+        let is_full = open.bytes >= shared.config.flush_bytes;
+        let decoded = match decoded {
+            Ok(decoded) if decoded.accepted > 0 => decoded,
+            // Texts of refused spans stay beside those of others, and count.
+            nothing => {
+                if is_full {
+                    self.seal_locked(filling, shared);
+                }
+                return Ok(Taken { writer, decoded: nothing?, durable: None });
+            }
+        };
+        open.spans += decoded.accepted;
+        open.segment.add_spans(decoded.accepted);
         let record = Record {
             tenant: export.tenant.clone(),
             arrived_unix_millis: shared.clock.wall_millis(),
@@ -134,7 +148,7 @@ impl Lane {
             body: export.body.clone(),
         };
         let ticket = self.log.append(open.segment.logged, record);
-        if open.bytes >= shared.config.flush_bytes {
+        if is_full {
             self.seal_locked(filling, shared);
         }
         Ok(Taken { writer, decoded, durable: Some((ticket, admission)) })

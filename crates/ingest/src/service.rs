@@ -234,7 +234,8 @@ impl Ingest {
     pub fn observe(&self) {
         let moment = self.shared.roster.moment();
         let metrics = &self.shared.metrics;
-        metrics.set_live(moment.live.len() as u64, self.shared.live_bytes.total() as u64);
+        let spans = moment.live.iter().map(|live| live.segment.spans()).sum();
+        metrics.set_live(spans, self.shared.live_bytes.total() as u64);
         metrics.set_memory_bytes(self.shared.budget.used() as u64);
         metrics.set_log_bytes(self.shared.log.bytes());
     }
