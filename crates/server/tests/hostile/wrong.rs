@@ -5,9 +5,9 @@ use std::cell::Cell;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 
-use crate::message::{Span, USUAL_START, attribute, field, good, gzip, put, request, zstd};
+use crate::message::{Span, USUAL_START, attribute, field, good, gzip, request, zstd};
 use crate::process::Process;
-use crate::sender::{Sender, head};
+use crate::sender::Sender;
 use crate::{BUDGET, JSON, MEMORY, PROTOBUF};
 
 /// What the process has beside its budget, in MiB, with few connections. The program and its threads: 32. zstd's
@@ -68,8 +68,13 @@ impl Target {
     /// One span is wrong and its neighbours are not.
     fn refuses_one_span(&self, what: &str, wrong: &[u8]) {
         let spans = [&self.next_good(), wrong, &self.next_good()].concat();
+        self.refuses_one_span_of(what, "identity", &request(&spans));
+    }
+
+    /// The request has three spans.
+    fn refuses_one_span_of(&self, what: &str, encoding: &str, body: &[u8]) {
         let before = self.process.numbers().of("spans_total");
-        let answer = Sender::new(&self.process.http).post(PROTOBUF, "identity", &request(&spans));
+        let answer = Sender::new(&self.process.http).post(PROTOBUF, encoding, body);
         assert_eq!(answer.status, 200, "{what}: {}", String::from_utf8_lossy(&answer.body));
         let response = ExportTraceServiceResponse::decode(answer.body.as_slice()).unwrap();
         let partial = response.partial_success.unwrap_or_default();
@@ -148,15 +153,27 @@ fn should_refuse_bombs_without_opening_them() {
     target.refuses("a gzip bomb", PROTOBUF, "gzip", &gzip(&piece).repeat(128), 413);
     target.refuses("a zstd bomb", PROTOBUF, "zstd", &zstd(&piece).repeat(128), 413);
     target.refuses("a gzip bomb as JSON", JSON, "gzip", &gzip(&piece).repeat(128), 413);
-    // More keys than any body without compression could have.
-    let body = request(&usual(&attributes((CAP - 1_000) / 12)));
-    assert!(body.len() < CAP && body.len() > CAP / 10 * 9, "{}", body.len());
-    for (encoding, body) in [("gzip", gzip(&body)), ("zstd", zstd(&body))] {
-        let answer = Sender::new(&target.process.http).post(PROTOBUF, encoding, &body);
-        println!("{}", answer.status);
-        target.takes_a_good_request_after("as many attributes as possible");
-    }
-    let _ = put;
-    let _ = head;
     target.ends_well();
+}
+
+/// Each is small on the wire and large in memory.
+#[test]
+fn should_refuse_spans_of_far_too_many_parts_alone() {
+    let target = Target::start();
+    for (what, parts) in [
+        ("as many attributes as possible", attributes((CAP - 1_000) / 12)),
+        ("as many empty events as possible", [0x5a, 0].repeat((CAP - 1_000) / 2)),
+        ("texts that are longer as JSON", attribute(b"a", &control_characters()).repeat(CAP / 250_000 - 1)),
+        ("an event with such texts", field(11, &field(3, &[field(1, b"a"), field(2, &control_characters())].concat()).repeat(CAP / 250_000 - 1))),
+    ] {
+        let body = request(&[target.next_good(), usual(&parts), target.next_good()].concat());
+        assert!(body.len() < CAP && body.len() > CAP / 10 * 9, "{}", body.len());
+        target.refuses_one_span_of(what, "zstd", &zstd(&body));
+    }
+    target.ends_well();
+}
+
+/// An array of one text, nearly as large as an attribute may be.
+fn control_characters() -> Vec<u8> {
+    field(5, &field(1, &field(1, &[1; 249_000])))
 }
