@@ -66,7 +66,11 @@ impl<'a> SpanRow<'a> {
     }
 
     fn check_lists(&self) -> Result<(), Rejected> {
-        if self.columns.listed_bytes() > self.most_listed_bytes { Err(Rejected::ListsTooLarge) } else { Ok(()) }
+        if self.columns.listed_bytes() > self.most_listed_bytes {
+            Err(Rejected::ListsTooLarge)
+        } else {
+            Ok(())
+        }
     }
 
     /// Adds an attribute of a type that may have a column. A second value of the same

@@ -8,7 +8,9 @@ mod process;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "a part of tests")]
 mod sender;
 
+mod bodies;
 mod flood;
+mod target;
 mod wrong;
 
 /// `ingest.memory`, in MiB.

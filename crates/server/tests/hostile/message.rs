@@ -80,10 +80,22 @@ pub(crate) fn megabyte(number: u64) -> Vec<u8> {
     let mut spans = Vec::with_capacity(1 << 20);
     for index in 0..MEGABYTE_SPANS {
         let id = number * MEGABYTE_SPANS + index + 1;
-        let trace = (u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) | 1).to_be_bytes();
-        let query = format!("SELECT * FROM orders WHERE id = {id} AND customer = {}{}", id * 7, "x".repeat(100));
+        let trace =
+            (u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) | 1).to_be_bytes();
+        let query =
+            format!("SELECT * FROM orders WHERE id = {id} AND customer = {}{}", id * 7, "x".repeat(100));
         let more = attribute(b"db.query.text", &field(1, query.as_bytes()));
         Span { trace: &trace, span: &id.to_be_bytes(), name: b"query", start: USUAL_START + id, more: &more }
+            .put(&mut spans);
+    }
+    request(&spans)
+}
+
+/// So many spans, all of the same trace.
+pub(crate) fn part_of_one_trace(part: u64, count: u64) -> Vec<u8> {
+    let mut spans = Vec::new();
+    for id in part * count + 1..=(part + 1) * count {
+        Span { trace: &[3; 16], span: &id.to_be_bytes(), name: b"loop", start: USUAL_START + id, more: &[] }
             .put(&mut spans);
     }
     request(&spans)

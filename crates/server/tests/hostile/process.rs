@@ -108,9 +108,10 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// By the name without its prefix, with its labels.
     pub(crate) fn of(&self, name: &str) -> u64 {
-        let values = self.page.lines().find_map(|line| {
-            line.strip_prefix("siltstone_ingest_")?.strip_prefix(name)?.strip_prefix(' ')
-        });
+        let values = self
+            .page
+            .lines()
+            .find_map(|line| line.strip_prefix("siltstone_ingest_")?.strip_prefix(name)?.strip_prefix(' '));
         values.unwrap_or_else(|| panic!("no {name} in {}", self.page)).parse().unwrap()
     }
 }

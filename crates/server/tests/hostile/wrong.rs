@@ -1,94 +1,15 @@
-//! Requests that are wrong, each followed by a good one.
+//! Spans that are wrong beside good ones, and requests that are wrong as a whole.
 
-use std::cell::Cell;
+use rand::{RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-use prost::Message;
-
-use crate::message::{Span, USUAL_START, attribute, field, good, gzip, request, zstd};
-use crate::process::Process;
+use crate::message::{Span, USUAL_START, attribute, field, gzip, megabyte, request, zstd};
 use crate::sender::Sender;
-use crate::{BUDGET, JSON, MEMORY, PROTOBUF};
-
-/// What the process has beside its budget, in MiB, with few connections. The program and its threads: 32. zstd's
-/// windows: 6 times 8.
-const ALLOWANCE: u64 = 80;
+use crate::target::Target;
+use crate::{JSON, PROTOBUF};
 
 /// What a body may be once it is open: `ingest.uncompressed_bytes`.
 const CAP: usize = 64 << 20;
-/// `ingest.request_bytes`.
-const LARGEST: usize = 20 << 20;
-
-struct Target {
-    process: Process,
-    /// Good requests sent.
-    sent: Cell<u64>,
-}
-
-impl Target {
-    fn start() -> Self {
-        let ages = ["--ingest-small-tenant-age", "500ms", "--ingest-large-tenant-age", "500ms"];
-        let deadline = ["--ingest-read-deadline", "2s"];
-        let arguments = [&["--ingest-memory", MEMORY], &ages[..], &deadline[..]].concat();
-        Self { process: Process::start(&arguments), sent: Cell::new(0) }
-    }
-
-    fn next_good(&self) -> Vec<u8> {
-        self.sent.set(self.sent.get() + 1);
-        good(self.sent.get())
-    }
-
-    /// It is as well as before: it takes a good request.
-    fn takes_a_good_request_after(&self, what: &str) {
-        let body = request(&self.next_good());
-        let mut refused = 0;
-        loop {
-            let answer = Sender::new(&self.process.http).post(PROTOBUF, "identity", &body);
-            if answer.status == 200 && answer.body.is_empty() {
-                break;
-            }
-            refused += 1;
-            // It waits for two seconds itself before it says that.
-            let is_full = answer.status == 429 && answer.says_when() && refused < 5;
-            assert!(is_full, "after {what}: {} {}", answer.status, String::from_utf8_lossy(&answer.body));
-        }
-        let peak = self.process.peak_mebibytes();
-        println!("{peak} MiB after {what}, {refused} times refused");
-        assert!(peak <= BUDGET + ALLOWANCE, "{peak} MiB after {what}");
-    }
-
-    /// Refused as a whole, with a status for which no sender tries again.
-    fn refuses(&self, what: &str, media_type: &str, encoding: &str, body: &[u8], status: u16) {
-        let answer = Sender::new(&self.process.http).post(media_type, encoding, body);
-        assert_eq!(answer.status, status, "{what}: {}", String::from_utf8_lossy(&answer.body));
-        assert!(!answer.says_when(), "{what}");
-        self.takes_a_good_request_after(what);
-    }
-
-    /// One span is wrong and its neighbours are not.
-    fn refuses_one_span(&self, what: &str, wrong: &[u8]) {
-        let spans = [&self.next_good(), wrong, &self.next_good()].concat();
-        self.refuses_one_span_of(what, "identity", &request(&spans));
-    }
-
-    /// The request has three spans.
-    fn refuses_one_span_of(&self, what: &str, encoding: &str, body: &[u8]) {
-        let before = self.process.numbers().of("spans_total");
-        let answer = Sender::new(&self.process.http).post(PROTOBUF, encoding, body);
-        assert_eq!(answer.status, 200, "{what}: {}", String::from_utf8_lossy(&answer.body));
-        let response = ExportTraceServiceResponse::decode(answer.body.as_slice()).unwrap();
-        let partial = response.partial_success.unwrap_or_default();
-        assert_eq!(partial.rejected_spans, 1, "{what}: {}", partial.error_message);
-        assert_eq!(self.process.numbers().of("spans_total") - before, 2, "{what}");
-        self.takes_a_good_request_after(what);
-    }
-
-    /// Everything that was acknowledged is in blocks, and the process ends as it should.
-    fn ends_well(self) {
-        assert!(self.process.flush() >= self.sent.get());
-        self.process.end();
-    }
-}
 
 fn usual(more: &[u8]) -> Vec<u8> {
     Span { trace: &[7; 16], span: &[7; 8], name: b"unusual", start: USUAL_START, more }.sent()
@@ -134,13 +55,10 @@ fn attributes(count: usize) -> Vec<u8> {
 fn should_take_spans_that_are_only_unusual() {
     let target = Target::start();
     let from_1970 = Span { trace: &[7; 16], span: &[7; 8], name: b"old", start: 1, more: &[] }.sent();
-    let keys = attributes(1_600_000);
-    for (what, span) in [("a span from 1970", from_1970), ("1.6 million attributes", usual(&keys))] {
+    let keys = attributes(200_000);
+    for (what, span) in [("a span from 1970", from_1970), ("200,000 attributes", usual(&keys))] {
         let body = request(&[span, target.next_good()].concat());
-        assert!(body.len() <= LARGEST, "{}", body.len());
-        let answer = Sender::new(&target.process.http).post(PROTOBUF, "identity", &body);
-        assert_eq!((answer.status, answer.body.len()), (200, 0), "{what}: {answer:?}");
-        target.takes_a_good_request_after(what);
+        target.takes(what, &body);
     }
     target.ends_well();
 }
@@ -160,11 +78,15 @@ fn should_refuse_bombs_without_opening_them() {
 #[test]
 fn should_refuse_spans_of_far_too_many_parts_alone() {
     let target = Target::start();
+    let texts: Vec<Vec<u8>> = (0..CAP / 250_000 - 1).map(control_characters).collect();
     for (what, parts) in [
         ("as many attributes as possible", attributes((CAP - 1_000) / 12)),
         ("as many empty events as possible", [0x5a, 0].repeat((CAP - 1_000) / 2)),
-        ("texts that are longer as JSON", attribute(b"a", &control_characters()).repeat(CAP / 250_000 - 1)),
-        ("an event with such texts", field(11, &field(3, &[field(1, b"a"), field(2, &control_characters())].concat()).repeat(CAP / 250_000 - 1))),
+        ("texts that are longer as JSON", texts.iter().flat_map(|text| attribute(b"a", text)).collect()),
+        (
+            "an event with such texts",
+            field(11, &texts.iter().flat_map(|text| event_attribute(text)).collect::<Vec<u8>>()),
+        ),
     ] {
         let body = request(&[target.next_good(), usual(&parts), target.next_good()].concat());
         assert!(body.len() < CAP && body.len() > CAP / 10 * 9, "{}", body.len());
@@ -173,7 +95,74 @@ fn should_refuse_spans_of_far_too_many_parts_alone() {
     target.ends_well();
 }
 
-/// An array of one text, nearly as large as an attribute may be.
-fn control_characters() -> Vec<u8> {
-    field(5, &field(1, &field(1, &[1; 249_000])))
+/// An array of one text, nearly as large as an attribute may be. JSON has six bytes for each of them.
+fn control_characters(number: usize) -> Vec<u8> {
+    let text = [number.to_string().as_bytes(), &[1; 249_000]].concat();
+    field(5, &field(1, &field(1, &text)))
+}
+
+fn event_attribute(value: &[u8]) -> Vec<u8> {
+    field(3, &[field(1, b"a"), field(2, value)].concat())
+}
+
+#[test]
+fn should_refuse_what_is_no_request() {
+    let target = Target::start();
+    let mut dice = ChaCha8Rng::seed_from_u64(9);
+    for length in [1, 100, 10_000, 1_000_000] {
+        let mut garbage = vec![0; length];
+        dice.fill_bytes(&mut garbage);
+        // No field has this number.
+        garbage[0] = 7;
+        for encoding in ["identity", "gzip", "zstd", "deflate"] {
+            target.refuses("garbage", PROTOBUF, encoding, &garbage, 400);
+        }
+        target.refuses("garbage as JSON", JSON, "identity", &garbage, 400);
+    }
+    target.refuses("an unknown encoding", PROTOBUF, "br", b"", 415);
+    target.refuses("an unknown type", "text/html", "identity", b"", 415);
+    target.refuses("JSON a million deep", JSON, "identity", &b"[".repeat(1_000_000), 400);
+    let deep = [br#"{"a":"#.repeat(1_000_000), b"1".to_vec(), b"}".repeat(1_000_000)].concat();
+    target.refuses("an unknown field a million deep", JSON, "identity", &deep, 400);
+    target.ends_well();
+}
+
+#[test]
+fn should_take_json_with_absurd_numbers_or_refuse_the_span() {
+    let target = Target::start();
+    let digits = "9".repeat(1_000_000);
+    for (what, value) in [
+        ("a long integer", format!(r#"{{"intValue":"{digits}"}}"#)),
+        ("a long number", format!(r#"{{"intValue":{digits}}}"#)),
+        ("a double beyond all doubles", format!(r#"{{"doubleValue":1e{digits}}}"#)),
+        ("an exponent that is none", r#"{"doubleValue":1e}"#.to_owned()),
+    ] {
+        let json = format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"{0:032x}","spanId":"{0:016x}",
+            "startTimeUnixNano":"{1}","name":"a","attributes":[{{"key":"k","value":{2}}}]}}]}}]}}]}}"#,
+            7, USUAL_START, value
+        );
+        let answer = Sender::new(&target.process.http).post(JSON, "identity", json.as_bytes());
+        println!("{what}: {}", answer.status);
+        assert!(matches!(answer.status, 200 | 400), "{what}: {}", String::from_utf8_lossy(&answer.body));
+        target.takes_a_good_request_after(what);
+    }
+    target.ends_well();
+}
+
+/// Their texts are in memory when their end shows that they are damaged.
+#[test]
+fn should_keep_nothing_of_requests_that_are_refused() {
+    let target = Target::start();
+    let idle = target.process.flush();
+    for number in 0..60 {
+        let mut body = megabyte(number);
+        body.push(7);
+        let answer = Sender::new(&target.process.http).post(PROTOBUF, "identity", &body);
+        assert_eq!(answer.status, 400);
+    }
+    let numbers = target.process.numbers();
+    assert_eq!((numbers.of("spans_total"), numbers.of("live_bytes")), (idle, 0));
+    target.takes_a_good_request_after("refused requests");
+    target.ends_well();
 }
