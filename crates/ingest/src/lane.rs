@@ -120,6 +120,11 @@ impl Lane {
             // Texts of refused spans: nothing would ever flush them.
             drop(buffer);
             open.segment.remove(&export.tenant);
+            if open.spans == 0 {
+                // Else a process that is to end would wait for it.
+                shared.roster.remove(&open.segment);
+                filling.open = None;
+            }
             return Ok(Taken { writer, decoded: decoded?, durable: None });
         }
         let grown = buffer.memory_bytes().saturating_sub(before);

@@ -93,8 +93,22 @@ fn should_say_when_to_come_again_while_slow_senders_hold_the_memory() {
     while target.process.numbers().of("memory_bytes") < nearly_all {
         std::thread::yield_now();
     }
-    let large = Sender::new(&target.process.http).post(PROTOBUF, "identity", &body);
-    assert!(large.status == 429 && large.says_when(), "{large:?}");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let large = Sender::new(&target.process.http).post(PROTOBUF, "identity", &body);
+            assert!(large.status == 429 && large.says_when(), "{large:?}");
+        });
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let address = format!("http://{}", target.process.grpc);
+            let message = ExportTraceServiceRequest::decode(&*body).unwrap();
+            let status = runtime.block_on(async {
+                TraceServiceClient::connect(address).await.unwrap().export(message).await.unwrap_err()
+            });
+            assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+            assert!(!status.details().is_empty(), "it does not say when to try again: {status}");
+        });
+    });
     for mut sender in slow {
         // Some waited for room in vain, all others were too slow.
         let answer = sender.answer().unwrap();

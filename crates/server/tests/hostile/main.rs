@@ -9,7 +9,9 @@ mod process;
 mod sender;
 
 mod bodies;
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a part of tests")]
 mod flood;
+#[expect(clippy::unwrap_used, reason = "a part of tests")]
 mod target;
 mod wrong;
 

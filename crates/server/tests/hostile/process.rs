@@ -78,9 +78,17 @@ impl Process {
         }
     }
 
-    /// As a service manager ends it: it must say that all is well, and nothing worse than that before.
+    /// It lives, and nothing in it has ended that should not.
+    pub(crate) fn is_well(&mut self) {
+        let said = self.said();
+        assert!(self.child.try_wait().unwrap().is_none(), "it has ended by itself:\n{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+
+    /// As a service manager ends it: it must say that all is well. Takes some seconds, in which readers get to
+    /// know where its spans are now.
     pub(crate) fn end(mut self) {
-        assert!(self.child.try_wait().unwrap().is_none(), "it has ended by itself:\n{}", self.said());
+        self.is_well();
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let status = self.child.wait().unwrap();

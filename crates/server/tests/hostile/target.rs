@@ -84,9 +84,9 @@ impl Target {
         self.takes_a_good_request_after(what);
     }
 
-    /// Everything that was acknowledged is in blocks, and the process ends as it should.
-    pub(crate) fn ends_well(self) {
+    /// Everything that was acknowledged is in blocks, and the process lives.
+    pub(crate) fn ends_well(mut self) {
         assert!(self.process.flush() >= self.sent.get());
-        self.process.end();
+        self.process.is_well();
     }
 }
