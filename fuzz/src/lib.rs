@@ -210,8 +210,13 @@ pub fn catalog_objects(data: &[u8]) {
 pub fn otlp_protobuf(data: &[u8]) {
     verdict::assert_decodes_as_judged(data, &Rules::NONE);
     let start = samples::START;
-    let strict =
-        Rules { earliest_start: start, latest_start: start + 9_000_000, attribute_bytes: 12, spans: 6 };
+    let strict = Rules {
+        earliest_start: start,
+        latest_start: start + 9_000_000,
+        attribute_bytes: 12,
+        spans: 6,
+        ..Rules::NONE
+    };
     verdict::assert_decodes_as_judged(data, &strict);
 }
 

@@ -18,7 +18,13 @@ use siltstone_tests::verdict::{assert_decodes_as_judged, judge};
 
 /// Rules that refuse some spans of every corpus.
 fn strict() -> Rules {
-    Rules { earliest_start: START - 1_000, latest_start: START + 1_000, attribute_bytes: 9, spans: 7 }
+    Rules {
+        earliest_start: START - 1_000,
+        latest_start: START + 1_000,
+        attribute_bytes: 9,
+        spans: 7,
+        ..Rules::NONE
+    }
 }
 
 #[test]
@@ -156,6 +162,7 @@ fn should_name_the_fault_of_each_span_and_keep_its_neighbours() {
             latest_start: START + 1,
             attribute_bytes: if deep { 1_000 } else { 20 },
             spans: 100,
+            ..Rules::NONE
         };
         let neighbour = |id| Span { attributes: vec![attribute("k", text("v"))], ..span(1, id, "n") };
         let sent = request("shop", vec![neighbour(1), bad.clone(), neighbour(2), bad]);

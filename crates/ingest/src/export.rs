@@ -31,10 +31,11 @@ pub enum SpanFault {
     TooNew,
     AttributeTooLarge,
     TooManySpans,
+    TooManyParts,
 }
 
 impl SpanFault {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::TraceId,
         Self::SpanId,
@@ -46,6 +47,7 @@ impl SpanFault {
         Self::TooNew,
         Self::AttributeTooLarge,
         Self::TooManySpans,
+        Self::TooManyParts,
     ];
 
     /// The word for metrics and logs.
@@ -62,6 +64,7 @@ impl SpanFault {
             Self::TooNew => "too_new",
             Self::AttributeTooLarge => "attribute_too_large",
             Self::TooManySpans => "too_many_spans",
+            Self::TooManyParts => "too_many_parts",
         }
     }
 }

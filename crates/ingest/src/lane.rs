@@ -130,9 +130,11 @@ impl Lane {
         open.segment.grow(admission.for_columns(grown), grown);
         shared.live_bytes.add(&export.tenant, grown);
         open.bytes += grown;
+        *open.bytes_of.entry(export.tenant.clone()).or_default() += grown;
         let is_full = open.bytes >= shared.config.flush_bytes;
         let decoded = match decoded {
             Ok(decoded) if decoded.accepted > 0 => decoded,
+            // Texts of refused spans stay beside those of others, and count.
             nothing => {
                 if is_full {
                     self.seal_locked(filling, shared);
@@ -145,7 +147,7 @@ impl Lane {
             self.opened.notify_one();
         }
         open.spans += decoded.accepted;
-        *open.bytes_of.entry(export.tenant.clone()).or_default() += grown;
+        open.segment.add_spans(decoded.accepted);
         let record = Record {
             tenant: export.tenant.clone(),
             arrived_unix_millis: shared.clock.wall_millis(),

@@ -95,6 +95,7 @@ impl Shared {
         self.live_bytes.add(&record.tenant, grown);
         match replayed {
             Ok(spans) => {
+                segment.add_spans(spans);
                 self.metrics.replayed(1, spans);
                 // A sender that was not answered sends it again.
                 if let Look::First(turn) = self.seen().look(&record.tenant, &record.body).await {

@@ -8,7 +8,7 @@
 //! while somebody reads on.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(crate) struct Segment {
     parts: Mutex<BTreeMap<Tenant, Part>>,
     /// Whether its entry may be on its way to the log.
     sent: AtomicBool,
+    /// How many it has, those too that nobody was told of.
+    spans: AtomicU64,
     /// The memory of its columns.
     room: Mutex<Option<Reservation>>,
 }
@@ -49,6 +51,7 @@ impl Segment {
             named: Mutex::default(),
             parts: Mutex::default(),
             sent: AtomicBool::new(false),
+            spans: AtomicU64::new(0),
             room,
         }
     }
@@ -71,6 +74,14 @@ impl Segment {
         }
     }
 
+    pub(crate) fn add_spans(&self, spans: u64) {
+        self.spans.fetch_add(spans, Ordering::Relaxed);
+    }
+
+    pub(crate) fn spans(&self) -> u64 {
+        self.spans.load(Ordering::Relaxed)
+    }
+
     /// Its columns are gone.
     pub(crate) fn release(&self) {
         held(&self.room).take();
@@ -88,17 +99,6 @@ impl Segment {
     pub(crate) fn start_again(&self, named: Duration) {
         *held(&self.named) = Some(named);
         self.sent.store(false, Ordering::Relaxed);
-    }
-
-    /// How many spans it has.
-    pub(crate) fn spans(&self) -> u64 {
-        let counts = self.all_parts().into_iter().map(|(_, part)| match part {
-            Part::Columns(buffer) => {
-                buffer.read().unwrap_or_else(PoisonError::into_inner).columns().len() as u64
-            }
-            Part::Block(block) => block.summary.spans.rows,
-        });
-        counts.sum()
     }
 
     /// Its blocks, once it is encoded.

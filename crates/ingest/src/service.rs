@@ -286,6 +286,8 @@ impl Shared {
             latest_start: starts.latest,
             attribute_bytes: limits.attribute_bytes,
             spans: limits.spans_per_request,
+            // What fills a segment by itself is enough.
+            listed_bytes: self.config.flush_bytes,
         }
     }
 

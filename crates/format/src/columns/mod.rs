@@ -32,6 +32,8 @@ pub enum Rejected {
     StartOutOfRange,
     #[error("a value is nested deeper than {} levels", crate::value::MAX_NESTING)]
     TooDeep,
+    #[error("events, links and attributes without a column take more memory than they may")]
+    ListsTooLarge,
     #[error("the buffer holds as many spans or texts as it can number: flush it")]
     Full,
 }

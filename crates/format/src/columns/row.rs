@@ -49,6 +49,7 @@ pub struct SpanRow<'a> {
     columns: &'a mut SpanColumns,
     row: u32,
     last_key: Option<u32>,
+    most_listed_bytes: usize,
     finished: bool,
 }
 
@@ -56,7 +57,20 @@ impl<'a> SpanRow<'a> {
     pub(crate) fn new(columns: &'a mut SpanColumns) -> Self {
         let row = columns.len() as u32;
         columns.touched.clear();
-        Self { columns, row, last_key: None, finished: false }
+        Self { columns, row, last_key: None, most_listed_bytes: usize::MAX, finished: false }
+    }
+
+    /// From now on [`SpanColumns::listed_bytes`] may become so many; what exceeds it is refused.
+    pub fn limit_lists(&mut self, most_bytes: usize) {
+        self.most_listed_bytes = most_bytes;
+    }
+
+    fn check_lists(&self) -> Result<(), Rejected> {
+        if self.columns.listed_bytes() > self.most_listed_bytes {
+            Err(Rejected::ListsTooLarge)
+        } else {
+            Ok(())
+        }
     }
 
     /// Adds an attribute of a type that may have a column. A second value of the same
@@ -92,7 +106,7 @@ impl<'a> SpanRow<'a> {
                 let columns = &mut *self.columns;
                 columns.overflow.entries.push_value(&mut columns.list_texts, key, value)?;
                 columns.overflow.rows.push(self.row);
-                Ok(())
+                self.check_lists()
             }
         }
     }
@@ -102,7 +116,7 @@ impl<'a> SpanRow<'a> {
         let columns = &mut *self.columns;
         columns.overflow.entries.push_scalar(&mut columns.list_texts, key, value)?;
         columns.overflow.rows.push(self.row);
-        Ok(())
+        self.check_lists()
     }
 
     /// Adds an attribute of a type that has no column, by its exact text (see
@@ -111,7 +125,7 @@ impl<'a> SpanRow<'a> {
         let columns = &mut *self.columns;
         columns.overflow.entries.push(&mut columns.list_texts, key, kind, text.as_bytes())?;
         columns.overflow.rows.push(self.row);
-        Ok(())
+        self.check_lists()
     }
 
     /// Adds an event.
@@ -136,7 +150,7 @@ impl<'a> SpanRow<'a> {
         events.names.push(name);
         events.dropped.push(event.dropped_attributes_count);
         events.attributes.push(attributes);
-        Ok(())
+        self.check_lists()
     }
 
     /// Adds a link.
@@ -162,7 +176,7 @@ impl<'a> SpanRow<'a> {
         links.flags.push(link.flags);
         links.dropped.push(link.dropped_attributes_count);
         links.attributes.push(attributes);
-        Ok(())
+        self.check_lists()
     }
 
     /// Ends the span. `origin` is from [`SpanColumns::origin`].

@@ -43,6 +43,9 @@ pub struct Rules {
     pub attribute_bytes: usize,
     /// Spans of one request; those behind are refused.
     pub spans: usize,
+    /// Bytes of memory that events, links and attributes without a column may take of one request, and half as
+    /// much of one span. On the wire they may be far smaller: an empty event has two bytes.
+    pub listed_bytes: usize,
 }
 
 /// What became of a request.
@@ -73,8 +76,13 @@ pub enum DecodeError {
 
 impl Rules {
     /// Takes what can be stored at all.
-    pub const NONE: Self =
-        Self { earliest_start: 0, latest_start: u64::MAX, attribute_bytes: usize::MAX, spans: usize::MAX };
+    pub const NONE: Self = Self {
+        earliest_start: 0,
+        latest_start: u64::MAX,
+        attribute_bytes: usize::MAX,
+        spans: usize::MAX,
+        listed_bytes: usize::MAX,
+    };
 }
 
 /// Adds the spans of a request that the rules allow. On an error the columns have the spans that they had.

@@ -151,7 +151,7 @@ impl<'a> Walker<'a> {
             Choice::ByRules(rules) => *rules,
             Choice::AllBut(_) => Rules::NONE,
         };
-        let spans = SpanReader::new(rules);
+        let spans = SpanReader::new(rules, columns);
         let origin_limits =
             OriginLimits { attribute_bytes: rules.attribute_bytes, decoded_bytes: usize::MAX };
         Self { choice, columns, origins, spans, origin_limits, ordinal: 0, decoded: Decoded::default() }

@@ -49,6 +49,8 @@ const IN_MEMBER: Depth = IN_SPAN.down(1);
 /// Reads spans, one after the other.
 pub(crate) struct SpanReader {
     rules: Rules,
+    /// What [`SpanColumns::listed_bytes`] may become in this request.
+    most_listed_bytes: usize,
     /// Text of what has no column.
     text: String,
 }
@@ -70,8 +72,9 @@ struct Reading<'s, 'c> {
 }
 
 impl SpanReader {
-    pub(crate) fn new(rules: Rules) -> Self {
-        Self { rules, text: String::new() }
+    pub(crate) fn new(rules: Rules, columns: &SpanColumns) -> Self {
+        let most_listed_bytes = columns.listed_bytes().saturating_add(rules.listed_bytes);
+        Self { rules, most_listed_bytes, text: String::new() }
     }
 
     pub(crate) fn rules(&self) -> &Rules {
@@ -85,7 +88,10 @@ impl SpanReader {
         origin: OriginNumber,
         columns: &mut SpanColumns,
     ) -> Result<(), Refusal> {
-        let row = columns.span();
+        // A span that has far too many leaves half of the room to its neighbours.
+        let most_of_span = columns.listed_bytes().saturating_add(self.rules.listed_bytes / 2);
+        let mut row = columns.span();
+        row.limit_lists(self.most_listed_bytes.min(most_of_span));
         let mut reading =
             Reading { rules: &self.rules, text: &mut self.text, row, faults: Faults::default() };
         let mut ids = SentIds::default();
@@ -272,14 +278,16 @@ impl Reading<'_, '_> {
     /// An attribute of an event or a link, onto the text.
     fn listed_attribute(&mut self, message: &[u8]) -> Result<(), Refusal> {
         match write_checked_pair(message, self.rules.attribute_bytes, IN_MEMBER.down(1), self.text) {
+            Ok(()) if self.text.len() > self.rules.listed_bytes / 2 => self.fault(SpanFault::TooManyParts),
             Ok(()) => Ok(()),
             Err(fault) => self.fault(fault),
         }
     }
 
-    /// Damage ends a span at once: nothing behind it can be trusted.
+    /// Damage ends a span at once: nothing behind it can be trusted. So does excess: all that follows would cost
+    /// as much.
     fn fault(&mut self, fault: SpanFault) -> Result<(), Refusal> {
-        if fault == SpanFault::Malformed {
+        if matches!(fault, SpanFault::Malformed | SpanFault::TooManyParts) {
             return Err(Refusal::Fault(fault));
         }
         self.faults.note(fault);
@@ -290,10 +298,7 @@ impl Reading<'_, '_> {
     fn note(&mut self, added: Result<(), Rejected>) -> Result<(), Refusal> {
         let Err(rejected) = added else { return Ok(()) };
         match fault_of(rejected) {
-            Some(fault) => {
-                self.faults.note(fault);
-                Ok(())
-            }
+            Some(fault) => self.fault(fault),
             None => Err(Refusal::Full),
         }
     }
@@ -318,6 +323,7 @@ fn fault_of(rejected: Rejected) -> Option<SpanFault> {
         Rejected::NotUtf8 => Some(SpanFault::NotUtf8),
         Rejected::StartOutOfRange => Some(SpanFault::TooNew),
         Rejected::TooDeep => Some(SpanFault::TooDeep),
+        Rejected::ListsTooLarge => Some(SpanFault::TooManyParts),
         Rejected::Full => None,
     }
 }

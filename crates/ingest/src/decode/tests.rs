@@ -190,6 +190,26 @@ fn should_take_memory_in_proportion_to_the_body_whatever_keys_it_has() {
 }
 
 #[test]
+fn should_refuse_spans_with_more_parts_than_one_request_may_have() {
+    let with_events = |id, count: usize| [good(id), [0x5a, 0].repeat(count)].concat();
+    let rules = Rules { listed_bytes: 100_000, ..Rules::NONE };
+    let mut columns = SpanColumns::default();
+    let mut origins = OriginCache::default();
+    let mut decode = |spans: &[Vec<u8>]| {
+        let decoded = decode(&request_of(&[], spans), &rules, &mut columns, &mut origins).unwrap();
+        (decoded.accepted, decoded.refused_ordinals)
+    };
+    // One has too many, and its neighbours have what is left.
+    let spans = [with_events(1, 100), with_events(2, 3_000), with_events(3, 1_000)];
+    assert_eq!(decode(&spans), (2, vec![1]));
+    // None has too many, and together they have. The next request has as much as this one.
+    let spans = [with_events(4, 2_000), with_events(5, 2_000), with_events(6, 2_000), good(7)];
+    assert_eq!(decode(&spans), (3, vec![2]));
+    assert_eq!(decode(&[with_events(8, 2_000)]), (1, vec![]));
+    assert!(columns.events.rows.len() < 7_000);
+}
+
+#[test]
 fn should_refuse_a_large_resource_that_is_repeated_under_many_scopes() {
     let resource = service(&"x".repeat(100_000)).encode_to_vec();
     let scope = |number: u32| message(1, &message(1, number.to_string().as_bytes()));

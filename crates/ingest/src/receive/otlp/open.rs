@@ -1,9 +1,11 @@
 //! A body that was read becomes an export: decompressed, turned from JSON into protobuf, handed over.
 //!
-//! Invariant: what a body grows to is reserved before it grows, and has an end.
+//! Invariant: what a body grows to is reserved before it grows, and has an end. What is not reserved, zstd's
+//! windows, is bounded by how many bodies are opened at once: one on each worker thread, and [`AT_ONCE`] elsewhere.
 
 use bytes::Bytes;
 use siltstone_format::tenant::Tenant;
+use tokio::sync::Semaphore;
 
 use super::answer::Failure;
 use super::json::{Transcoded, to_protobuf};
@@ -13,6 +15,13 @@ use crate::receive::decompress::{Encoding, decompress};
 
 /// A larger body is opened where it holds up no socket: it takes more than half a millisecond.
 const OPENED_IN_PLACE_BYTES: usize = 128 << 10;
+
+/// Large bodies that are opened at once: each may take 8 MiB for zstd's window. More would not be faster on
+/// usual machines, as decoding comes behind it.
+const AT_ONCE: usize = 4;
+
+/// Bounds [`elsewhere`], which else has hundreds of threads.
+static OPENERS: Semaphore = Semaphore::const_new(AT_ONCE);
 
 impl Otlp {
     pub(super) async fn accept_protobuf(
@@ -75,6 +84,12 @@ impl Otlp {
 async fn elsewhere<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
+    // It is never closed. The turn goes with the work: a sender who leaves does not stop it.
+    let turn = OPENERS.acquire().await.ok();
+    let work = move || {
+        let _turn = turn;
+        work()
+    };
     // Fails if the work panics, which ends the process, or if the process ends.
     let failed = |error| Err(Failure::Broken(format!("the body cannot be opened: {error}")));
     tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
