@@ -50,11 +50,15 @@ impl Process {
     }
 
     pub(crate) fn numbers(&self) -> Numbers {
+        Numbers { page: self.admin("/metrics") }
+    }
+
+    fn admin(&self, path: &str) -> String {
         let mut connection = TcpStream::connect(&self.admin).unwrap();
-        write!(connection, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        write!(connection, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         let mut page = String::new();
         connection.read_to_string(&mut page).unwrap();
-        Numbers { page }
+        page
     }
 
     /// Until all that was acknowledged is in blocks. Gives how many spans those are.
@@ -69,10 +73,11 @@ impl Process {
                 return spans;
             }
             let live = numbers.of("live_spans");
-            let said = self.said();
             assert!(
                 begun.elapsed() < Duration::from_secs(20),
-                "{spans} acknowledged, {flushed} flushed, {live} live\n{said}"
+                "{spans} acknowledged, {flushed} flushed, {live} live\n{}\n{}",
+                self.said(),
+                self.admin("/status")
             );
             std::thread::yield_now();
         }
