@@ -21,9 +21,7 @@ use siltstone_catalog::time::{Clock, SystemClock};
 use siltstone_catalog::windows::Windows;
 use siltstone_catalog::{Catalog, CatalogConfig};
 use siltstone_format::block::identity::BlockIdentity;
-use siltstone_format::block::origins::OriginsFile;
 use siltstone_format::block::ranges::Fetched;
-use siltstone_format::block::read::SpansFile;
 use siltstone_format::block::summary::BlockSummary;
 use siltstone_format::block::write::encode_block;
 use siltstone_format::columns::SpanColumns;
@@ -44,6 +42,8 @@ use siltstone_querier::View;
 use siltstone_querier::find::scan_all;
 use siltstone_testkit::{FaultPlan, FaultyStore, VirtualClock};
 use ulid::Ulid;
+
+use crate::blocks::Block;
 
 /// What must come about on a machine on which much else runs.
 const LONG_ENOUGH: Duration = Duration::from_secs(60);
@@ -218,11 +218,12 @@ async fn read_all(catalog: &Catalog, summary: &BlockSummary) -> SpanColumns {
         let got = catalog.bucket().objects().get(&ObjectPath::from(key.to_string())).await.expect("gets");
         got.bytes().await.expect("gets")
     };
-    let (spans, origins) = (get(ObjectKey::Spans(id)).await, get(ObjectKey::Origins(id)).await);
-    let metadata = spans.slice(summary.spans.metadata_offset as usize..);
-    let file = SpansFile::open("spans", &summary.spans, &metadata).expect("opens");
-    let tail = origins.slice(summary.origins.origins_offset as usize..);
-    let origins = OriginsFile::open("origins", &summary.origins, &tail).expect("opens");
+    let block = Block {
+        summary: summary.clone(),
+        spans: get(ObjectKey::Spans(id)).await,
+        origins: get(ObjectKey::Origins(id)).await,
+    };
+    let (file, origins) = (block.spans_file().expect("opens"), block.origins_file().expect("opens"));
     let groups: Vec<_> = file.groups().collect();
-    file.read_rows(&groups, &Fetched::whole(spans), &origins).expect("reads")
+    file.read_rows(&groups, &Fetched::whole(block.spans), &origins).expect("reads")
 }

@@ -1,6 +1,4 @@
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -14,25 +12,9 @@ use ulid::Ulid;
 
 use super::*;
 use crate::log::LogFailure;
+use crate::test_clock::TestClock;
 
 const PUT_TAKES: Duration = Duration::from_millis(60);
-
-/// Who sleeps waits until the test moves time on.
-struct WaitingClock(VirtualClock);
-
-impl Clock for WaitingClock {
-    fn wall_millis(&self) -> u64 {
-        self.0.now() / 1_000_000
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.monotonic()
-    }
-
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(self.0.sleep(duration))
-    }
-}
 
 type Outcomes = Arc<Mutex<BTreeMap<u64, (Result<(), LogFailure>, Duration)>>>;
 
@@ -67,7 +49,7 @@ fn record(id: u64, body_len: usize) -> Record {
 
 impl World {
     fn log(&self) -> ObjectLog {
-        ObjectLog::start(&self.bucket, Arc::new(WaitingClock(self.clock.clone())))
+        ObjectLog::start(&self.bucket, Arc::new(TestClock(self.clock.clone())))
     }
 
     fn pieces(&self) -> Pieces {
