@@ -1,4 +1,4 @@
-//! What columns say of their memory is what the allocator was asked for.
+//! What columns say of their memory is what an allocator is asked for that has to hold just what is in them.
 
 #![expect(clippy::expect_used, reason = "a test that fails says so by a panic")]
 
@@ -89,8 +89,11 @@ fn many_origins(number: u64) -> Span {
 
 fn assert_tells_its_memory(what: &str, spans: u64, of: fn(u64) -> Span) {
     let before = HELD.with(Cell::get);
-    let mut columns = SpanColumns::default();
-    (0..spans).for_each(|number| columns.push(&of(number)).expect("is acceptable"));
+    let mut grown = SpanColumns::default();
+    (0..spans).for_each(|number| grown.push(&of(number)).expect("is acceptable"));
+    // A copy has as much as is filled, and no more.
+    let columns = grown.clone();
+    drop(grown);
     let held = (HELD.with(Cell::get) - before).cast_unsigned();
     let told = columns.memory_bytes();
     println!("{what}, {spans}: told {told}, held {held}");
@@ -104,4 +107,19 @@ fn should_tell_how_much_memory_columns_hold() {
         assert_tells_its_memory("many keys", spans, many_keys);
         assert_tells_its_memory("many origins", spans, many_origins);
     }
+}
+
+#[test]
+fn should_take_no_memory_for_room_until_it_is_filled() {
+    let mut columns = SpanColumns::default();
+    (0..10_000).for_each(|number| columns.push(&usual(number)).expect("is acceptable"));
+    let told = columns.memory_bytes();
+    columns.make_room(10);
+    // What was a part of a page may be a whole one now.
+    assert!(columns.memory_bytes() < told + told / 20, "{} after {told}", columns.memory_bytes());
+    let held = HELD.with(Cell::get);
+    (10_000..90_000).for_each(|number| columns.push(&usual(number)).expect("is acceptable"));
+    // Tables of texts grow on; nothing else does.
+    let grown = (HELD.with(Cell::get) - held).cast_unsigned();
+    assert!(grown < 4 << 20, "{grown} bytes were asked for");
 }

@@ -8,12 +8,16 @@ use siltstone_format::value::ValueError;
 use crate::decode::{DecodeError, Decoded, OriginCache, Rules, decode, replay};
 use crate::trace_index::TraceIndex;
 
+/// Spans that tell how large the others will be; a tenant with fewer grows as it needs to.
+const ENOUGH_TO_EXPECT_MORE: usize = 8_192;
+
 /// What the open part of a segment holds of a tenant.
 #[derive(Default)]
 pub(crate) struct Buffer {
     columns: SpanColumns,
     origins: OriginCache,
     traces: TraceIndex,
+    has_room: bool,
 }
 
 impl Buffer {
@@ -21,7 +25,18 @@ impl Buffer {
     pub(crate) fn decode(&mut self, body: &[u8], rules: &Rules) -> Result<Decoded, DecodeError> {
         let decoded = decode(body, rules, &mut self.columns, &mut self.origins)?;
         self.traces.extend(&self.columns.trace_ids);
+        if !self.has_room && self.columns.len() >= ENOUGH_TO_EXPECT_MORE {
+            self.make_room(rules.listed_bytes);
+        }
         Ok(decoded)
+    }
+
+    /// Room for all spans that fill a segment, if they are like those that there are.
+    fn make_room(&mut self, full_bytes: usize) {
+        self.has_room = true;
+        let times = full_bytes / self.memory_bytes().max(1) + 1;
+        self.columns.make_room(times);
+        self.traces.make_room(times);
     }
 
     /// Adds what was accepted of a request when it came.

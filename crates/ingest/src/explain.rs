@@ -40,7 +40,7 @@ fn sentence(tenant: &Tenant, limits: &Limits, fault: SpanFault) -> String {
         SpanFault::TooManySpans => limit("spans_per_request", limits.spans_per_request as u64),
         SpanFault::TooManyParts => {
             "the request has more events, links and different attributes than memory for one \
-            (an eighth of ingest.memory): send fewer spans at once"
+            (a twelfth of ingest.memory): send fewer spans at once"
                 .to_owned()
         }
     }

@@ -62,8 +62,13 @@ impl TraceIndex {
         rows
     }
 
+    /// Room for so many times the rows that there are.
+    pub(crate) fn make_room(&mut self, times: usize) {
+        self.older.reserve_exact(self.older.len().saturating_mul(times.saturating_sub(1)));
+    }
+
     pub(crate) fn memory_bytes(&self) -> usize {
-        (self.newest.capacity() + self.older.capacity()) * size_of::<u32>()
+        (self.newest.len() + self.older.len()) * size_of::<u32>()
     }
 
     fn bucket(&self, trace: &TraceId) -> usize {

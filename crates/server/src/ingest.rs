@@ -125,7 +125,7 @@ fn ingest_config(settings: &Resolved) -> IngestConfig {
     let ingest = &settings.ingest;
     IngestConfig {
         memory_bytes: ingest.memory_bytes,
-        flush_bytes: ingest.memory_bytes / 8,
+        flush_bytes: ingest.memory_bytes / 12,
         large_tenant_age: ingest.large_tenant_age,
         small_tenant_age: ingest.small_tenant_age,
         // Without a log on the disk the machine may have none: what waits for the store waits in memory.

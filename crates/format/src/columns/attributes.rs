@@ -2,6 +2,7 @@
 
 use super::Rejected;
 use super::dictionary::Dictionary;
+use super::memory::of_vec;
 use crate::value::ValueType;
 
 /// Columns that there are at most, and keys that have one. What comes later goes into the overflow: whatever
@@ -90,10 +91,10 @@ impl ColumnValues {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         match self {
-            Self::Str { texts, numbers } => texts.memory_bytes() + numbers.capacity() * size_of::<u32>(),
-            Self::Int(values) => values.capacity() * size_of::<i64>(),
-            Self::Double(values) => values.capacity() * size_of::<f64>(),
-            Self::Bool(values) => values.capacity(),
+            Self::Str { texts, numbers } => texts.memory_bytes() + of_vec(numbers),
+            Self::Int(values) => of_vec(values),
+            Self::Double(values) => of_vec(values),
+            Self::Bool(values) => of_vec(values),
         }
     }
 
@@ -212,8 +213,6 @@ impl Keys {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.names.memory_bytes()
-            + self.columns.capacity() * size_of::<[u32; 4]>()
-            + self.followers.capacity() * size_of::<u32>()
+        self.names.memory_bytes() + of_vec(&self.columns) + of_vec(&self.followers)
     }
 }

@@ -6,6 +6,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::Rejected;
+use super::memory::of_vec;
+use super::room::make_room;
 
 /// Texts stored once, end to end, each with a number. The hash is seeded at random,
 /// so that nobody can send texts that all collide; numbers do not depend on it.
@@ -80,7 +82,14 @@ impl Dictionary {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.bytes.capacity() + self.ends.capacity() * size_of::<u32>() + self.numbers.allocation_size()
+        of_vec(&self.bytes) + of_vec(&self.ends) + self.numbers.allocation_size()
+    }
+
+    /// Room for so many times the texts that there are. The table is left out: it is filled at random places, so
+    /// that each page of it would be.
+    pub(super) fn make_room(&mut self, times: usize) {
+        make_room(&mut self.bytes, times);
+        make_room(&mut self.ends, times);
     }
 
     fn insert(&mut self, text: &[u8], hash: u32) -> Result<u32, Rejected> {

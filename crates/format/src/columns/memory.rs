@@ -1,4 +1,5 @@
-//! How much memory columns take: the sum of what their parts have reserved.
+//! How much memory columns take: the sum of what their parts fill. What is reserved beyond that was never
+//! written, so that the system has given no memory for it.
 //!
 //! Asked after every request, so nothing is walked but the list of attribute columns; what the allocator
 //! adds to each block of memory is left out.
@@ -8,12 +9,16 @@ use crate::id::{SpanId, TraceId};
 use crate::origin::Origin;
 use crate::value::{Attribute, Value, ValueType};
 
-fn of_vec<T>(vec: &Vec<T>) -> usize {
-    vec.capacity() * size_of::<T>()
+/// A system gives memory in pages of that size or more.
+const PAGE: usize = 4096;
+
+pub(super) fn of_vec<T>(vec: &Vec<T>) -> usize {
+    let (filled, reserved) = (vec.len() * size_of::<T>(), vec.capacity() * size_of::<T>());
+    reserved.min(filled.max(PAGE))
 }
 
 impl SpanColumns {
-    /// Bytes of memory that are reserved, about.
+    /// Bytes of memory that are filled, about.
     pub fn memory_bytes(&self) -> usize {
         let columns: usize =
             self.attributes.iter().map(|column| of_vec(&column.rows) + column.values.memory_bytes()).sum();

@@ -9,6 +9,7 @@ pub mod attributes;
 pub mod dictionary;
 pub mod lists;
 mod memory;
+mod room;
 pub mod row;
 mod spans;
 

@@ -12,7 +12,7 @@ use crate::{BUDGET, MEMORY, PROTOBUF};
 
 /// What the process has beside its budget, in MiB, with few connections. The program and its threads: 32. zstd's
 /// windows: 6 times 8.
-const ALLOWANCE: u64 = 80;
+pub(crate) const ALLOWANCE: u64 = 80;
 
 pub(crate) struct Target {
     pub(crate) process: Process,

@@ -4,13 +4,13 @@ use std::future::{Future, ready};
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::oneshot;
 
 use super::folder::Folder;
-use super::writing::{Appended, Entry, Writing};
+use super::writing::{Appended, Entry, Writing, delete};
 use crate::log::record::encoded_len;
 use crate::log::{LaneLog, LogFailure, Record, SegmentName, Ticket};
 
@@ -21,7 +21,8 @@ const MOST_QUEUED_BYTES: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct WalLane {
     queue: Arc<Queue>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// One that writes, and one that deletes what is not needed; it ends behind the first.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -42,12 +43,18 @@ struct Waiting {
 
 impl WalLane {
     pub(super) fn start(folder: Arc<Folder>, name: &str) -> io::Result<Self> {
-        let writing = Writing::new(Arc::clone(&folder));
+        let (deletes, to_delete) = mpsc::channel();
+        let mut writing = Writing::new(Arc::clone(&folder));
+        writing.leave_deleting_to(deletes);
+        let deleting_from = Arc::clone(&folder);
         let queue = Arc::new(Queue { folder, waiting: Mutex::default(), filled: Condvar::new() });
         let works_off = Arc::clone(&queue);
-        let thread =
+        let writes =
             thread::Builder::new().name(name.to_owned()).spawn(move || works_off.work_off(writing))?;
-        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+        let deleting = move || to_delete.iter().for_each(|segment| delete(&deleting_from, segment));
+        let deletes = thread::Builder::new().name(format!("{name}-del")).spawn(deleting);
+        let deletes = deletes.inspect_err(|_| queue.close())?;
+        Ok(Self { queue, threads: Mutex::new(vec![writes, deletes]) })
     }
 
     /// Takes no more records, and returns when the thread has ended. Blocks.
@@ -56,17 +63,20 @@ impl WalLane {
     }
 
     fn end(&self) {
+        join(self.close_queue());
+    }
+
+    fn close_queue(&self) -> Vec<JoinHandle<()>> {
         self.queue.close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            join(thread);
-        }
+        mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-fn join(thread: JoinHandle<()>) {
-    if thread.join().is_err() {
-        tracing::error!("the thread of a log lane has panicked");
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a thread of a log lane has panicked");
+        }
     }
 }
 
@@ -87,12 +97,10 @@ impl LaneLog for WalLane {
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.queue.close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let threads = self.close_queue();
         Box::pin(async move {
-            let Some(thread) = thread else { return };
-            if let Err(error) = tokio::task::spawn_blocking(move || join(thread)).await {
-                tracing::error!(%error, "the thread of a log lane was not waited for");
+            if let Err(error) = tokio::task::spawn_blocking(move || join(threads)).await {
+                tracing::error!(%error, "the threads of a log lane were not waited for");
             }
         })
     }

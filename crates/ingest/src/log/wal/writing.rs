@@ -11,7 +11,7 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use tokio::sync::oneshot;
 
@@ -50,6 +50,8 @@ pub(super) struct Writing {
     is_failing: bool,
     /// Kept between calls for its memory.
     before_bodies: Vec<u8>,
+    /// Who deletes files; none: whoever forgets a segment waits for that.
+    deletes: Option<mpsc::Sender<SegmentName>>,
     #[cfg(test)]
     pub(super) planted: Option<Planted>,
 }
@@ -80,9 +82,16 @@ impl Writing {
             lowest: None,
             is_failing: false,
             before_bodies: Vec::new(),
+            deletes: None,
             #[cfg(test)]
             planted: None,
         }
+    }
+
+    /// Files of segments that are not needed are somebody else's concern: deleting one may wait for the file
+    /// system's journal, and everybody who waits for a sync would wait with it.
+    pub(super) fn leave_deleting_to(&mut self, deletes: mpsc::Sender<SegmentName>) {
+        self.deletes = Some(deletes);
     }
 
     /// Does what the entries ask for, in order, and leaves none.
@@ -233,8 +242,10 @@ impl Writing {
         if self.lowest == Some(segment) {
             self.lowest = Some(SegmentName { number: segment.number.saturating_add(1), ..segment });
         }
-        if let Err(error) = self.folder.delete(segment) {
-            tracing::warn!(%error, "a segment of the log that is not needed any more stays until the next start");
+        match &self.deletes {
+            // It is there as long as this is.
+            Some(deletes) => drop(deletes.send(segment)),
+            None => delete(&self.folder, segment),
         }
     }
 
@@ -253,6 +264,12 @@ impl Writing {
         };
         let source = io::Error::new(error.kind(), format!("{folder}: {error} ({advice})"));
         LogFailure::Io { what, source: Arc::new(source) }
+    }
+}
+
+pub(super) fn delete(folder: &Folder, segment: SegmentName) {
+    if let Err(error) = folder.delete(segment) {
+        tracing::warn!(%error, "a segment of the log that is not needed any more stays until the next start");
     }
 }
 
