@@ -16,6 +16,7 @@ mod levels;
 mod order;
 pub mod origins;
 mod page;
+pub mod parts;
 pub mod ranges;
 pub mod read;
 mod rows;

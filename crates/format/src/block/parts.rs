@@ -1,0 +1,111 @@
+//! Which parts of spans are wanted: what is not named is not read.
+
+use std::collections::BTreeSet;
+
+/// Parts of spans. How many rows there are is known without any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    pub trace_ids: bool,
+    pub span_ids: bool,
+    /// Needs the ids of traces and spans: most parents are named by their place in the trace.
+    pub parents: bool,
+    pub starts: bool,
+    pub durations: bool,
+    pub names: bool,
+    pub kinds: bool,
+    pub status_codes: bool,
+    pub status_messages: bool,
+    pub trace_states: bool,
+    pub flags: bool,
+    pub dropped_counts: bool,
+    /// Resource and scope, the service's name among them.
+    pub origins: bool,
+    pub attributes: AttributeParts,
+    pub events: bool,
+    pub links: bool,
+}
+
+/// Which attributes of spans are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttributeParts {
+    /// Those with one of these keys, in columns of their own or among the others.
+    Keys(BTreeSet<String>),
+    All,
+}
+
+impl Default for AttributeParts {
+    fn default() -> Self {
+        Self::Keys(BTreeSet::new())
+    }
+}
+
+impl AttributeParts {
+    pub fn holds(&self, key: &str) -> bool {
+        match self {
+            Self::Keys(keys) => keys.contains(key),
+            Self::All => true,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Keys(keys) if keys.is_empty())
+    }
+
+    fn add(&mut self, more: &Self) {
+        match (&mut *self, more) {
+            (Self::All, _) => {}
+            (_, Self::All) => *self = Self::All,
+            (Self::Keys(keys), Self::Keys(more)) => keys.extend(more.iter().cloned()),
+        }
+    }
+}
+
+impl Parts {
+    /// Whole spans.
+    pub fn all() -> Self {
+        Self {
+            trace_ids: true,
+            span_ids: true,
+            parents: true,
+            starts: true,
+            durations: true,
+            names: true,
+            kinds: true,
+            status_codes: true,
+            status_messages: true,
+            trace_states: true,
+            flags: true,
+            dropped_counts: true,
+            origins: true,
+            attributes: AttributeParts::All,
+            events: true,
+            links: true,
+        }
+    }
+
+    /// These parts and those.
+    #[must_use]
+    pub fn and(mut self, more: &Self) -> Self {
+        for (part, wanted) in [
+            (&mut self.trace_ids, more.trace_ids),
+            (&mut self.span_ids, more.span_ids),
+            (&mut self.parents, more.parents),
+            (&mut self.starts, more.starts),
+            (&mut self.durations, more.durations),
+            (&mut self.names, more.names),
+            (&mut self.kinds, more.kinds),
+            (&mut self.status_codes, more.status_codes),
+            (&mut self.status_messages, more.status_messages),
+            (&mut self.trace_states, more.trace_states),
+            (&mut self.flags, more.flags),
+            (&mut self.dropped_counts, more.dropped_counts),
+            (&mut self.origins, more.origins),
+            (&mut self.events, more.events),
+            (&mut self.links, more.links),
+        ] {
+            *part |= wanted;
+        }
+        self.attributes.add(&more.attributes);
+        self
+    }
+}
