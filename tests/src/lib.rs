@@ -4,10 +4,14 @@ pub mod blocks;
 #[expect(clippy::expect_used, clippy::panic, reason = "what tests share is a test too")]
 pub mod catalog;
 pub mod decode;
+#[expect(clippy::unwrap_used, reason = "what tests share is a test too")]
+pub mod described;
 pub mod encode;
 #[expect(clippy::expect_used, clippy::panic, reason = "what tests share is a test too")]
 pub mod ingest_world;
 pub mod otlp_json;
+#[expect(clippy::expect_used, reason = "what tests share is a test too")]
+pub mod query_world;
 pub mod shake;
 #[expect(clippy::panic, reason = "what tests share is a test too")]
 pub mod verdict;

@@ -76,7 +76,7 @@ pub(crate) async fn read_block(
     }
 }
 
-fn check(found: &BlockIdentity, entry: &BlockEntry, key: &ObjectKey) -> Result<(), BlockError> {
+pub(crate) fn check(found: &BlockIdentity, entry: &BlockEntry, key: &ObjectKey) -> Result<(), BlockError> {
     let is_it = found.block == entry.id() && found.tenant == *entry.tenant();
     if is_it { Ok(()) } else { Err(BlockError::Other { key: key.clone() }) }
 }
@@ -100,11 +100,11 @@ async fn fetch(
     Ok(fetched)
 }
 
-fn path(key: &ObjectKey) -> Path {
+pub(crate) fn path(key: &ObjectKey) -> Path {
     Path::from(key.to_string())
 }
 
-fn failed(key: &ObjectKey, source: object_store::Error) -> BlockError {
+pub(crate) fn failed(key: &ObjectKey, source: object_store::Error) -> BlockError {
     match source {
         object_store::Error::NotFound { .. } => BlockError::Gone { key: key.clone() },
         source => BlockError::Store { key: key.clone(), source },

@@ -8,10 +8,8 @@ use siltstone_ask::{Window, canonical_span, collapse};
 use siltstone_catalog::Catalog;
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::groups::Wanted as WantedBlocks;
-use siltstone_catalog::mark::{Mark, MarkTarget};
 use siltstone_catalog::snapshot::{Missing, SnapshotError};
 use siltstone_catalog::time::Clock;
-use siltstone_format::day::Day;
 use siltstone_format::filter::split_block::FilterKey;
 use siltstone_format::filter::transposed::GroupKind;
 use siltstone_format::id::TraceId;
@@ -21,6 +19,7 @@ use siltstone_live::question::Wanted;
 
 use crate::block::{BlockError, read_block};
 use crate::gap::Gap;
+use crate::hidden::{FilterMark, Hidden, HiddenHere, NEVER_CLEANED};
 use crate::view::View;
 
 /// Blocks that are read at the same time.
@@ -47,8 +46,8 @@ pub enum FindError {
     NotAsked,
     #[error("reading took so long that the snapshot expired: open a new view")]
     Expired,
-    #[error("traces were deleted by a filter (mark {number}), which this reader cannot apply")]
-    FilterMark { number: u64 },
+    #[error(transparent)]
+    FilterMark(#[from] FilterMark),
 }
 
 /// All spans of some traces.
@@ -76,7 +75,7 @@ pub async fn find_traces(
     let found = catalog.blocks_that_may_hold(&view.snapshot, &view.question.tenant, wanted).await;
     let found = found.map_err(|error| late_or(error.into(), clock, view))?;
     let blocks = found.holding.into_iter().chain(found.unasked).collect();
-    let reading = Reading { catalog, clock, view, traces: Some(traces), marks: found.marks };
+    let reading = Reading { catalog, clock, view, traces: Some(traces), hidden: Hidden::of(view, &found.marks)? };
     reading.finish(blocks, found.missing).await
 }
 
@@ -87,7 +86,7 @@ pub async fn scan_all(catalog: &Catalog, clock: &dyn Clock, view: &View) -> Resu
     }
     let found = catalog.blocks(&view.snapshot, &view.question.tenant, 0, u64::MAX).await;
     let found = found.map_err(|error| late_or(error.into(), clock, view))?;
-    let reading = Reading { catalog, clock, view, traces: None, marks: found.marks };
+    let reading = Reading { catalog, clock, view, traces: None, hidden: Hidden::of(view, &found.marks)? };
     reading.finish(found.blocks, found.missing).await
 }
 
@@ -124,7 +123,7 @@ struct Reading<'a> {
     view: &'a View,
     /// None: all.
     traces: Option<BTreeSet<TraceId>>,
-    marks: Vec<Mark>,
+    hidden: Hidden,
 }
 
 impl Reading<'_> {
@@ -148,40 +147,26 @@ impl Reading<'_> {
     }
 
     fn live(&self) -> Result<Vec<Span>, FindError> {
-        let deleted = self.deleted(0)?;
+        let hidden = self.hidden.at(NEVER_CLEANED);
         let mut spans = Vec::new();
         for segment in &self.view.live {
             spans.extend(segment.spans.spans()?);
         }
-        spans.retain(|span| self.is_seen(span, &deleted));
+        spans.retain(|span| self.is_seen(span, &hidden));
         Ok(spans)
     }
 
     async fn block(&self, block: &BlockEntry) -> Result<Vec<Span>, FindError> {
-        let deleted = self.deleted(block.clean_through)?;
+        let hidden = self.hidden.at(block.clean_through);
         let read = read_block(&**self.catalog.bucket().objects(), block, self.traces.as_ref()).await;
         let mut spans = read.map_err(|error| late_or(error.into(), self.clock, self.view))?;
-        spans.retain(|span| self.is_seen(span, &deleted));
+        spans.retain(|span| self.is_seen(span, &hidden));
         Ok(spans)
     }
 
-    fn is_seen(&self, span: &Span, deleted: &BTreeSet<TraceId>) -> bool {
-        let tenant = self.view.snapshot.root.tenants.get(&self.view.question.tenant);
-        let cut = tenant.and_then(|tenant| tenant.cut);
+    fn is_seen(&self, span: &Span, hidden: &HiddenHere) -> bool {
         self.traces.as_ref().is_none_or(|traces| traces.contains(&span.trace_id))
-            && !deleted.contains(&span.trace_id)
-            && cut.is_none_or(|cut| Day::of_unix_nano(span.start_unix_nano) >= cut)
-    }
-
-    /// Traces that marks hide from rows which know the deletions up to a number.
-    fn deleted(&self, clean_through: u64) -> Result<BTreeSet<TraceId>, FindError> {
-        let hiding = self.marks.iter().filter(|mark| mark.hides_from(clean_through));
-        hiding
-            .map(|mark| match &mark.target {
-                MarkTarget::Trace(trace) => Ok(*trace),
-                MarkTarget::Filter { .. } => Err(FindError::FilterMark { number: mark.number }),
-            })
-            .collect()
+            && !hidden.hides(&span.trace_id, span.start_unix_nano)
     }
 }
 

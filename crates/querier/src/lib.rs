@@ -12,8 +12,25 @@ pub mod gap;
 pub mod view;
 // The ingesters that there are, and views of them all.
 pub mod ingesters;
-// Blocks, as far as they are wanted.
+// Which spans must not be seen.
+mod hidden;
+// Blocks, as far as they are wanted; what is kept of them in memory.
 mod block;
+mod blocks;
+pub mod cache;
+// What a query may use, and what it has used.
+pub mod cost;
+pub mod limits;
+// Which blocks a query must read.
+mod plan;
+// A querier, and its questions.
+pub mod querier;
+pub mod traces;
+pub mod search;
+pub mod names;
+// Which traces come first; rows that match.
+pub mod rank;
+mod scan;
 // The plain reader: whole traces, and all there is.
 pub mod find;
 

@@ -1,0 +1,203 @@
+//! Blocks as a query reads them: opened once, pages by need, what was read before from memory, all of it counted.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStore, ObjectStoreExt};
+use siltstone_ask::Probe;
+use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_format::block::origins::OriginsFile;
+use siltstone_format::block::ranges::{Fetched, coalesce};
+use siltstone_format::block::read::SpansFile;
+use siltstone_format::filter::split_block::{FilterKey, SplitBlockFilter};
+use siltstone_format::id::TraceId;
+use siltstone_format::path::ObjectKey;
+
+use crate::block::{BlockError, check, failed, path};
+use crate::cache::{BlockCache, CacheSizes, FilterKind, OpenedBlock};
+use crate::cost::Cost;
+use crate::limits::LimitReached;
+
+/// A gap that costs less to read than another request.
+const LARGEST_GAP: u64 = 64 << 10;
+/// What is read at once, so that neither a request nor the memory for it grows without end.
+const LARGEST_REQUEST: u64 = 8 << 20;
+/// Requests for parts of one block at the same time.
+const PARALLEL_REQUESTS: usize = 8;
+/// Metadata parsed into structures takes so many times its bytes, about.
+const PARSED_TIMES: usize = 4;
+
+/// Reads blocks of one store.
+pub struct Blocks {
+    objects: Arc<dyn ObjectStore>,
+    cache: BlockCache,
+}
+
+/// Why a query could not read a block.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadBlockError {
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    #[error(transparent)]
+    Limit(#[from] LimitReached),
+}
+
+/// What a query pays with: its cost so far, and how many bytes it may read.
+#[derive(Clone, Copy, Debug)]
+pub struct Purse<'a> {
+    pub cost: &'a Cost,
+    pub most_bytes: u64,
+}
+
+impl Purse<'_> {
+    fn pay(&self, bytes: u64) -> Result<(), LimitReached> {
+        self.cost.request(bytes);
+        if self.cost.bytes() > self.most_bytes { Err(LimitReached::Bytes(self.most_bytes)) } else { Ok(()) }
+    }
+}
+
+impl Blocks {
+    pub fn new(objects: Arc<dyn ObjectStore>, sizes: CacheSizes) -> Self {
+        Self { objects, cache: BlockCache::new(sizes) }
+    }
+
+    /// Metadata and origins, in two requests at once.
+    pub async fn open(
+        &self,
+        entry: &BlockEntry,
+        purse: Purse<'_>,
+    ) -> Result<Arc<OpenedBlock>, ReadBlockError> {
+        if let Some(opened) = self.cache.opened.get(&entry.id()).await {
+            return Ok(opened);
+        }
+        let (spans, origins) = (&entry.summary.spans, &entry.summary.origins);
+        let (spans_key, origins_key) = (ObjectKey::Spans(entry.id()), ObjectKey::Origins(entry.id()));
+        let (metadata, tail) = futures::try_join!(
+            self.get(&spans_key, spans.metadata_offset..spans.bytes, purse),
+            self.get(&origins_key, origins.origins_offset..origins.bytes, purse),
+        )?;
+        let file = SpansFile::open(&spans_key.to_string(), spans, &metadata).map_err(BlockError::from)?;
+        check(file.identity(), entry, &spans_key)?;
+        let read =
+            OriginsFile::open(&origins_key.to_string(), origins, &tail).map_err(BlockError::from)?;
+        check(read.identity(), entry, &origins_key)?;
+        let parsed_bytes = PARSED_TIMES * (metadata.len() + tail.len());
+        let opened = Arc::new(OpenedBlock { id: entry.id(), spans: file, origins: read, parsed_bytes });
+        self.cache.opened.insert(entry.id(), Arc::clone(&opened)).await;
+        Ok(opened)
+    }
+
+    /// Ranges of a block's spans file.
+    pub async fn fetch(
+        &self,
+        block: &OpenedBlock,
+        wanted: Vec<Range<u64>>,
+        purse: Purse<'_>,
+    ) -> Result<Fetched, ReadBlockError> {
+        let mut fetched = Fetched::default();
+        let mut missing = Vec::new();
+        for range in wanted {
+            match self.cache.page(block.id, &range).await {
+                Some(page) => fetched.add(range.start, page),
+                None => missing.push(range),
+            }
+        }
+        missing.sort_unstable_by_key(|range| range.start);
+        missing.dedup();
+        let key = ObjectKey::Spans(block.id);
+        let requests: Vec<Range<u64>> =
+            coalesce(missing.clone(), LARGEST_GAP).into_iter().flat_map(|range| cut(range, &missing)).collect();
+        let gets: Vec<_> = requests.iter().map(|range| self.get(&key, range.clone(), purse)).collect();
+        let parts: Vec<Bytes> = stream::iter(gets).buffered(PARALLEL_REQUESTS).try_collect().await?;
+        for (range, bytes) in requests.iter().zip(parts) {
+            for page in missing.iter().filter(|page| range.start <= page.start && page.end <= range.end) {
+                let (start, end) = ((page.start - range.start) as usize, (page.end - range.start) as usize);
+                // A copy of its own: a slice would keep all that came with it.
+                let bytes = Bytes::copy_from_slice(bytes.get(start..end).unwrap_or_default());
+                fetched.add(page.start, bytes.clone());
+                self.cache.keep_page(block.id, page.start, bytes).await;
+            }
+        }
+        Ok(fetched)
+    }
+
+    /// To be told when dictionaries of a block may have been read: they count.
+    pub async fn used(&self, block: &Arc<OpenedBlock>) {
+        self.cache.opened.insert(block.id, Arc::clone(block)).await;
+    }
+
+    /// Whether a block's own filter says that it may hold one of these traces. One that cannot be read says yes.
+    pub async fn may_hold_traces(&self, entry: &BlockEntry, traces: &[TraceId], purse: Purse<'_>) -> bool {
+        let filter = self.filter(entry, FilterKind::Traces, purse).await;
+        filter.is_none_or(|filter| {
+            traces.iter().any(|trace| filter.may_hold(FilterKey::of_trace(trace)))
+        })
+    }
+
+    /// The same for what a filter needs.
+    pub async fn may_match(&self, entry: &BlockEntry, probe: &Probe, purse: Purse<'_>) -> bool {
+        if *probe == Probe::Unknown {
+            return true;
+        }
+        let filter = self.filter(entry, FilterKind::Terms, purse).await;
+        filter.is_none_or(|filter| probe.may_match(|term| filter.may_hold(FilterKey::of_term(term))))
+    }
+
+    async fn filter(
+        &self,
+        entry: &BlockEntry,
+        kind: FilterKind,
+        purse: Purse<'_>,
+    ) -> Option<Arc<SplitBlockFilter>> {
+        if let Some(filter) = self.cache.filters.get(&(entry.id(), kind)).await {
+            return Some(filter);
+        }
+        let filters = &entry.summary.filters;
+        // Both lie side by side, and one hash vouches for them.
+        let both = filters.traces.offset..filters.terms.range().end;
+        let bytes = self.get(&ObjectKey::Origins(entry.id()), both.clone(), purse).await.ok()?;
+        if xxhash_rust::xxh3::xxh3_64(&bytes) != filters.hash {
+            return None;
+        }
+        let mut wanted = None;
+        for (of, place) in [(FilterKind::Traces, &filters.traces), (FilterKind::Terms, &filters.terms)] {
+            let start = (place.offset - both.start) as usize;
+            let part = bytes.get(start..start + place.class.bytes())?;
+            let filter = Arc::new(SplitBlockFilter::from_bytes(place.class, part)?);
+            self.cache.filters.insert((entry.id(), of), Arc::clone(&filter)).await;
+            if of == kind {
+                wanted = Some(filter);
+            }
+        }
+        wanted
+    }
+
+    async fn get(
+        &self,
+        key: &ObjectKey,
+        range: Range<u64>,
+        purse: Purse<'_>,
+    ) -> Result<Bytes, ReadBlockError> {
+        purse.pay(range.end.saturating_sub(range.start))?;
+        let got = self.objects.get_range(&path(key), range).await;
+        Ok(got.map_err(|source| failed(key, source))?)
+    }
+}
+
+/// Cuts a range that is too large for one request where a page ends.
+fn cut(range: Range<u64>, pages: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut cut = Vec::new();
+    let mut current: Option<Range<u64>> = None;
+    for page in pages.iter().filter(|page| range.start <= page.start && page.end <= range.end) {
+        match &mut current {
+            Some(piece) if page.end.max(piece.end) - piece.start <= LARGEST_REQUEST => {
+                piece.end = piece.end.max(page.end);
+            }
+            _ => cut.extend(current.replace(page.clone())),
+        }
+    }
+    cut.extend(current);
+    cut
+}

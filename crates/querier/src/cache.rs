@@ -1,0 +1,86 @@
+//! What is kept in memory of blocks, bounded in bytes. Blocks never change, so nothing here is ever stale.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moka::future::Cache;
+use siltstone_format::block::origins::OriginsFile;
+use siltstone_format::block::read::SpansFile;
+use siltstone_format::filter::split_block::SplitBlockFilter;
+use siltstone_format::id::BlockId;
+
+/// Bytes of each kind that are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheSizes {
+    /// Metadata, origins and dictionaries of blocks.
+    pub opened: u64,
+    /// Their filters, of those that no group of filters holds.
+    pub filters: u64,
+    /// Pages as they lie in the store.
+    pub pages: u64,
+}
+
+impl Default for CacheSizes {
+    fn default() -> Self {
+        Self { opened: 128 << 20, filters: 32 << 20, pages: 96 << 20 }
+    }
+}
+
+/// A block that can be read.
+#[derive(Debug)]
+pub struct OpenedBlock {
+    pub id: BlockId,
+    pub spans: SpansFile,
+    pub origins: OriginsFile,
+    /// What both take in memory, about, without dictionaries.
+    pub(crate) parsed_bytes: usize,
+}
+
+/// Which of a block's filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum FilterKind {
+    Traces,
+    Terms,
+}
+
+pub(crate) struct BlockCache {
+    pub(crate) opened: Cache<BlockId, Arc<OpenedBlock>>,
+    pub(crate) filters: Cache<(BlockId, FilterKind), Arc<SplitBlockFilter>>,
+    pages: Cache<(BlockId, u64), Bytes>,
+}
+
+/// What a place in a cache takes beside its value.
+const PLACE_BYTES: usize = 200;
+
+impl BlockCache {
+    pub(crate) fn new(sizes: CacheSizes) -> Self {
+        let weight = |bytes: usize| u32::try_from(bytes + PLACE_BYTES).unwrap_or(u32::MAX);
+        Self {
+            opened: Cache::builder()
+                .max_capacity(sizes.opened)
+                .weigher(move |_, block: &Arc<OpenedBlock>| {
+                    weight(block.parsed_bytes + block.spans.held_bytes())
+                })
+                .build(),
+            filters: Cache::builder()
+                .max_capacity(sizes.filters)
+                .weigher(move |_, filter: &Arc<SplitBlockFilter>| weight(filter.as_bytes().len()))
+                .build(),
+            pages: Cache::builder()
+                .max_capacity(sizes.pages)
+                .weigher(move |_, page: &Bytes| weight(page.len()))
+                .build(),
+        }
+    }
+
+    /// A range of a spans file, if all of it is here.
+    pub(crate) async fn page(&self, block: BlockId, range: &Range<u64>) -> Option<Bytes> {
+        let page = self.pages.get(&(block, range.start)).await?;
+        (page.len() as u64 == range.end - range.start).then_some(page)
+    }
+
+    pub(crate) async fn keep_page(&self, block: BlockId, start: u64, page: Bytes) {
+        self.pages.insert((block, start), page).await;
+    }
+}

@@ -1,0 +1,174 @@
+//! Find traces: those that have a span which matches, in an order, so many of them, whole.
+//!
+//! ```text
+//! plan ──▶ blocks, the most promising first ──▶ matching rows ──▶ ranks of traces ──▶ the first ones, by id
+//!                     ▲                                                │
+//!                     └──────── until no other block can hold better ──┘
+//! ```
+//!
+//! Exact: the answer is that of looking at every span. By start it ends early, as blocks know when their spans
+//! start; by duration every trace that matches must be measured.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use siltstone_ask::{Filter, Window};
+use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_format::id::TraceId;
+use siltstone_format::tenant::Tenant;
+use siltstone_live::question::{Question, Wanted};
+
+use crate::hidden::NEVER_CLEANED;
+use crate::limits::LimitReached;
+use crate::querier::{Answer, Querier, Query, QueryError};
+use crate::rank::{Order, Position, Ranks};
+use crate::traces::Trace;
+
+/// Blocks that are scanned at the same time: of those behind the first ones it is often enough to know that they
+/// hold nothing better.
+const PARALLEL_BLOCKS: usize = 4;
+
+/// Which traces are looked for.
+#[derive(Clone, Debug)]
+pub struct Search {
+    pub tenant: Tenant,
+    /// Holds on one span.
+    pub filter: Filter,
+    /// That span starts in it.
+    pub window: Window,
+    pub order: Order,
+    pub limit: usize,
+    /// Behind the last trace of an earlier answer.
+    pub after: Option<Position>,
+}
+
+#[derive(Debug, Default)]
+pub struct FoundTraces {
+    /// In order.
+    pub traces: Vec<FoundTrace>,
+    /// Where to go on, if there are more.
+    pub next: Option<Position>,
+}
+
+#[derive(Debug)]
+pub struct FoundTrace {
+    pub trace: Trace,
+    /// How many of its spans match and start in the window.
+    pub matching: usize,
+}
+
+impl Querier {
+    pub async fn search(&self, search: &Search) -> Result<Answer<FoundTraces>, QueryError> {
+        self.within(async |mut query| {
+            let found = query.search(search).await?;
+            Ok(query.answer(found))
+        })
+        .await
+    }
+}
+
+impl Query<'_> {
+    async fn search(&mut self, search: &Search) -> Result<FoundTraces, QueryError> {
+        if search.limit == 0 || search.window.is_empty() {
+            return Ok(FoundTraces::default());
+        }
+        let ranks = match search.order {
+            Order::Newest | Order::Oldest => self.by_start(search).await?,
+            Order::Longest => self.by_duration(search).await?,
+        };
+        let (first, next) = ranks.first();
+        let ids: Vec<TraceId> = first.iter().map(|position| position.trace).collect();
+        let mut whole = self.traces(&search.tenant, &ids).await?;
+        let traces = ids.into_iter().filter_map(|id| {
+            // Deleted meanwhile, if it is not there.
+            let spans = whole.remove(&id)?;
+            let matches = |span: &&siltstone_format::span::Span| {
+                search.window.contains(span.start_unix_nano) && search.filter.matches(span)
+            };
+            let matching = spans.iter().filter(matches).count();
+            (matching > 0).then_some(FoundTrace { trace: Trace { id, spans }, matching })
+        });
+        Ok(FoundTraces { traces: traces.collect(), next })
+    }
+
+    async fn by_start(&mut self, search: &Search) -> Result<Ranks, QueryError> {
+        let mut ranks = Ranks::new(search.order, search.limit, search.after);
+        let most = self.querier.limits.traces;
+        self.matching(search, |found, best_left| {
+            found.into_iter().for_each(|(trace, start)| ranks.add(trace, start));
+            ranks.shrink();
+            match () {
+                () if ranks.passed_over() > most => Err(LimitReached::Traces(most).into()),
+                () => Ok(!best_left.is_some_and(|bound| ranks.may_change(bound))),
+            }
+        })
+        .await?;
+        Ok(ranks)
+    }
+
+    async fn by_duration(&mut self, search: &Search) -> Result<Ranks, QueryError> {
+        let mut traces = BTreeSet::new();
+        let most = self.querier.limits.traces;
+        self.matching(search, |found, _| {
+            traces.extend(found.into_iter().map(|(trace, _)| trace));
+            if traces.len() > most { Err(LimitReached::Traces(most).into()) } else { Ok(false) }
+        })
+        .await?;
+        let mut ranks = Ranks::new(search.order, search.limit, search.after);
+        for (trace, extent) in self.extents(&search.tenant, traces.into_iter().collect()).await? {
+            ranks.add_extent(trace, extent);
+        }
+        Ok(ranks)
+    }
+
+    /// Calls `each` with what matches in live spans, and then block by block, the most promising first: traces
+    /// and starts of their spans, and the best start that what is left may hold. It is done when `each` says so.
+    async fn matching(
+        &mut self,
+        search: &Search,
+        mut each: impl FnMut(Vec<(TraceId, u64)>, Option<u64>) -> Result<bool, QueryError>,
+    ) -> Result<(), QueryError> {
+        let filter = Arc::new(search.filter.clone());
+        let wanted = Wanted::Matching { filter: Some(search.filter.clone()), window: search.window };
+        let view = self.open(&Question { tenant: search.tenant.clone(), wanted }).await?;
+        let plan = self.planner(&view).of_filter(&filter, search.window).await;
+        let mut plan = plan.map_err(|error| self.late_or(&view, error.into()))?;
+        let bound = |entry: &BlockEntry| {
+            let spans = &entry.summary.spans;
+            match search.order {
+                Order::Oldest => spans.min_start_unix_nano.max(search.window.start),
+                Order::Newest | Order::Longest => spans.max_start_unix_nano.min(search.window.end - 1),
+            }
+        };
+        plan.blocks.sort_by_key(|entry| (search.order.rank_of_start(bound(entry)), entry.id()));
+        let bounds: Vec<u64> = plan.blocks.iter().map(bound).collect();
+
+        let mut live = Vec::new();
+        let hidden = plan.hidden.at(NEVER_CLEANED);
+        for segment in &view.live {
+            let rows = filter.rows(&segment.spans)?;
+            let found = rows.iter().map(|row| (segment.spans.trace_ids[row], segment.spans.starts[row].cast_unsigned()));
+            live.extend(found.filter(|(trace, start)| {
+                search.window.contains(*start) && !hidden.hides(trace, *start)
+            }));
+        }
+        let mut is_done = each(live, bounds.first().copied())?;
+        let scans: Vec<_> = plan
+            .blocks
+            .iter()
+            .map(|entry| self.matching_of_block(entry, &filter, search.window, &plan.hidden))
+            .collect();
+        let mut scans = stream::iter(scans).buffered(PARALLEL_BLOCKS).enumerate();
+        while !is_done && let Some((number, found)) = scans.next().await {
+            let found = found.map_err(|error| self.late_or(&view, error))?;
+            is_done = each(found, bounds.get(number + 1).copied())?;
+        }
+        drop(scans);
+        if self.is_expired(&view) {
+            return Err(QueryError::Expired);
+        }
+        self.lacks(plan.missing);
+        Ok(())
+    }
+}

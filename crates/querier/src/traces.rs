@@ -1,0 +1,138 @@
+//! Traces by their ids: whole, wherever their spans lie. Neither a plan of a query engine nor a scan: filters
+//! say which blocks, page indexes which pages.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use siltstone_ask::{canonical_span, collapse};
+use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_format::block::read::GroupRows;
+use siltstone_format::id::TraceId;
+use siltstone_format::span::Span;
+use siltstone_format::tenant::Tenant;
+use siltstone_live::question::{Question, Wanted};
+
+use crate::hidden::{Hidden, NEVER_CLEANED};
+use crate::limits::LimitReached;
+use crate::querier::{Answer, Querier, Query, QueryError};
+use crate::view::View;
+
+/// Blocks that are read at the same time.
+const PARALLEL_BLOCKS: usize = 8;
+
+/// A whole trace: each span once, by start, id and content.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trace {
+    pub id: TraceId,
+    pub spans: Vec<Span>,
+}
+
+impl Querier {
+    /// Those of some traces that there are, ascending by id.
+    pub async fn traces(
+        &self,
+        tenant: &Tenant,
+        traces: &[TraceId],
+    ) -> Result<Answer<Vec<Trace>>, QueryError> {
+        self.within(async |mut query| {
+            let found = query.traces(tenant, traces).await?;
+            Ok(query.answer(found.into_iter().map(|(id, spans)| Trace { id, spans }).collect()))
+        })
+        .await
+    }
+}
+
+impl Query<'_> {
+    pub(crate) async fn traces(
+        &mut self,
+        tenant: &Tenant,
+        traces: &[TraceId],
+    ) -> Result<BTreeMap<TraceId, Vec<Span>>, QueryError> {
+        let traces: Vec<TraceId> = traces.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        if traces.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let question = Question { tenant: tenant.clone(), wanted: Wanted::Traces(traces.clone()) };
+        let view = self.open(&question).await?;
+        let plan = self.planner(&view).of_traces(&traces).await;
+        let plan = plan.map_err(|error| self.late_or(&view, error.into()))?;
+        let traces = Arc::new(traces);
+        let mut spans = live_spans(&view, &plan.hidden)?;
+        let reads: Vec<_> =
+            plan.blocks.iter().map(|entry| self.traces_of_block(entry, &traces, &plan.hidden)).collect();
+        let mut reads = stream::iter(reads).buffered(PARALLEL_BLOCKS);
+        while let Some(read) = reads.next().await {
+            spans.extend(read.map_err(|error| self.late_or(&view, error))?);
+            if spans.len() > self.querier.limits.spans {
+                return Err(LimitReached::Spans(self.querier.limits.spans).into());
+            }
+        }
+        drop(reads);
+        if self.is_expired(&view) {
+            return Err(QueryError::Expired);
+        }
+        self.lacks(plan.missing);
+        Ok(self.assemble(spans))
+    }
+
+    /// Spans into traces, each once.
+    fn assemble(&self, spans: Vec<Span>) -> BTreeMap<TraceId, Vec<Span>> {
+        let before = spans.len();
+        let spans = collapse(spans);
+        self.cost.collapsed(before - spans.len());
+        let mut traces = BTreeMap::<TraceId, Vec<Span>>::new();
+        spans.into_iter().for_each(|span| traces.entry(span.trace_id).or_default().push(span));
+        let key = |span: &Span| (span.start_unix_nano, span.span_id);
+        for spans in traces.values_mut() {
+            spans.sort_by(|one, other| {
+                key(one).cmp(&key(other)).then_with(|| canonical_span(one).cmp(&canonical_span(other)))
+            });
+        }
+        traces
+    }
+
+    async fn traces_of_block(
+        &self,
+        entry: &BlockEntry,
+        traces: &Arc<Vec<TraceId>>,
+        hidden: &Hidden,
+    ) -> Result<Vec<Span>, QueryError> {
+        let blocks = &self.querier.blocks;
+        let block = blocks.open(entry, self.purse()).await?;
+        let found: Vec<(TraceId, Vec<GroupRows>)> = traces
+            .iter()
+            .map(|trace| (*trace, block.spans.find(trace)))
+            .filter(|(_, rows)| !rows.is_empty())
+            .collect();
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.cost.read_block();
+        let ranges = found.iter().flat_map(|(_, rows)| rows).flat_map(|rows| block.spans.ranges(rows));
+        let fetched = blocks.fetch(&block, ranges.collect(), self.purse()).await?;
+        let hidden = hidden.at(entry.clean_through);
+        let opened = Arc::clone(&block);
+        let decode = move || {
+            let mut all = Vec::new();
+            for (trace, rows) in &found {
+                let read = opened.spans.read_trace(trace, rows, &fetched, &opened.origins)?.spans()?;
+                all.extend(read.into_iter().filter(|span| !hidden.hides(trace, span.start_unix_nano)));
+            }
+            Ok::<_, QueryError>(all)
+        };
+        let spans = self.work(decode).await??;
+        blocks.used(&block).await;
+        Ok(spans)
+    }
+}
+
+fn live_spans(view: &View, hidden: &Hidden) -> Result<Vec<Span>, QueryError> {
+    let hidden = hidden.at(NEVER_CLEANED);
+    let mut spans = Vec::new();
+    for segment in &view.live {
+        spans.extend(segment.spans.spans()?);
+    }
+    spans.retain(|span| !hidden.hides(&span.trace_id, span.start_unix_nano));
+    Ok(spans)
+}

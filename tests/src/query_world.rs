@@ -1,0 +1,219 @@
+//! A catalog on a store in memory whose spans lie where a test wants them: live, in flushes, in merged blocks;
+//! with a querier over all of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutPayload};
+use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_catalog::block_page::Section;
+use siltstone_catalog::bucket::{Bucket, Listing};
+use siltstone_catalog::change::Merge;
+use siltstone_catalog::log_entry::LogEntry;
+use siltstone_catalog::snapshot::Cover;
+use siltstone_catalog::time::{Clock, SystemClock};
+use siltstone_catalog::windows::Windows;
+use siltstone_catalog::{Catalog, CatalogConfig};
+use siltstone_format::block::identity::BlockIdentity;
+use siltstone_format::block::summary::BlockSummary;
+use siltstone_format::block::write::encode_block;
+use siltstone_format::columns::SpanColumns;
+use siltstone_format::day::Day;
+use siltstone_format::id::{BlockId, ObjectId, WriterId};
+use siltstone_format::path::ObjectKey;
+use siltstone_format::span::Span;
+use siltstone_format::tenant::Tenant;
+use siltstone_live::RemoteLimits;
+use siltstone_live::answer::{Answer, LiveSegment};
+use siltstone_live::from_bucket::BucketLogs;
+use siltstone_live::question::{Question, Wanted};
+use siltstone_live::source::{LiveError, LiveSource};
+use siltstone_querier::cache::CacheSizes;
+use siltstone_querier::limits::QueryLimits;
+use siltstone_querier::querier::{Querier, QuerierConfig, QuerierParts};
+use siltstone_querier::{InProcess, Ingesters};
+use siltstone_testkit::CountingStore;
+use ulid::Ulid;
+
+pub struct QueryWorld {
+    pub store: Arc<CountingStore<InMemory>>,
+    pub catalog: Arc<Catalog>,
+    pub clock: Arc<dyn Clock>,
+    pub live: Arc<Live>,
+}
+
+impl QueryWorld {
+    pub async fn new() -> Self {
+        let store = Arc::new(CountingStore::new(InMemory::new()));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let catalog = catalog(&store, &clock, 1);
+        catalog.init().await.expect("makes a catalog");
+        let live = Arc::new(Live::new(Arc::clone(&catalog)));
+        Self { store, catalog, clock, live }
+    }
+
+    /// Another process on the same bucket, with nothing in memory.
+    pub fn querier(&self, limits: QueryLimits) -> Querier {
+        let config = QuerierConfig { caches: CacheSizes::default(), limits, workers: 2 };
+        let objects = Arc::clone(&self.store) as Arc<dyn object_store::ObjectStore>;
+        let parts = QuerierParts {
+            catalog: catalog(&self.store, &self.clock, 2),
+            clock: Arc::clone(&self.clock),
+            ingesters: Ingesters::new(objects, RemoteLimits::default(), Arc::new(NoLogs)),
+            in_process: Some(InProcess { ingester: ObjectId(Ulid(1)), source: Arc::clone(&self.live) as _ }),
+        };
+        Querier::new(&config, parts)
+    }
+
+    /// Commits spans as one flush.
+    pub async fn flush(&self, spans: &[Span]) {
+        if spans.is_empty() {
+            return;
+        }
+        let opened = self.clock.elapsed();
+        let summary = self.write(spans, Vec::new()).await;
+        let entry = LogEntry {
+            writer: WriterId(self.catalog.next_id()),
+            number: 0,
+            blocks: vec![BlockEntry::flushed(summary)],
+        };
+        self.catalog.commit(&entry, Some(opened)).await.expect("commits");
+    }
+
+    /// Folds the log, and merges the inbox into blocks of at most so many spans, a trace going whole to the day of
+    /// its earliest span.
+    pub async fn merge(&self, most_spans: usize) {
+        self.catalog.fold().await.expect("folds");
+        let fresh = Cover { fresh: true, ..Cover::default() };
+        let snapshot = self.catalog.snapshot(&fresh).await.expect("reads");
+        let tenant = Tenant::single();
+        let found = self.catalog.blocks(&snapshot, &tenant, 0, u64::MAX).await.expect("lists");
+        let inputs: Vec<&BlockEntry> =
+            found.blocks.iter().filter(|block| block.disjoint_set.is_none()).collect();
+        if inputs.is_empty() {
+            return;
+        }
+        let mut traces = BTreeMap::<_, Vec<Span>>::new();
+        for input in &inputs {
+            for span in self.read(&input.summary).await {
+                traces.entry(span.trace_id).or_default().push(span);
+            }
+        }
+        let mut days = BTreeMap::<Day, Vec<Vec<Span>>>::new();
+        for spans in traces.into_values() {
+            let spans = siltstone_ask::collapse(spans);
+            let first = spans.iter().map(|span| span.start_unix_nano).min().unwrap_or(0);
+            let blocks = days.entry(Day::of_unix_nano(first)).or_default();
+            match blocks.last_mut() {
+                Some(block) if block.len() + spans.len() <= most_spans => block.extend(spans),
+                _ => blocks.push(spans),
+            }
+        }
+        let ids: Vec<BlockId> = inputs.iter().map(|input| input.id()).collect();
+        let set = self.catalog.next_id();
+        let mut outputs = Vec::new();
+        for (day, blocks) in days {
+            for spans in blocks {
+                let summary = self.write(&spans, ids.clone()).await;
+                outputs.push((day, BlockEntry::merged(summary, found.clean_through, set)));
+            }
+        }
+        let merge = Merge { tenant, inputs: vec![(Section::Inbox, ids)], outputs };
+        self.catalog.publish(&merge).await.expect("publishes");
+    }
+
+    async fn write(&self, spans: &[Span], inputs: Vec<BlockId>) -> BlockSummary {
+        let mut columns = SpanColumns::default();
+        spans.iter().for_each(|span| columns.push(span).expect("fits"));
+        let block = BlockId(self.catalog.next_id());
+        let identity = BlockIdentity { block, tenant: Tenant::single(), inputs };
+        let encoded = encode_block(&columns, &identity).expect("encodes");
+        for (key, bytes) in
+            [(ObjectKey::Spans(block), encoded.spans), (ObjectKey::Origins(block), encoded.origins)]
+        {
+            let path = Path::from(key.to_string());
+            self.store.put(&path, PutPayload::from(bytes)).await.expect("stores");
+        }
+        encoded.summary
+    }
+
+    async fn read(&self, summary: &BlockSummary) -> Vec<Span> {
+        let get = async |key: ObjectKey| {
+            let got = self.store.get(&Path::from(key.to_string())).await.expect("gets");
+            got.bytes().await.expect("gets")
+        };
+        let id = summary.identity.block;
+        let block = crate::blocks::Block {
+            summary: summary.clone(),
+            spans: get(ObjectKey::Spans(id)).await,
+            origins: get(ObjectKey::Origins(id)).await,
+        };
+        block.checked_spans().expect("holds")
+    }
+}
+
+fn catalog(store: &Arc<CountingStore<InMemory>>, clock: &Arc<dyn Clock>, seed: u8) -> Arc<Catalog> {
+    let config = CatalogConfig {
+        bucket: Bucket::new(Arc::clone(store) as _, Listing::Together),
+        clock: Arc::clone(clock),
+        seed: [seed; 32],
+        // Every query takes a new snapshot: a test has committed just before.
+        windows: Windows { snapshot_age: Duration::ZERO, ..Windows::default() },
+    };
+    Arc::new(Catalog::new(config).expect("windows fit together"))
+}
+
+/// An ingester that holds spans and never flushes them.
+pub struct Live {
+    catalog: Arc<Catalog>,
+    segments: Mutex<Vec<(WriterId, Vec<Span>)>>,
+}
+
+impl Live {
+    fn new(catalog: Arc<Catalog>) -> Self {
+        Self { catalog, segments: Mutex::default() }
+    }
+
+    pub fn accept(&self, spans: Vec<Span>) {
+        let writer = WriterId(self.catalog.next_id());
+        self.segments.lock().expect("nobody panicked").push((writer, spans));
+    }
+}
+
+#[async_trait]
+impl LiveSource for Live {
+    fn name(&self) -> &str {
+        "live"
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Answer, LiveError> {
+        let segments = self.segments.lock().expect("nobody panicked");
+        let segments = segments.iter().map(|(writer, spans)| {
+            let mut columns = SpanColumns::default();
+            let wanted = spans.iter().filter(|span| match &question.wanted {
+                Wanted::Traces(traces) => traces.contains(&span.trace_id),
+                Wanted::Matching { filter, window } => {
+                    window.contains(span.start_unix_nano)
+                        && filter.as_ref().is_none_or(|filter| filter.matches(span))
+                }
+            });
+            wanted.for_each(|span| columns.push(span).expect("fits"));
+            LiveSegment { writer: *writer, number: 0, spans: columns }
+        });
+        let segments = segments.collect();
+        Ok(Answer { segments, committed: BTreeMap::new(), min_root: 0, fresh: false })
+    }
+}
+
+/// Nobody has a log in the bucket.
+struct NoLogs;
+
+impl BucketLogs for NoLogs {
+    fn of(&self, _: &str, _: &std::collections::BTreeSet<WriterId>) -> Arc<dyn LiveSource> {
+        unreachable!("no ingester announces itself")
+    }
+}

@@ -1,0 +1,313 @@
+//! The engine against the oracle: the same answer to every question, wherever spans lie.
+
+#![expect(clippy::unwrap_used, reason = "what is built here is within all bounds")]
+
+use std::cell::RefCell;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use siltstone_ask::Window;
+use siltstone_format::id::TraceId;
+use siltstone_format::span::Span;
+use siltstone_format::tenant::Tenant;
+use siltstone_querier::limits::QueryLimits;
+use siltstone_querier::querier::Querier;
+use siltstone_querier::rank::Order;
+use siltstone_querier::search::{FoundTrace, Search};
+use siltstone_testkit::oracle::{self, CanonicalSpan, HexBytes, Oracle, TimeWindow, canonical_spans};
+use siltstone_testkit::{arbitrary, nasty};
+use siltstone_tests::decode::request_spans;
+use siltstone_tests::described::{Built, Described, Known, described};
+use siltstone_tests::encode::encode_request;
+use siltstone_tests::query_world::QueryWorld;
+use siltstone_traffic::{Traffic, TrafficConfig};
+
+/// Where a span is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Live,
+    Flush(usize),
+    Merged(usize),
+}
+
+/// Where spans may be.
+#[derive(Clone, Copy, Debug)]
+enum Layout {
+    LiveOnly,
+    FlushesOnly,
+    MergedOnly,
+    Mixed,
+}
+
+const LAYOUTS: [Layout; 4] = [Layout::LiveOnly, Layout::FlushesOnly, Layout::MergedOnly, Layout::Mixed];
+const MERGES: usize = 2;
+const FLUSHES: usize = 3;
+
+impl Layout {
+    fn places(self) -> Vec<Place> {
+        let flushes = (0..FLUSHES).map(Place::Flush);
+        let merged = (0..MERGES).map(Place::Merged);
+        match self {
+            Self::LiveOnly => vec![Place::Live],
+            Self::FlushesOnly => flushes.collect(),
+            Self::MergedOnly => merged.collect(),
+            Self::Mixed => [Place::Live].into_iter().chain(flushes).chain(merged).collect(),
+        }
+    }
+}
+
+/// All spans, some of them twice, each in its place.
+struct Scene {
+    world: QueryWorld,
+    oracle: Oracle,
+    spans: Vec<Span>,
+}
+
+impl Scene {
+    /// `dice` decides for each span where it goes, and whether it comes once more.
+    async fn of(
+        requests: &[ExportTraceServiceRequest],
+        layout: Layout,
+        most_spans_of_a_block: usize,
+        mut dice: impl FnMut(usize) -> usize,
+    ) -> Self {
+        let world = QueryWorld::new().await;
+        let places = layout.places();
+        let spans: Vec<Span> = requests.iter().flat_map(request_spans).collect();
+        let mut placed: Vec<(Place, Vec<Span>)> = places.iter().map(|place| (*place, Vec::new())).collect();
+        for span in &spans {
+            for _ in 0..1 + usize::from(dice(8) == 0) {
+                placed[dice(places.len())].1.push(span.clone());
+            }
+        }
+        for (_, spans) in placed.iter().filter(|(place, _)| matches!(place, Place::Merged(_))) {
+            // Of several flushes each.
+            let half = spans.len() / 2;
+            world.flush(&spans[..half]).await;
+            world.flush(&spans[half..]).await;
+            world.merge(most_spans_of_a_block).await;
+        }
+        for (place, spans) in placed {
+            match place {
+                Place::Merged(_) => {}
+                Place::Live => world.live.accept(spans),
+                Place::Flush(_) => world.flush(&spans).await,
+            }
+        }
+        let mut oracle = Oracle::default();
+        requests.iter().for_each(|request| oracle.accept(request));
+        Self { world, oracle, spans }
+    }
+}
+
+fn canonical(spans: &[Span]) -> Vec<CanonicalSpan> {
+    let mut spans = canonical_spans(&encode_request(spans));
+    spans.sort();
+    spans
+}
+
+/// What is asked of find traces, beside the filter.
+#[derive(Clone, Debug)]
+struct Asked {
+    described: Described,
+    order: Order,
+    /// Positions among the starts of all spans.
+    window: Option<(prop::sample::Index, prop::sample::Index)>,
+    limit: usize,
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let order = select(vec![Order::Newest, Order::Oldest, Order::Longest]);
+    let window = proptest::option::of(any::<(prop::sample::Index, prop::sample::Index)>());
+    (described(), order, window, 1..6_usize)
+        .prop_map(|(described, order, window, limit)| Asked { described, order, window, limit })
+}
+
+impl Asked {
+    fn window(&self, spans: &[Span]) -> Option<Window> {
+        let (one, other) = self.window?;
+        let (one, other) = (one.get(spans).start_unix_nano, other.get(spans).start_unix_nano);
+        Some(Window { start: one.min(other), end: one.max(other) + 1 })
+    }
+
+    fn of_oracle(&self, built: &Built, window: Option<Window>, limit: usize) -> oracle::Search {
+        oracle::Search {
+            filter: built.oracle.clone(),
+            window: window
+                .map(|window| TimeWindow { start_unix_nanos: window.start, end_unix_nanos: window.end }),
+            order: match self.order {
+                Order::Newest => oracle::Order::Newest,
+                Order::Oldest => oracle::Order::Oldest,
+                Order::Longest => oracle::Order::Longest,
+            },
+            limit,
+        }
+    }
+}
+
+/// How often what happened, so that a test that tests nothing is noticed.
+#[derive(Debug, Default)]
+struct Tally {
+    empty: usize,
+    found: usize,
+    went_on: usize,
+}
+
+fn same(found: &FoundTrace, right: &oracle::FoundTrace) -> bool {
+    HexBytes(found.trace.id.0.to_vec()) == right.trace_id
+        && canonical(&found.trace.spans) == right.spans
+        && found.matching == right.matching
+}
+
+/// Asks piece by piece until there is no more, and compares with all that the oracle finds.
+async fn check(
+    querier: &Querier,
+    scene: &Scene,
+    known: &Known,
+    asked: &Asked,
+    tally: &RefCell<Tally>,
+) -> Result<(), TestCaseError> {
+    let built = Built::of(&asked.described, known);
+    let window = asked.window(&scene.spans);
+    let right = scene.oracle.find(&asked.of_oracle(&built, window, usize::MAX)).traces;
+    let mut search = Search {
+        tenant: Tenant::single(),
+        filter: built.filter.clone(),
+        window: window.unwrap_or(Window::ALL),
+        order: asked.order,
+        limit: asked.limit,
+        after: None,
+    };
+    let mut rest = &right[..];
+    // Some pieces are as good as all.
+    for _ in 0..3 {
+        let answer = querier.search(&search).await.unwrap();
+        prop_assert_eq!(&answer.gaps, &Vec::<String>::new());
+        let found = answer.content;
+        let (piece, behind) = rest.split_at(asked.limit.min(rest.len()));
+        let is_right = found.traces.len() == piece.len()
+            && found.traces.iter().zip(piece).all(|(found, right)| same(found, right));
+        prop_assert!(is_right, "{asked:?}\n{:?}\nfound {:#?}\nright {:#?}", built.filter, found.traces, piece);
+        prop_assert_eq!(found.next.is_some(), !behind.is_empty(), "{:?}", asked);
+        rest = behind;
+        let mut tally = tally.borrow_mut();
+        tally.empty += usize::from(found.traces.is_empty());
+        tally.found += found.traces.len();
+        let Some(next) = found.next else { break };
+        tally.went_on += 1;
+        search.after = Some(next);
+    }
+    Ok(())
+}
+
+async fn check_ids(querier: &Querier, scene: &Scene) -> Result<(), TestCaseError> {
+    let mut ids: Vec<TraceId> = scene.spans.iter().map(|span| span.trace_id).collect();
+    ids.push(TraceId([0xee; 16]));
+    ids.truncate(40);
+    let answer = querier.traces(&Tenant::single(), &ids).await.unwrap();
+    ids.sort();
+    ids.dedup();
+    let mut found = answer.content.iter();
+    for id in ids {
+        let right = scene.oracle.trace(&id.0);
+        if right.is_empty() {
+            continue;
+        }
+        let trace = found.next().unwrap();
+        prop_assert_eq!(trace.id, id);
+        prop_assert_eq!(canonical(&trace.spans), right);
+    }
+    prop_assert!(found.next().is_none());
+    Ok(())
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+#[test]
+fn random_spans_are_found_as_the_oracle_says_wherever_they_lie() {
+    let runtime = runtime();
+    let tally = RefCell::new(Tally::default());
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) };
+    let cases =
+        (arbitrary::arbitrary_requests(), vec(asked(), 8), select(LAYOUTS.to_vec()), vec(any::<usize>(), 64));
+    let checked = TestRunner::new(config).run(&cases, |(requests, asked, layout, dice)| {
+        runtime.block_on(async {
+            let mut rolls = dice.iter().cycle();
+            let scene = Scene::of(&requests, layout, 3, |sides| rolls.next().unwrap() % sides).await;
+            let querier = scene.world.querier(QueryLimits::default());
+            let known = Known::of(scene.spans.iter());
+            for asked in asked.iter().filter(|_| !scene.spans.is_empty()) {
+                check(&querier, &scene, &known, asked, &tally).await?;
+            }
+            check_ids(&querier, &scene).await
+        })
+    });
+    checked.unwrap_or_else(|failure| panic!("{failure}"));
+    let tally = tally.into_inner();
+    println!("{tally:?}");
+    assert!(tally.found > 400 && tally.empty > 50 && tally.went_on > 50, "{tally:?}");
+}
+
+#[test]
+fn nasty_spans_are_found_as_the_oracle_says() {
+    let runtime = runtime();
+    let mut runner = TestRunner::deterministic();
+    let tally = RefCell::new(Tally::default());
+    for (name, request) in nasty::named() {
+        if request_spans(&request).count() > 5_000 {
+            // Those are for the decoder.
+            continue;
+        }
+        let requests = [request];
+        let mut roll = 0_usize;
+        let checked: Result<(), TestCaseError> = runtime.block_on(async {
+            let scene = Scene::of(&requests, Layout::Mixed, 100, |sides| {
+                roll = roll.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (roll >> 33) % sides
+            });
+            let scene = scene.await;
+            let querier = scene.world.querier(QueryLimits::default());
+            let known = Known::of(scene.spans.iter());
+            for _ in 0..if scene.spans.is_empty() { 0 } else { 10 } {
+                let asked = asked().new_tree(&mut runner).unwrap().current();
+                check(&querier, &scene, &known, &asked, &tally).await?;
+            }
+            check_ids(&querier, &scene).await
+        });
+        checked.unwrap_or_else(|failure| panic!("{name}: {failure}"));
+    }
+    println!("{:?}", tally.into_inner());
+}
+
+/// Believable traffic in blocks of several row groups and many pages.
+#[test]
+fn many_spans_are_found_as_the_oracle_says() {
+    let runtime = runtime();
+    let mut runner = TestRunner::deterministic();
+    let tally = RefCell::new(Tally::default());
+    let config = TrafficConfig { spans: 110_000, seed: 5, ..TrafficConfig::default() };
+    let requests: Vec<_> = Traffic::new(config).map(|batch| batch.request).collect();
+    let mut roll = 1_usize;
+    let checked: Result<(), TestCaseError> = runtime.block_on(async {
+        let scene = Scene::of(&requests, Layout::Mixed, 1_000_000, |sides| {
+            roll = roll.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (roll >> 33) % sides
+        });
+        let scene = scene.await;
+        let querier = scene.world.querier(QueryLimits::default());
+        let known = Known::of(scene.spans.iter().step_by(100));
+        for _ in 0..12 {
+            let asked = asked().new_tree(&mut runner).unwrap().current();
+            check(&querier, &scene, &known, &asked, &tally).await?;
+        }
+        check_ids(&querier, &scene).await
+    });
+    checked.unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{:?}", tally.into_inner());
+}
