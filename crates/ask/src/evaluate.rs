@@ -38,10 +38,9 @@ impl Predicate {
     pub fn matches(&self, span: &Span) -> bool {
         match self.target() {
             Target::Field(field) => field_matches(*field, self.test(), span),
-            Target::Attribute { level, key } => any_holder(*level, span, &|attributes| {
-                let values = attributes.iter().filter(|attribute| attribute.key == *key);
-                self.test().matches(values.map(|attribute| &attribute.value))
-            }),
+            Target::Attribute { level, key } => {
+                any_holder(*level, span, &|attributes| self.test().matches_holder(key, attributes))
+            }
         }
     }
 }
@@ -63,7 +62,13 @@ impl Test {
         }
     }
 
-    fn matches_scalar(&self, value: Scalar<'_>) -> bool {
+    /// Whether the test holds for one holder, by its attributes.
+    pub(crate) fn matches_holder(&self, key: &str, attributes: &[Attribute]) -> bool {
+        let values = attributes.iter().filter(|attribute| attribute.key == key);
+        self.matches(values.map(|attribute| &attribute.value))
+    }
+
+    pub(crate) fn matches_scalar(&self, value: Scalar<'_>) -> bool {
         match self {
             Self::Compare(comparison, operand) => {
                 let order = || order(value, operand);
@@ -130,7 +135,7 @@ fn field_matches(field: Field, test: &Test, span: &Span) -> bool {
 
 /// Kinds and status codes compare by their number; a regular expression sees the name
 /// where there is one.
-fn named_matches(field: Field, number: i32, test: &Test) -> bool {
+pub(crate) fn named_matches(field: Field, number: i32, test: &Test) -> bool {
     match (test, field.field_type()) {
         (Test::Regex(_), FieldType::Named(names)) if names.name(number).is_some() => {
             names.name(number).is_some_and(|name| test.matches_scalar(Scalar::Str(name)))
@@ -140,7 +145,7 @@ fn named_matches(field: Field, number: i32, test: &Test) -> bool {
 }
 
 /// Ids compare as hex text in lower case, without an allocation for each span.
-fn hex_matches(id: &[u8], test: &Test) -> bool {
+pub(crate) fn hex_matches(id: &[u8], test: &Test) -> bool {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut hex = [0; 32];
     for (pair, byte) in hex.chunks_exact_mut(2).zip(id) {

@@ -152,6 +152,15 @@ impl Filter {
         &self.node
     }
 
+    /// All predicates, wherever in the tree they stand.
+    pub(crate) fn predicates(&self) -> Vec<&Predicate> {
+        match &self.node {
+            Node::And(parts) | Node::Or(parts) => parts.iter().flat_map(Self::predicates).collect(),
+            Node::Not(inner) => inner.predicates(),
+            Node::Predicate(predicate) => vec![predicate],
+        }
+    }
+
     fn predicate(target: Target, test: Test, nodes: usize, patterns: usize) -> Result<Self, FilterError> {
         Self::bounded(Node::Predicate(Predicate { target, test }), 1, nodes, patterns)
     }

@@ -2,7 +2,8 @@
 //!
 //! A [`Filter`] is a tree of predicates that is true or false for one [`Span`]; a
 //! trace matches if one of its spans does. [`probe`] says which terms a block must
-//! hold for any of its spans to match. Query, retention and deletion share these
+//! hold for any of its spans to match, [`Filter::parts`] what must be read of its spans, and
+//! [`Filter::rows`] which of them match. Query, retention and deletion share these
 //! rules, so that what one finds is what the other deletes.
 //!
 //! Pure by design: no I/O, no async, no clock. How a question is written (Jaeger,
@@ -27,6 +28,10 @@ mod evaluate;
 // Its answer for one block, as far as terms tell.
 mod probe;
 
+// Its answer for many spans in columns: what must be read of them, and which match.
+mod parts;
+mod rows;
+
 // What counts as one answer.
 mod same;
 
@@ -38,6 +43,7 @@ pub use filter::{
 pub use literal::{Literal, Operand};
 pub use pattern::{MAX_PATTERN_BYTES, Pattern};
 pub use probe::{Probe, probe};
+pub use rows::Rows;
 pub use same::{canonical_span, collapse, same_span};
 pub use window::Window;
 pub use wire::{MAX_FILTER_BYTES, WireError};

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's filters are within all bounds")]
 
+mod rows;
 mod strategies;
 mod writer;
 

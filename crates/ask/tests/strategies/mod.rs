@@ -117,11 +117,11 @@ fn attributes() -> impl Strategy<Value = Vec<Attribute>> {
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
-    (attributes(), prop::option::of(value()), attributes(), text()).prop_map(
-        |(mut resource_attributes, service, scope_attributes, scope_name)| {
+    (attributes(), prop::option::of(value()), attributes(), text(), text()).prop_map(
+        |(mut resource_attributes, service, scope_attributes, scope_name, scope_version)| {
             let service = service.map(|value| Attribute { key: SERVICE_NAME.to_owned(), value });
             resource_attributes.extend(service);
-            Origin { resource_attributes, scope_attributes, scope_name, ..Origin::default() }
+            Origin { resource_attributes, scope_attributes, scope_name, scope_version, ..Origin::default() }
         },
     )
 }
@@ -133,21 +133,24 @@ fn id() -> impl Strategy<Value = SpanId> {
 pub(crate) fn span() -> impl Strategy<Value = Span> {
     let event =
         (text(), attributes()).prop_map(|(name, attributes)| Event { name, attributes, ..Event::default() });
-    let link = (id(), attributes()).prop_map(|(span_id, attributes)| Link {
+    let link = (0..2_u8, id(), attributes()).prop_map(|(trace, span_id, attributes)| Link {
+        trace_id: TraceId([trace; 16]),
         span_id,
         attributes,
         ..Link::default()
     });
-    let texts = (text(), text());
+    let texts = (text(), text(), text());
     let numbers = (0..7_i32, 0..4_i32, 0..4_u64, prop_oneof![0..80_u64, Just(u64::MAX)]);
     let parts = (prop::collection::vec(event, 0..3), prop::collection::vec(link, 0..3));
-    (id(), prop::option::of(id()), texts, numbers, attributes(), parts, origin()).prop_map(
-        |(span_id, parent_span_id, texts, numbers, attributes, parts, origin)| Span {
-            trace_id: TraceId([1; 16]),
+    let ids = (1..3_u8, id(), prop::option::of(id()));
+    (ids, texts, numbers, attributes(), parts, origin()).prop_map(
+        |((trace, span_id, parent_span_id), texts, numbers, attributes, parts, origin)| Span {
+            trace_id: TraceId([trace; 16]),
             span_id,
             parent_span_id,
             name: texts.0,
             status_message: texts.1,
+            trace_state: texts.2,
             kind: numbers.0,
             status_code: numbers.1,
             start_unix_nano: numbers.2,

@@ -155,6 +155,11 @@ impl Keys {
         self.names.get(key)
     }
 
+    /// The number of a key that is there.
+    pub fn find(&self, name: &str) -> Option<u32> {
+        self.names.find(name.as_bytes())
+    }
+
     /// The number of a key that comes after another. None: it is new, and there are too many.
     #[inline]
     pub(crate) fn intern_after(

@@ -68,7 +68,7 @@ impl Dictionary {
     }
 
     /// The number of a text that is there.
-    pub(crate) fn find(&self, text: &[u8]) -> Option<u32> {
+    pub fn find(&self, text: &[u8]) -> Option<u32> {
         self.search(text, self.hash(text))
     }
 
