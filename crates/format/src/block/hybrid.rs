@@ -148,17 +148,56 @@ impl<'a> Hybrid<'a> {
         (!exact || at == bytes.len()).then_some(Self { runs, width })
     }
 
-    /// Calls the function with each value of a range. The range must lie within the
-    /// count that was parsed.
-    pub(crate) fn for_each(&self, range: std::ops::Range<usize>, mut each: impl FnMut(u32)) {
+    /// Appends the values of a range, which must lie within the count that was parsed.
+    pub(crate) fn append(&self, range: std::ops::Range<usize>, out: &mut Vec<u32>) {
         for run in self.overlapping(&range) {
             let from = range.start.max(run.start) - run.start;
             let to = range.end.min(run.start + run.len) - run.start;
-            match run.content {
-                Content::Same(value) => (from..to).for_each(|_| each(value)),
-                Content::Packed(bytes) => (from..to).for_each(|index| each(unpack(bytes, self.width, index))),
+            match (&run.content, self.width) {
+                (Content::Same(value), _) => out.resize(out.len() + to - from, *value),
+                (Content::Packed(bytes), 8) => out.extend(bytes[from..to].iter().copied().map(u32::from)),
+                (Content::Packed(bytes), 16) => {
+                    let (values, _) = bytes[2 * from..2 * to].as_chunks();
+                    out.extend(values.iter().map(|value| u32::from(u16::from_le_bytes(*value))));
+                }
+                (Content::Packed(bytes), width) => {
+                    out.extend((from..to).map(|index| unpack(bytes, width, index)));
+                }
             }
         }
+    }
+
+    /// Appends the places of all ones among bits, where the first of the range is numbered
+    /// `first`. Nothing if a value of the range is no bit.
+    pub(crate) fn append_ones(
+        &self,
+        range: std::ops::Range<usize>,
+        first: u32,
+        out: &mut Vec<u32>,
+    ) -> Option<()> {
+        for run in self.overlapping(&range) {
+            let from = range.start.max(run.start) - run.start;
+            let to = range.end.min(run.start + run.len) - run.start;
+            let number = |index: usize| first + (run.start + index - range.start) as u32;
+            match run.content {
+                Content::Same(0) => {}
+                Content::Same(1) => out.extend(number(from)..number(from) + (to - from) as u32),
+                Content::Packed(bytes) if self.width == 1 => {
+                    let mut at = from;
+                    while at < to {
+                        let end = to.min((at / 8 + 1) * 8);
+                        let mut bits = (bytes[at / 8] >> (at % 8)) & (0xff >> (8 - (end - at)));
+                        while bits != 0 {
+                            out.push(number(at + bits.trailing_zeros() as usize));
+                            bits &= bits - 1;
+                        }
+                        at = end;
+                    }
+                }
+                _ => return None,
+            }
+        }
+        Some(())
     }
 
     /// How many of the values of a range equal `wanted`.
@@ -228,10 +267,12 @@ fn unpack(bytes: &[u8], width: u8, index: usize) -> u32 {
         16 => u32::from(u16::from_le_bytes([bytes[2 * index], bytes[2 * index + 1]])),
         _ => {
             let bit = index * usize::from(width);
-            let byte = bit / 8;
-            let mut window = [0; 8];
-            let held = &bytes[byte..bytes.len().min(byte + 8)];
-            window[..held.len()].copy_from_slice(held);
+            let held = &bytes[bit / 8..];
+            let window = held.first_chunk().copied().unwrap_or_else(|| {
+                let mut window = [0; 8];
+                window[..held.len()].copy_from_slice(held);
+                window
+            });
             let mask = (1u64 << width) - 1;
             ((u64::from_le_bytes(window) >> (bit % 8)) & mask) as u32
         }
@@ -263,7 +304,7 @@ mod tests {
 
     fn all(bytes: &[u8], width: u8, count: usize) -> Option<Vec<u32>> {
         let mut values = Vec::new();
-        Hybrid::parse(bytes, width, count)?.for_each(0..count, |value| values.push(value));
+        Hybrid::parse(bytes, width, count)?.append(0..count, &mut values);
         Some(values)
     }
 
@@ -283,7 +324,7 @@ mod tests {
                     let range = a.min(b)..a.max(b);
                     let parsed = Hybrid::parse(&bytes, width, values.len()).unwrap();
                     let mut part = Vec::new();
-                    parsed.for_each(range.clone(), |value| part.push(value));
+                    parsed.append(range.clone(), &mut part);
                     prop_assert_eq!(&part, &values[range.clone()]);
                     for wanted in [0, 1] {
                         let expected = values[range.clone()].iter().filter(|value| **value == wanted).count();
@@ -296,6 +337,20 @@ mod tests {
                     }
                 }
             }
+        }
+
+        #[test]
+        fn should_number_the_ones_of_any_range(bits in prop::collection::vec(0u32..2, 1..200), runs in any::<bool>(),
+                                               cut in any::<(prop::sample::Index, prop::sample::Index)>(), first in 0u32..100) {
+            let mut bytes = Vec::new();
+            if runs { write_runs(&bits, 1, &mut bytes) } else { write_packed(&bits, 1, &mut bytes) }
+            let (a, b) = (cut.0.index(bits.len() + 1), cut.1.index(bits.len() + 1));
+            let range = a.min(b)..a.max(b);
+            let mut found = Vec::new();
+            Hybrid::parse(&bytes, 1, bits.len()).unwrap().append_ones(range.clone(), first, &mut found).unwrap();
+            let expected: Vec<u32> =
+                (first..).zip(&bits[range]).filter(|(_, bit)| **bit == 1).map(|(place, _)| place).collect();
+            prop_assert_eq!(found, expected);
         }
 
         #[test]
@@ -322,6 +377,16 @@ mod tests {
                 prop_assert_eq!(values.len(), count);
             }
         }
+    }
+
+    #[test]
+    fn should_find_no_ones_where_a_value_is_no_bit() {
+        let bytes = [4 << 1, 1, 4 << 1, 2];
+        let levels = Hybrid::parse(&bytes, 1, 8).unwrap();
+        let mut found = Vec::new();
+        assert_eq!(levels.append_ones(0..4, 0, &mut found), Some(()));
+        assert_eq!(found, [0, 1, 2, 3]);
+        assert_eq!(levels.append_ones(3..5, 0, &mut found), None);
     }
 
     #[test]

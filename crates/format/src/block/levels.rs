@@ -183,8 +183,8 @@ mod tests {
                 let mut out = Vec::new();
                 levels.write(&rows, form, &mut out);
                 let mut read = Vec::new();
-                Hybrid::parse(&out[4..], 1, rows.len()).unwrap().for_each(0..rows.len(), |level| read.push(level == 1));
-                prop_assert_eq!(&read, &bits[rows.clone()]);
+                Hybrid::parse(&out[4..], 1, rows.len()).unwrap().append(0..rows.len(), &mut read);
+                prop_assert_eq!(&read, &bits[rows.clone()].iter().copied().map(u32::from).collect::<Vec<_>>());
             }
             let expected = bits[rows.clone()].iter().filter(|bit| **bit).count();
             prop_assert_eq!(levels.values(&rows).len(), expected);

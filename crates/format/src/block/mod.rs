@@ -1,10 +1,11 @@
 //! Blocks: spans and origins as Parquet files.
 //!
 //! Down: `order` → `choose` → `gather` → `values`, `levels` → `chunk`, `frame` →
-//! `write`. Up: `read` → `frame`, `leaf` → `rows`. `origins` holds the second file.
+//! `write`. Up: `read` → `pick`, `frame`, `leaf` → `decode` → `rows`. `origins` holds the second file.
 
 mod choose;
 mod chunk;
+mod decode;
 pub mod error;
 mod footer;
 mod frame;
@@ -17,6 +18,8 @@ mod order;
 pub mod origins;
 mod page;
 pub mod parts;
+mod pick;
+pub mod prune;
 pub mod ranges;
 pub mod read;
 mod rows;

@@ -21,10 +21,12 @@ use hashbrown::HashMap;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 
 use super::chunk::{ChunkEncoder, EncodedChunk};
+use super::decode::Raw;
 use super::error::{ReadError, Wrong};
 use super::identity::{BlockIdentity, text_of};
-use super::leaf::{Entry, Leaf, Raw, pages_of};
+use super::leaf::{Entry, Leaf};
 use super::levels::Levels;
+use super::pick::pick_pages;
 use super::ranges::Fetched;
 use super::read::{Origins, key_values, leaves_of, page_range, parse_metadata, parse_unverified};
 use super::rows::{number, text};
@@ -421,14 +423,14 @@ impl OriginsReader<'_> {
         let get = |range| self.fetched.get(&range).map_err(|wrong| ReadError::new(self.object, wrong));
         let damage = |what| self.damage(column, what);
         let dictionary = match &leaf.dictionary_range {
-            Some(range) => Some(Arc::new(leaf.dictionary(&get(range.clone())?).map_err(damage)?)),
+            Some(range) => Some(leaf.dictionary(&get(range.clone())?).map_err(damage)?),
             None => None,
         };
         let index = self.metadata.offset_index().and_then(|index| index.first()?.get(column));
         let locations = index.map_or(&[][..], |index| index.page_locations().as_slice());
-        for (page, _, page_rows) in pages_of(locations, rows, &(0..rows)) {
-            let bytes = get(page_range(page))?;
-            leaf.read_page(&bytes, page_rows, 0..page_rows, dictionary.as_ref(), &mut each)
+        for pick in pick_pages(locations, rows, std::iter::once(0..rows), 0) {
+            let bytes = get(page_range(pick.page))?;
+            leaf.read_page(&bytes, pick.rows, &pick.pieces, dictionary.as_ref(), &mut each)
                 .map_err(damage)?;
         }
         Ok(())

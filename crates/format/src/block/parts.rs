@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::schema::Fixed;
+
 /// Parts of spans. How many rows there are is known without any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     pub trace_ids: bool,
     pub span_ids: bool,
-    /// Needs the ids of traces and spans: most parents are named by their place in the trace.
+    /// Brings the ids of traces and spans too: most parents are named by their place in the trace.
     pub parents: bool,
     pub starts: bool,
     pub durations: bool,
@@ -80,6 +82,27 @@ impl Parts {
             attributes: AttributeParts::All,
             events: true,
             links: true,
+        }
+    }
+
+    /// Whether a column is to be read.
+    pub(crate) fn holds(&self, fixed: Fixed) -> bool {
+        match fixed {
+            Fixed::TraceId => self.trace_ids || self.parents,
+            Fixed::SpanId => self.span_ids || self.parents,
+            Fixed::Seq | Fixed::ParentSeq | Fixed::ParentSpanId => self.parents,
+            Fixed::StartTime => self.starts,
+            Fixed::Duration => self.durations,
+            // The origins tell it.
+            Fixed::ServiceName => false,
+            Fixed::Name => self.names,
+            Fixed::Kind => self.kinds,
+            Fixed::StatusCode => self.status_codes,
+            Fixed::StatusMessage => self.status_messages,
+            Fixed::TraceState => self.trace_states,
+            Fixed::Flags => self.flags,
+            Fixed::DroppedAttributes | Fixed::DroppedEvents | Fixed::DroppedLinks => self.dropped_counts,
+            Fixed::OriginId => self.origins,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The caller does the I/O: it opens a file with the bytes of its metadata, asks
 //! which rows may hold a trace and which ranges these rows need, fetches them in one
-//! round, and gets the spans.
+//! round, and gets the spans, or the parts of them that it wants.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -13,13 +13,16 @@ use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaD
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 
+use super::decode::{FlatValues, PageDictionary};
 use super::error::{ReadError, Wrong};
 use super::footer::{are_page_indexes_sound, is_footer_sound};
 use super::identity::BlockIdentity;
-use super::leaf::{Entry, Leaf, PageDictionary, Raw, pages_of};
+use super::leaf::{Damage, Entry, Leaf};
+use super::parts::Parts;
+use super::pick::{PagePick, pick_pages};
 use super::ranges::Fetched;
 use super::rows::RowsReader;
-use super::schema::{Fixed, LIST_LEAVES, parse_attribute_column, spans_schema};
+use super::schema::{Fixed, LIST_LEAVES, ListColumns, parse_attribute_column, spans_schema};
 use super::summary::SpansSummary;
 use crate::columns::SpanColumns;
 use crate::id::TraceId;
@@ -34,6 +37,14 @@ pub struct GroupRows {
     pub rows: Range<usize>,
 }
 
+/// Rows of one group, ascending, and the row that the first of them becomes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pick<'a> {
+    pub(crate) group: usize,
+    pub(crate) parts: &'a [GroupRows],
+    pub(crate) base: u32,
+}
+
 /// Origins of a block by their ids.
 pub trait Origins {
     fn origin(&self, id: u32) -> Option<Arc<Origin>>;
@@ -46,8 +57,9 @@ pub struct SpansFile {
     identity: BlockIdentity,
     metadata: ParquetMetaData,
     pub(crate) attributes: Vec<(ValueType, String)>,
+    pub(crate) lists: ListColumns,
     /// By group, then by column.
-    leaves: Vec<Vec<Leaf>>,
+    pub(crate) leaves: Vec<Vec<Leaf>>,
     dictionaries: Vec<Vec<OnceLock<Arc<PageDictionary>>>>,
 }
 
@@ -89,7 +101,8 @@ impl SpansFile {
         let leaves = leaves_of(&metadata).map_err(&wrong)?;
         let dictionaries =
             leaves.iter().map(|group| group.iter().map(|_| OnceLock::new()).collect()).collect();
-        Ok(Self { object: object.to_owned(), identity, metadata, attributes, leaves, dictionaries })
+        let lists = ListColumns::after(attributes.len());
+        Ok(Self { object: object.to_owned(), identity, metadata, attributes, lists, leaves, dictionaries })
     }
 
     pub fn identity(&self) -> &BlockIdentity {
@@ -153,23 +166,47 @@ impl SpansFile {
         Some(GroupRows { group, rows: row(first)..row(end) })
     }
 
-    /// The ranges that reading some rows needs, unsorted; the dictionaries that were
-    /// read before are not among them.
+    /// The ranges that reading whole spans needs, see [`Self::ranges_of`].
     pub fn ranges(&self, rows: &GroupRows) -> Vec<Range<u64>> {
+        self.ranges_of(rows, &Parts::all())
+    }
+
+    /// The ranges that reading parts of some rows needs, unsorted; the dictionaries that
+    /// were read before are not among them.
+    pub fn ranges_of(&self, rows: &GroupRows, parts: &Parts) -> Vec<Range<u64>> {
         let mut ranges = Vec::new();
-        for (column, leaf) in self.leaves[rows.group].iter().enumerate() {
-            if leaf.empty || column == Fixed::ServiceName as usize {
-                continue;
-            }
-            if let Some(dictionary) = &leaf.dictionary_range
-                && self.dictionaries[rows.group][column].get().is_none()
-            {
-                ranges.push(dictionary.clone());
-            }
-            let pages = pages_of(self.locations(rows.group, column), self.group_rows(rows.group), &rows.rows);
-            ranges.extend(pages.map(|(page, ..)| page_range(page)));
+        for column in self.columns_of(rows.group, parts) {
+            ranges.extend(self.unread_dictionary(rows.group, column));
+            let picks = self.picks(rows.group, column, std::slice::from_ref(rows), 0);
+            ranges.extend(picks.iter().map(|pick| page_range(pick.page)));
         }
         ranges
+    }
+
+    /// The columns that reading parts of a group's rows needs: what is empty is not read.
+    fn columns_of(&self, group: usize, parts: &Parts) -> impl Iterator<Item = usize> {
+        let fixed = Fixed::ALL.into_iter().filter(|fixed| parts.holds(*fixed)).map(|fixed| fixed as usize);
+        let attributes = (Fixed::ALL.len()..).zip(&self.attributes);
+        let attributes = attributes.filter(|(_, (_, key))| parts.attributes.holds(key));
+        let lists = [
+            (&self.lists.overflow, !parts.attributes.is_empty()),
+            (&self.lists.events, parts.events),
+            (&self.lists.links, parts.links),
+        ];
+        let lists = lists.into_iter().filter(|(_, wanted)| *wanted).flat_map(|(leaves, _)| leaves.clone());
+        let columns = fixed.chain(attributes.map(|(column, _)| column)).chain(lists);
+        columns.filter(move |column| !self.is_empty(group, *column))
+    }
+
+    /// The place of a dictionary that was not read before.
+    pub(crate) fn unread_dictionary(&self, group: usize, column: usize) -> Option<Range<u64>> {
+        let range = self.leaves[group][column].dictionary_range.clone();
+        range.filter(|_| self.dictionaries[group][column].get().is_none())
+    }
+
+    /// Whether no row of a group has a value in a column.
+    pub(crate) fn is_empty(&self, group: usize, column: usize) -> bool {
+        self.leaves[group][column].empty
     }
 
     /// The spans of a trace, given the ranges of the rows that may hold it.
@@ -187,30 +224,48 @@ impl SpansFile {
                 exact.push(GroupRows { group: candidates.group, rows });
             }
         }
-        self.read_parts(&exact, fetched, origins, Some(*trace))
+        self.read(&exact, RowsReader::new(self, fetched, &Parts::all(), origins).of_trace(*trace))
     }
 
-    /// The spans of some rows in their order. The rows must begin with a trace's first:
-    /// a parent is named by its place.
+    /// Whole spans, see [`Self::read_parts`].
     pub fn read_rows(
         &self,
         rows: &[GroupRows],
         fetched: &Fetched,
         origins: &dyn Origins,
     ) -> Result<SpanColumns, ReadError> {
-        self.read_parts(rows, fetched, origins, None)
+        self.read_parts(rows, &Parts::all(), fetched, origins)
     }
 
-    fn read_parts(
+    /// Parts of the spans of some rows in their order, which may be any rows, unless
+    /// parents are wanted: these are named by their places, so rows must then begin with a
+    /// trace's first. What is not wanted stays empty, except that there is a trace id for
+    /// each row, of zeros if it is not wanted.
+    pub fn read_parts(
         &self,
         rows: &[GroupRows],
+        parts: &Parts,
         fetched: &Fetched,
         origins: &dyn Origins,
-        trace: Option<TraceId>,
     ) -> Result<SpanColumns, ReadError> {
-        let mut reader = RowsReader::new(self, fetched, trace);
-        for part in rows {
-            reader.read(part, origins)?;
+        self.read(rows, RowsReader::new(self, fetched, parts, origins))
+    }
+
+    fn read(&self, rows: &[GroupRows], mut reader: RowsReader<'_>) -> Result<SpanColumns, ReadError> {
+        let within =
+            |part: &GroupRows| part.group < self.leaves.len() && part.rows.end <= self.group_rows(part.group);
+        let count = rows.iter().fold(0usize, |sum, part| sum.saturating_add(part.rows.len()));
+        if !rows.iter().all(within) || count >= u32::MAX as usize {
+            return Err(ReadError::new(
+                &self.object,
+                Wrong::Damaged("it has not the rows that are asked for"),
+            ));
+        }
+        // Each page is opened once for all rows that are wanted of it.
+        let ascending =
+            |one: &GroupRows, next: &GroupRows| one.group == next.group && one.rows.end <= next.rows.start;
+        for run in rows.chunk_by(ascending) {
+            reader.read(run)?;
         }
         reader.finish()
     }
@@ -232,57 +287,74 @@ impl SpansFile {
         rows: &GroupRows,
         fetched: &Fetched,
     ) -> Result<Range<usize>, ReadError> {
-        let (mut first, mut count, mut row) = (rows.rows.end, 0, rows.rows.start);
-        let mut end = row;
-        self.read_column(rows, Fixed::TraceId as usize, fetched, |entry| {
-            if entry.value == Some(Raw::Bytes(&trace.0)) {
-                first = first.min(row);
-                count += 1;
-                end = row + 1;
-            }
-            row += 1;
-            Ok(())
-        })?;
-        if count == 0 {
-            return Ok(0..0);
+        let mut ids: Vec<TraceId> = Vec::new();
+        let pick = Pick { group: rows.group, parts: std::slice::from_ref(rows), base: 0 };
+        let column = Fixed::TraceId as usize;
+        self.read_flat(pick, column, fetched, &mut Vec::new(), |values| values.fixed(TraceId, &mut ids))?;
+        let Some(first) = ids.iter().position(|id| id == trace) else { return Ok(0..0) };
+        let end = ids.iter().rposition(|id| id == trace).map_or(first, |last| last + 1);
+        if ids[first..end].iter().any(|id| id != trace) {
+            return Err(self.damage(rows.group, column, "rows of one trace that do not lie together"));
         }
-        if end - first != count {
-            let what = "rows of one trace that do not lie together";
-            return Err(self.damage(rows.group, Fixed::TraceId as usize, what));
-        }
-        Ok(first..end)
+        Ok(rows.rows.start + first..rows.rows.start + end)
     }
 
-    /// Calls `each` for all that stands in a column in some rows.
-    pub(crate) fn read_column(
+    /// Reads a column of single values, page by page: appends the rows that have one to
+    /// `present`, unless all must, and calls `each` with the values of these.
+    pub(crate) fn read_flat(
         &self,
-        rows: &GroupRows,
+        pick: Pick<'_>,
         column: usize,
         fetched: &Fetched,
-        mut each: impl FnMut(Entry<'_>) -> Result<(), &'static str>,
+        present: &mut Vec<u32>,
+        mut each: impl FnMut(FlatValues<'_>) -> Result<(), Damage>,
     ) -> Result<(), ReadError> {
-        let group_rows = self.group_rows(rows.group);
-        let leaf = &self.leaves[rows.group][column];
+        self.read_pages(pick, column, fetched, |leaf, page, bytes, dictionary| {
+            leaf.read_flat(bytes, page.rows, &page.pieces, dictionary, present, &mut each)
+        })
+    }
+
+    /// Calls `each` for all that stands in a column of a list.
+    pub(crate) fn read_list(
+        &self,
+        pick: Pick<'_>,
+        column: usize,
+        fetched: &Fetched,
+        mut each: impl FnMut(Entry<'_>) -> Result<(), Damage>,
+    ) -> Result<(), ReadError> {
+        self.read_pages(pick, column, fetched, |leaf, page, bytes, dictionary| {
+            leaf.read_page(bytes, page.rows, &page.pieces, dictionary, &mut each)
+        })
+    }
+
+    fn read_pages(
+        &self,
+        pick: Pick<'_>,
+        column: usize,
+        fetched: &Fetched,
+        mut read: impl FnMut(&Leaf, &PagePick<'_>, &Bytes, Option<&PageDictionary>) -> Result<(), Damage>,
+    ) -> Result<(), ReadError> {
+        let group = pick.group;
+        let leaf = &self.leaves[group][column];
         if leaf.empty {
-            // One level a row, and nothing there.
-            return rows.rows.clone().try_for_each(|_| {
-                each(Entry { repetition: 0, value: None })
-                    .map_err(|what| self.damage(rows.group, column, what))
-            });
+            return Ok(());
         }
-        let dictionary = self.dictionary(rows.group, column, fetched)?;
-        for (page, start, page_rows) in pages_of(self.locations(rows.group, column), group_rows, &rows.rows) {
+        let dictionary = self.dictionary(group, column, fetched)?;
+        for page in self.picks(group, column, pick.parts, pick.base) {
             let bytes =
-                fetched.get(&page_range(page)).map_err(|wrong| ReadError::new(&self.object, wrong))?;
-            let wanted =
-                rows.rows.start.max(start) - start..rows.rows.end.min(start + page_rows).max(start) - start;
-            leaf.read_page(&bytes, page_rows, wanted, dictionary.as_ref(), &mut each)
-                .map_err(|what| self.damage(rows.group, column, what))?;
+                fetched.get(&page_range(page.page)).map_err(|wrong| ReadError::new(&self.object, wrong))?;
+            read(leaf, &page, &bytes, dictionary.as_deref())
+                .map_err(|what| self.damage(group, column, what))?;
         }
         Ok(())
     }
 
-    fn dictionary(
+    fn picks(&self, group: usize, column: usize, parts: &[GroupRows], base: u32) -> Vec<PagePick<'_>> {
+        let ranges = parts.iter().map(|part| part.rows.clone());
+        pick_pages(self.locations(group, column), self.group_rows(group), ranges, base)
+    }
+
+    pub(crate) fn dictionary(
         &self,
         group: usize,
         column: usize,

@@ -1,67 +1,118 @@
 //! Rows of a spans file into columns: the way back of [`super::write`].
 
+use std::ops::Range;
+
+use hashbrown::HashMap;
+
+use super::decode::{FlatValues, NOT_UTF8, Raw, TextNumbers, WRONG_TYPE, not_utf8};
 use super::error::{ReadError, Wrong};
-use super::leaf::Raw;
+use super::leaf::Damage;
+use super::parts::{AttributeParts, Parts};
 use super::ranges::Fetched;
-use super::read::{GroupRows, Origins, SpansFile};
-use super::schema::{EVENT_LEAVES, Fixed, LINK_LEAVES, OVERFLOW_LEAVES};
-use crate::columns::attributes::Scalar;
+use super::read::{GroupRows, Origins, Pick, SpansFile};
+use super::schema::Fixed;
+use crate::columns::attributes::ColumnValues;
 use crate::columns::dictionary::Dictionary;
 use crate::columns::lists::Entries;
-use crate::columns::{Rejected, SpanColumns};
+use crate::columns::{RareCounts, RareTexts, SpanColumns};
 use crate::id::{SpanId, TraceId};
 use crate::value::ValueType;
 
-type Damage = &'static str;
-
-const WRONG_TYPE: Damage = "a value of another type than its column";
+const OTHER_LENGTHS: Damage = "a list whose parts have different lengths";
 const TOO_MANY_COLUMNS: Damage = "more attribute columns than a block can have";
 
-/// Reads rows, one part after the other, into new columns.
+/// Reads wanted parts of rows, one run of rows after the other, into new columns.
 pub(crate) struct RowsReader<'a> {
     file: &'a SpansFile,
     fetched: &'a Fetched,
+    parts: &'a Parts,
+    origins: &'a dyn Origins,
     columns: SpanColumns,
-    seq: Vec<u32>,
-    parent_seq: Vec<Option<u32>>,
     /// The trace of all rows, if it is known: then its column is not read again.
     trace: Option<TraceId>,
+    seq: Vec<u32>,
+    /// Rows whose parent is in the block, and its number.
+    parent_rows: Vec<u32>,
+    parent_seqs: Vec<u32>,
+    /// By column of the file.
+    text_numbers: Vec<TextNumbers>,
+    origin_numbers: HashMap<u32, u32, foldhash::fast::RandomState>,
 }
 
 impl<'a> RowsReader<'a> {
-    pub(crate) fn new(file: &'a SpansFile, fetched: &'a Fetched, trace: Option<TraceId>) -> Self {
+    pub(crate) fn new(
+        file: &'a SpansFile,
+        fetched: &'a Fetched,
+        parts: &'a Parts,
+        origins: &'a dyn Origins,
+    ) -> Self {
         Self {
             file,
             fetched,
+            parts,
+            origins,
             columns: SpanColumns::default(),
+            trace: None,
             seq: Vec::new(),
-            parent_seq: Vec::new(),
-            trace,
+            parent_rows: Vec::new(),
+            parent_seqs: Vec::new(),
+            text_numbers: vec![TextNumbers::default(); file.lists.overflow.start],
+            origin_numbers: HashMap::default(),
         }
     }
 
-    /// Appends the spans of some rows.
-    pub(crate) fn read(&mut self, part: &GroupRows, origins: &dyn Origins) -> Result<(), ReadError> {
-        let base = self.columns.len() as u32;
-        self.fixed(part, base, origins)?;
-        for index in 0..self.file.attributes.len() {
-            self.attribute(part, base, index)?;
+    /// Reads rows that are all of one trace.
+    pub(crate) fn of_trace(mut self, trace: TraceId) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
+    /// Appends rows of one group, which are ascending.
+    pub(crate) fn read(&mut self, rows: &[GroupRows]) -> Result<(), ReadError> {
+        let Some(first) = rows.first() else { return Ok(()) };
+        let pick = Pick { group: first.group, parts: rows, base: self.columns.len() as u32 };
+        let end = self.columns.len() + rows.iter().map(|part| part.rows.len()).sum::<usize>();
+        for fixed in Fixed::ALL {
+            if self.parts.holds(fixed) && (fixed != Fixed::TraceId || self.trace.is_none()) {
+                self.fixed(pick, fixed)?;
+            }
         }
-        let first = Fixed::ALL.len() + self.file.attributes.len();
-        let mut lists = ListReader { file: self.file, fetched: self.fetched, part, base, leaf: first };
-        lists.overflow(&mut self.columns)?;
-        debug_assert_eq!(lists.leaf, first + OVERFLOW_LEAVES);
-        lists.events(&mut self.columns)?;
-        lists.links(&mut self.columns)
+        // Absent values at the end have left no row behind.
+        self.columns.trace_ids.resize(end, self.trace.unwrap_or_default());
+        if self.parts.parents {
+            self.columns.parents.resize(end, None);
+        }
+        for index in 0..self.file.attributes.len() {
+            if self.parts.attributes.holds(&self.file.attributes[index].1) {
+                self.attribute(pick, index)?;
+            }
+        }
+        let lists = &self.file.lists;
+        let list = |leaves: &Range<usize>| ListReader {
+            file: self.file,
+            fetched: self.fetched,
+            pick,
+            leaf: leaves.start,
+        };
+        if !self.parts.attributes.is_empty() {
+            list(&lists.overflow).overflow(&self.parts.attributes, &mut self.columns)?;
+        }
+        if self.parts.events {
+            list(&lists.events).events(&mut self.columns)?;
+        }
+        if self.parts.links {
+            list(&lists.links).links(&mut self.columns)?;
+        }
+        Ok(())
     }
 
     /// Resolves parents and gives the columns.
     pub(crate) fn finish(mut self) -> Result<SpanColumns, ReadError> {
-        for row in 0..self.columns.len() {
-            let Some(parent) = self.parent_seq[row] else { continue };
-            let place = (row + parent as usize).checked_sub(self.seq[row] as usize);
+        for (row, parent) in self.parent_rows.iter().zip(&self.parent_seqs) {
+            let row = *row as usize;
+            let place = (row + *parent as usize).checked_sub(self.seq[row] as usize);
             let place = place.filter(|place| {
-                self.seq.get(*place) == Some(&parent)
+                self.seq.get(*place) == Some(parent)
                     && self.columns.trace_ids[*place] == self.columns.trace_ids[row]
             });
             let Some(place) = place else {
@@ -74,103 +125,158 @@ impl<'a> RowsReader<'a> {
         Ok(self.columns)
     }
 
-    fn fixed(&mut self, part: &GroupRows, base: u32, origins: &dyn Origins) -> Result<(), ReadError> {
-        for fixed in Fixed::ALL {
-            match (fixed, self.trace) {
-                // The origins tell it.
-                (Fixed::ServiceName, _) => continue,
-                (Fixed::TraceId, Some(trace)) => {
-                    self.columns.trace_ids.resize(self.columns.len() + part.rows.len(), trace);
-                    continue;
-                }
-                _ => {}
+    fn fixed(&mut self, pick: Pick<'_>, fixed: Fixed) -> Result<(), ReadError> {
+        let column = Column { file: self.file, fetched: self.fetched, pick, number: fixed as usize };
+        let columns = &mut self.columns;
+        let known = &mut self.text_numbers[fixed as usize];
+        match fixed {
+            Fixed::TraceId => column.required(TraceId, &mut columns.trace_ids),
+            Fixed::Seq => column.required(u32::from_le_bytes, &mut self.seq),
+            Fixed::SpanId => column.required(SpanId, &mut columns.span_ids),
+            Fixed::ParentSeq => {
+                column.optional(u32::from_le_bytes, &mut self.parent_rows, &mut self.parent_seqs)
             }
-            let (columns, seq, parent_seq) = (&mut self.columns, &mut self.seq, &mut self.parent_seq);
-            let mut row = base;
-            let mut last_origin = None;
-            self.file.read_column(part, fixed as usize, self.fetched, |entry| {
-                let value = entry.value;
-                match fixed {
-                    Fixed::TraceId => columns.trace_ids.push(TraceId(bytes(value)?)),
-                    Fixed::Seq => seq.push(number(value)?),
-                    Fixed::SpanId => columns.span_ids.push(SpanId(bytes(value)?)),
-                    Fixed::ParentSeq => parent_seq.push(optional(value, number)?),
-                    Fixed::ParentSpanId => columns.parents.push(optional(value, bytes)?.map(SpanId)),
-                    Fixed::StartTime => columns.starts.push(long(value)?),
-                    Fixed::Duration => columns.durations.push(long(value)?),
-                    Fixed::ServiceName => {}
-                    Fixed::Name => {
-                        columns.names_of_rows.push(columns.names.intern(text(value)?).map_err(damage)?)
-                    }
-                    Fixed::Kind => columns.kinds.push(number(value)?.cast_signed()),
-                    Fixed::StatusCode => columns.status_codes.push(number(value)?.cast_signed()),
-                    Fixed::StatusMessage => {
-                        columns
-                            .status_messages
-                            .push(row, optional(value, text)?.unwrap_or_default())
-                            .map_err(damage)?;
-                    }
-                    Fixed::TraceState => {
-                        columns
-                            .trace_states
-                            .push(row, optional(value, text)?.unwrap_or_default())
-                            .map_err(damage)?;
-                    }
-                    Fixed::Flags => columns.flags.push(number(value)?),
-                    Fixed::DroppedAttributes => {
-                        columns.dropped_attributes.push(row, optional(value, number)?.unwrap_or(0))
-                    }
-                    Fixed::DroppedEvents => {
-                        columns.dropped_events.push(row, optional(value, number)?.unwrap_or(0))
-                    }
-                    Fixed::DroppedLinks => {
-                        columns.dropped_links.push(row, optional(value, number)?.unwrap_or(0))
-                    }
-                    Fixed::OriginId => {
-                        let id = number(value)?;
-                        let number = match last_origin {
-                            Some((last, number)) if last == id => number,
-                            _ => match origins.origin(id) {
-                                Some(origin) => columns.origin(origin).0,
-                                None => return Err("an origin that the block does not have"),
-                            },
-                        };
-                        last_origin = Some((id, number));
-                        columns.origins_of_rows.push(number);
-                    }
+            Fixed::ParentSpanId => {
+                let (mut rows, mut ids) = (Vec::new(), Vec::new());
+                column.optional(SpanId, &mut rows, &mut ids)?;
+                for (row, id) in rows.into_iter().zip(ids) {
+                    columns.parents.resize(row as usize, None);
+                    columns.parents.push(Some(id));
                 }
-                row += 1;
                 Ok(())
-            })?;
+            }
+            Fixed::StartTime => column.required(i64::from_le_bytes, &mut columns.starts),
+            Fixed::Duration => column.required(i64::from_le_bytes, &mut columns.durations),
+            // Not among the parts: the origins tell it.
+            Fixed::ServiceName => Ok(()),
+            Fixed::Name => {
+                column.texts(known, &mut Vec::new(), &mut columns.names, &mut columns.names_of_rows)
+            }
+            Fixed::Kind => column.required(i32::from_le_bytes, &mut columns.kinds),
+            Fixed::StatusCode => column.required(i32::from_le_bytes, &mut columns.status_codes),
+            Fixed::StatusMessage => column.rare_texts(known, &mut columns.status_messages),
+            Fixed::TraceState => column.rare_texts(known, &mut columns.trace_states),
+            Fixed::Flags => column.required(u32::from_le_bytes, &mut columns.flags),
+            Fixed::DroppedAttributes => column.rare_counts(&mut columns.dropped_attributes),
+            Fixed::DroppedEvents => column.rare_counts(&mut columns.dropped_events),
+            Fixed::DroppedLinks => column.rare_counts(&mut columns.dropped_links),
+            Fixed::OriginId => self.origins(&column),
+        }
+    }
+
+    fn origins(&mut self, column: &Column<'_>) -> Result<(), ReadError> {
+        let mut ids = Vec::new();
+        column.required(u32::from_le_bytes, &mut ids)?;
+        let columns = &mut self.columns;
+        columns.origins_of_rows.reserve(ids.len());
+        for run in ids.chunk_by(|a, b| a == b) {
+            let number = match self.origin_numbers.get(&run[0]) {
+                Some(number) => *number,
+                None => {
+                    let origin = self.origins.origin(run[0]);
+                    let origin =
+                        origin.ok_or_else(|| column.damage("an origin that the block does not have"))?;
+                    let number = columns.origin(origin).0;
+                    self.origin_numbers.insert(run[0], number);
+                    number
+                }
+            };
+            columns.origins_of_rows.extend(std::iter::repeat_n(number, run.len()));
         }
         Ok(())
     }
 
-    fn attribute(&mut self, part: &GroupRows, base: u32, index: usize) -> Result<(), ReadError> {
+    fn attribute(&mut self, pick: Pick<'_>, index: usize) -> Result<(), ReadError> {
         let (kind, key) = &self.file.attributes[index];
+        let number = Fixed::ALL.len() + index;
         let columns = &mut self.columns;
-        let column = Fixed::ALL.len() + index;
-        let mut row = base;
+        let known = &mut self.text_numbers[number];
+        known.begin(pick.group);
+        let mut rows = Vec::new();
+        // Made for the first value: what has none has no column.
         let mut target = None;
-        self.file.read_column(part, column, self.fetched, |entry| {
-            if let Some(value) = entry.value {
-                let scalar = scalar(*kind, value)?;
-                let target = match target {
-                    Some(target) => target,
-                    None => {
-                        let key = columns.keys.intern_after(None, key.as_bytes()).map_err(damage)?;
-                        let column = key
-                            .and_then(|key| columns.keys.column(key, scalar.slot(), &mut columns.attributes));
-                        *target.insert(column.ok_or(TOO_MANY_COLUMNS)?)
-                    }
-                };
-                let column = &mut columns.attributes[target];
-                column.values.push(scalar).map_err(damage)?;
-                column.rows.push(row);
+        self.file.read_flat(pick, number, self.fetched, &mut rows, |values| {
+            let target = match target {
+                Some(target) => target,
+                None => *target.insert(attribute_target(columns, *kind, key)?),
+            };
+            match &mut columns.attributes[target].values {
+                ColumnValues::Str { texts, numbers } => values.texts(known, texts, numbers),
+                ColumnValues::Int(ints) => values.fixed(i64::from_le_bytes, ints),
+                ColumnValues::Double(doubles) => values.fixed(f64::from_le_bytes, doubles),
+                ColumnValues::Bool(flags) => values.bools(flags),
             }
-            row += 1;
-            Ok(())
-        })
+        })?;
+        if let Some(target) = target {
+            columns.attributes[target].rows.append(&mut rows);
+        }
+        Ok(())
+    }
+}
+
+/// The place of the column for a key and a type.
+fn attribute_target(columns: &mut SpanColumns, kind: ValueType, key: &str) -> Result<usize, Damage> {
+    let slot = ColumnValues::slot_of(kind).ok_or(WRONG_TYPE)?;
+    let key = columns.keys.intern_after(None, key.as_bytes()).map_err(not_utf8)?;
+    let column = key.and_then(|key| columns.keys.column(key, slot, &mut columns.attributes));
+    column.ok_or(TOO_MANY_COLUMNS)
+}
+
+/// A column of single values that is read.
+struct Column<'a> {
+    file: &'a SpansFile,
+    fetched: &'a Fetched,
+    pick: Pick<'a>,
+    number: usize,
+}
+
+impl Column<'_> {
+    fn required<const N: usize, T>(
+        &self,
+        make: impl Fn([u8; N]) -> T,
+        out: &mut Vec<T>,
+    ) -> Result<(), ReadError> {
+        self.optional(make, &mut Vec::new(), out)
+    }
+
+    /// Appends the rows that have a value, and the values.
+    fn optional<const N: usize, T>(
+        &self,
+        make: impl Fn([u8; N]) -> T,
+        rows: &mut Vec<u32>,
+        out: &mut Vec<T>,
+    ) -> Result<(), ReadError> {
+        self.file.read_flat(self.pick, self.number, self.fetched, rows, |values| values.fixed(&make, out))
+    }
+
+    fn texts(
+        &self,
+        known: &mut TextNumbers,
+        rows: &mut Vec<u32>,
+        texts: &mut Dictionary,
+        out: &mut Vec<u32>,
+    ) -> Result<(), ReadError> {
+        known.begin(self.pick.group);
+        let each = |values: FlatValues<'_>| values.texts(known, texts, out);
+        self.file.read_flat(self.pick, self.number, self.fetched, rows, each)
+    }
+
+    fn rare_texts(&self, known: &mut TextNumbers, rare: &mut RareTexts) -> Result<(), ReadError> {
+        let before = rare.rows.len();
+        self.texts(known, &mut rare.rows, &mut rare.texts, &mut rare.numbers)?;
+        rare.drop_empty(before);
+        Ok(())
+    }
+
+    fn rare_counts(&self, rare: &mut RareCounts) -> Result<(), ReadError> {
+        let before = rare.rows.len();
+        self.optional(u32::from_le_bytes, &mut rare.rows, &mut rare.counts)?;
+        rare.drop_zeros(before);
+        Ok(())
+    }
+
+    fn damage(&self, what: Damage) -> ReadError {
+        self.file.damage(self.pick.group, self.number, what)
     }
 }
 
@@ -178,17 +284,17 @@ impl<'a> RowsReader<'a> {
 struct ListReader<'a> {
     file: &'a SpansFile,
     fetched: &'a Fetched,
-    part: &'a GroupRows,
-    base: u32,
+    pick: Pick<'a>,
+    /// The next leaf that is read.
     leaf: usize,
 }
 
 impl ListReader<'_> {
     /// Reads the next leaf: each value with its row.
     fn next(&mut self, mut each: impl FnMut(u32, Raw<'_>) -> Result<(), Damage>) -> Result<(), ReadError> {
-        let mut next_row = self.base;
+        let mut next_row = self.pick.base;
         self.leaf += 1;
-        self.file.read_column(self.part, self.leaf - 1, self.fetched, |entry| {
+        self.file.read_list(self.pick, self.leaf - 1, self.fetched, |entry| {
             if entry.repetition == 0 {
                 next_row += 1;
             }
@@ -198,7 +304,7 @@ impl ListReader<'_> {
 
     fn next_texts(&mut self, texts: &mut Dictionary, numbers: &mut Vec<u32>) -> Result<(), ReadError> {
         self.next(|_, value| {
-            numbers.push(texts.intern(text(Some(value))?).map_err(damage)?);
+            numbers.push(texts.intern(text(Some(value))?).map_err(not_utf8)?);
             Ok(())
         })
     }
@@ -210,38 +316,55 @@ impl ListReader<'_> {
         })
     }
 
-    /// Passes leaves of a list whose first leaf has no element.
-    fn skip(&mut self, leaves: usize) {
-        self.leaf += leaves;
+    /// Reads the next leaf: the values of those elements that are kept.
+    fn next_kept(
+        &mut self,
+        kept: &[bool],
+        mut each: impl FnMut(Raw<'_>) -> Result<(), Damage>,
+    ) -> Result<(), ReadError> {
+        let mut elements = kept.iter();
+        self.next(|_, value| match elements.next() {
+            Some(true) => each(value),
+            Some(false) => Ok(()),
+            None => Err(OTHER_LENGTHS),
+        })?;
+        if elements.next().is_some() { Err(self.damage(OTHER_LENGTHS)) } else { Ok(()) }
     }
 
-    fn overflow(&mut self, columns: &mut SpanColumns) -> Result<(), ReadError> {
+    fn overflow(&mut self, wanted: &AttributeParts, columns: &mut SpanColumns) -> Result<(), ReadError> {
         let texts = &mut columns.list_texts;
         let list = &mut columns.overflow;
+        let mut kept = Vec::new();
         self.next(|row, value| {
-            list.rows.push(row);
-            list.entries.keys.push(texts.keys.intern(text(Some(value))?).map_err(damage)?);
+            let key = std::str::from_utf8(text(Some(value))?).map_err(|_| NOT_UTF8)?;
+            kept.push(wanted.holds(key));
+            if kept.last() == Some(&true) {
+                list.rows.push(row);
+                list.entries.keys.push(texts.keys.intern(key.as_bytes()).map_err(not_utf8)?);
+            }
             Ok(())
         })?;
-        if list.rows.is_empty() {
-            self.skip(OVERFLOW_LEAVES - 1);
+        // The other leaves of a list without elements need not be there.
+        if !kept.contains(&true) {
             return Ok(());
         }
-        self.next(|_, value| push_type(&mut list.entries, value))?;
-        self.next_texts(&mut texts.texts, &mut list.entries.texts)?;
-        self.same_lengths(&[list.rows.len(), list.entries.types.len(), list.entries.texts.len()])
+        self.next_kept(&kept, |value| push_type(&mut list.entries, value))?;
+        self.next_kept(&kept, |value| {
+            list.entries.texts.push(texts.texts.intern(text(Some(value))?).map_err(not_utf8)?);
+            Ok(())
+        })
     }
 
     fn events(&mut self, columns: &mut SpanColumns) -> Result<(), ReadError> {
         let texts = &mut columns.list_texts;
         let list = &mut columns.events;
+        let before = list.rows.len();
         self.next(|row, value| {
             list.rows.push(row);
             list.times.push(long(Some(value))?.cast_unsigned());
             Ok(())
         })?;
-        if list.rows.is_empty() {
-            self.skip(EVENT_LEAVES - 1);
+        if list.rows.len() == before {
             return Ok(());
         }
         self.next_texts(&mut texts.texts, &mut list.names)?;
@@ -253,13 +376,13 @@ impl ListReader<'_> {
     fn links(&mut self, columns: &mut SpanColumns) -> Result<(), ReadError> {
         let texts = &mut columns.list_texts;
         let list = &mut columns.links;
+        let before = list.rows.len();
         self.next(|row, value| {
             list.rows.push(row);
             list.trace_ids.push(TraceId(bytes(Some(value))?));
             Ok(())
         })?;
-        if list.rows.is_empty() {
-            self.skip(LINK_LEAVES - 1);
+        if list.rows.len() == before {
             return Ok(());
         }
         self.next(|_, value| {
@@ -285,25 +408,19 @@ impl ListReader<'_> {
         if lengths.iter().all(|length| *length == lengths[0]) {
             return Ok(());
         }
-        Err(self.file.damage(self.part.group, self.leaf - 1, "a list whose parts have different lengths"))
+        Err(self.damage(OTHER_LENGTHS))
+    }
+
+    /// Of the leaf that was read last.
+    fn damage(&self, what: Damage) -> ReadError {
+        self.file.damage(self.pick.group, self.leaf - 1, what)
     }
 }
 
-fn damage(_: Rejected) -> Damage {
-    "a text that is not UTF-8"
-}
-
-pub(crate) fn push_type(entries: &mut Entries, value: Raw<'_>) -> Result<(), Damage> {
-    let name = std::str::from_utf8(text(Some(value))?).map_err(|_| "a text that is not UTF-8")?;
+fn push_type(entries: &mut Entries, value: Raw<'_>) -> Result<(), Damage> {
+    let name = std::str::from_utf8(text(Some(value))?).map_err(|_| NOT_UTF8)?;
     entries.types.push(ValueType::from_name(name).map_err(|_| "an attribute of an unknown type")?);
     Ok(())
-}
-
-fn optional<'a, T>(
-    value: Option<Raw<'a>>,
-    read: impl FnOnce(Option<Raw<'a>>) -> Result<T, Damage>,
-) -> Result<Option<T>, Damage> {
-    value.map(|value| read(Some(value))).transpose()
 }
 
 pub(crate) fn text(value: Option<Raw<'_>>) -> Result<&[u8], Damage> {
@@ -324,19 +441,9 @@ pub(crate) fn number(value: Option<Raw<'_>>) -> Result<u32, Damage> {
     }
 }
 
-pub(crate) fn long(value: Option<Raw<'_>>) -> Result<i64, Damage> {
+fn long(value: Option<Raw<'_>>) -> Result<i64, Damage> {
     match value {
         Some(Raw::Eight(bytes)) => Ok(i64::from_le_bytes(bytes)),
         _ => Err(WRONG_TYPE),
     }
-}
-
-fn scalar(kind: ValueType, value: Raw<'_>) -> Result<Scalar<'_>, Damage> {
-    Ok(match (kind, value) {
-        (ValueType::Str, Raw::Bytes(text)) => Scalar::Str(text),
-        (ValueType::Int, Raw::Eight(bytes)) => Scalar::Int(i64::from_le_bytes(bytes)),
-        (ValueType::Double, Raw::Eight(bytes)) => Scalar::Double(f64::from_le_bytes(bytes)),
-        (ValueType::Bool, Raw::Bool(flag)) => Scalar::Bool(flag),
-        _ => return Err(WRONG_TYPE),
-    })
 }

@@ -4,6 +4,7 @@
 //! attribute key and type, named `attr.<type>.<key>`: the name says the type, so the
 //! same column has the same type in every block. Lists come last.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
@@ -86,10 +87,27 @@ impl Fixed {
 }
 
 /// The leaves of the lists of a spans file, in their order after the attributes.
-pub(crate) const OVERFLOW_LEAVES: usize = 3;
-pub(crate) const EVENT_LEAVES: usize = 4;
-pub(crate) const LINK_LEAVES: usize = 6;
+const OVERFLOW_LEAVES: usize = 3;
+const EVENT_LEAVES: usize = 4;
+const LINK_LEAVES: usize = 6;
 pub(crate) const LIST_LEAVES: usize = OVERFLOW_LEAVES + EVENT_LEAVES + LINK_LEAVES;
+
+/// Where the leaves of the lists lie in a spans file with so many attribute columns.
+#[derive(Clone, Debug)]
+pub(crate) struct ListColumns {
+    pub(crate) overflow: Range<usize>,
+    pub(crate) events: Range<usize>,
+    pub(crate) links: Range<usize>,
+}
+
+impl ListColumns {
+    pub(crate) fn after(attributes: usize) -> Self {
+        let overflow = Fixed::ALL.len() + attributes;
+        let events = overflow + OVERFLOW_LEAVES;
+        let links = events + EVENT_LEAVES;
+        Self { overflow: overflow..events, events: events..links, links: links..links + LINK_LEAVES }
+    }
+}
 
 /// The name of an attribute column.
 pub(crate) fn attribute_column(kind: ValueType, key: &str) -> String {
@@ -251,5 +269,12 @@ mod tests {
         let schema = spans_schema([(ValueType::Str, "a")].into_iter()).unwrap();
         assert_eq!(schema.num_columns(), Fixed::ALL.len() + 1 + LIST_LEAVES);
         assert_eq!(schema.column(Fixed::OriginId as usize).name(), "origin_id");
+        let lists = ListColumns::after(1);
+        let paths = [&lists.overflow, &lists.events, &lists.links].map(|leaves| {
+            let of_list = |column: usize| schema.column(column).path().parts()[0].clone();
+            leaves.clone().map(of_list).collect::<Vec<_>>()
+        });
+        assert_eq!(paths, [vec!["overflow"; 3], vec!["events"; 4], vec!["links"; 6]]);
+        assert_eq!(lists.links.end, schema.num_columns());
     }
 }

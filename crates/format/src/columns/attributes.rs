@@ -58,6 +58,17 @@ impl ColumnValues {
         }
     }
 
+    /// The slot of values of a type, if it may have a column, see [`Scalar::slot`].
+    pub(crate) fn slot_of(kind: ValueType) -> Option<usize> {
+        match kind {
+            ValueType::Str => Some(0),
+            ValueType::Int => Some(1),
+            ValueType::Double => Some(2),
+            ValueType::Bool => Some(3),
+            ValueType::Empty | ValueType::Bytes | ValueType::Array | ValueType::Map => None,
+        }
+    }
+
     pub(crate) fn of_slot(slot: usize) -> Self {
         match slot {
             0 => Self::Str { texts: Dictionary::default(), numbers: Vec::new() },

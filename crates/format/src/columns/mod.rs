@@ -100,6 +100,13 @@ impl RareTexts {
         Ok(())
     }
 
+    /// Forgets the rows whose text is empty, among those from an index on.
+    pub(crate) fn drop_empty(&mut self, from: usize) {
+        if let Some(empty) = self.texts.find(b"") {
+            drop_equal(&mut self.rows, &mut self.numbers, from, empty);
+        }
+    }
+
     fn truncate(&mut self, row: u32) {
         let keep = keep_before(&self.rows, &row);
         self.rows.truncate(keep);
@@ -119,6 +126,11 @@ impl RareCounts {
         }
     }
 
+    /// Forgets the rows whose count is zero, among those from an index on.
+    pub(crate) fn drop_zeros(&mut self, from: usize) {
+        drop_equal(&mut self.rows, &mut self.counts, from, 0);
+    }
+
     fn truncate(&mut self, row: u32) {
         let keep = keep_before(&self.rows, &row);
         self.rows.truncate(keep);
@@ -127,6 +139,16 @@ impl RareCounts {
 
     fn get(&self, row: u32) -> u32 {
         self.rows.binary_search(&row).map_or(0, |index| self.counts[index])
+    }
+}
+
+/// Drops a value, wherever it stands from an index on, and its row.
+fn drop_equal(rows: &mut Vec<u32>, values: &mut Vec<u32>, from: usize, dropped: u32) {
+    if values[from..].contains(&dropped) {
+        let mut kept = values.iter().enumerate().map(|(index, value)| index < from || *value != dropped);
+        rows.retain(|_| kept.next().unwrap_or(false));
+        let mut index = 0..;
+        values.retain(|value| index.next().is_none_or(|index| index < from) || *value != dropped);
     }
 }
 

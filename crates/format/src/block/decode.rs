@@ -1,0 +1,374 @@
+//! Values of one page: all that are wanted at once, or one after the other.
+//!
+//! A page's dictionary numbers its values; columns number their texts too. A table
+//! from one to the other, filled as it is used, looks a text up once, however many
+//! rows have it.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use parquet::basic::{Encoding, Type as Physical};
+
+use super::hybrid::Hybrid;
+use super::leaf::{Damage, Leaf};
+use crate::columns::Rejected;
+use crate::columns::dictionary::Dictionary;
+
+pub(crate) const WRONG_TYPE: Damage = "a value of another type than its column";
+pub(crate) const NOT_UTF8: Damage = "a text that is not UTF-8";
+const BEYOND: Damage = "an index beyond its dictionary";
+const TOO_FEW: Damage = "fewer values than levels";
+const NOT_OURS: Damage = "a type that Siltstone does not write";
+
+/// A value as it lies in a page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Raw<'a> {
+    /// A text or an id.
+    Bytes(&'a [u8]),
+    Four([u8; 4]),
+    Eight([u8; 8]),
+    Bool(bool),
+}
+
+/// The distinct values of a chunk.
+#[derive(Debug)]
+pub(crate) struct PageDictionary {
+    body: Bytes,
+    /// Where each value ends; texts only.
+    ends: Vec<u32>,
+    width: usize,
+    len: usize,
+}
+
+impl PageDictionary {
+    pub(crate) fn parse(leaf: &Leaf, body: Bytes, len: usize) -> Result<Self, Damage> {
+        let (ends, width) = match leaf.width {
+            Some(width) if width.checked_mul(len) == Some(body.len()) => (Vec::new(), width),
+            Some(_) => return Err("a dictionary of another length"),
+            None if leaf.physical == Physical::BYTE_ARRAY => (text_ends(&body, len)?, 0),
+            None => return Err("a dictionary of truth values"),
+        };
+        Ok(Self { body, ends, width, len })
+    }
+
+    /// How many values there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Result<&[u8], Damage> {
+        let index = number as usize;
+        if index >= self.len {
+            return Err(BEYOND);
+        }
+        Ok(match self.width {
+            // A text's length stands before it.
+            0 => {
+                let start = if index == 0 { 4 } else { self.ends[index - 1] as usize + 4 };
+                &self.body[start..self.ends[index] as usize]
+            }
+            width => &self.body[index * width..(index + 1) * width],
+        })
+    }
+
+    /// Memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.body.len() + 4 * self.ends.len()
+    }
+}
+
+/// The numbers that the texts of one chunk's dictionary have in the columns.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TextNumbers {
+    group: usize,
+    /// By number in the chunk's dictionary; made once it is worth it.
+    numbers: Vec<u32>,
+    /// Values that were looked up one by one.
+    looked_up: usize,
+}
+
+const UNKNOWN: u32 = u32::MAX;
+/// A table is made for so many values, compared with the dictionary: a few rows must
+/// not pay for a table of all texts.
+const WORTH_A_TABLE: usize = 4;
+
+impl TextNumbers {
+    /// Forgets what belongs to another row group.
+    pub(crate) fn begin(&mut self, group: usize) {
+        if self.group != group {
+            *self = Self { group, ..Self::default() };
+        }
+    }
+
+    fn append(
+        &mut self,
+        dictionary: &PageDictionary,
+        found: &[u32],
+        texts: &mut Dictionary,
+        out: &mut Vec<u32>,
+    ) -> Result<(), Damage> {
+        out.reserve(found.len());
+        if self.numbers.is_empty() {
+            self.looked_up += found.len();
+            if self.looked_up < dictionary.len() / WORTH_A_TABLE {
+                for number in found {
+                    out.push(texts.intern(dictionary.get(*number)?).map_err(not_utf8)?);
+                }
+                return Ok(());
+            }
+            self.numbers.resize(dictionary.len(), UNKNOWN);
+        }
+        for number in found {
+            let known = self.numbers.get_mut(*number as usize).ok_or(BEYOND)?;
+            if *known == UNKNOWN {
+                *known = texts.intern(dictionary.get(*number)?).map_err(not_utf8)?;
+            }
+            out.push(*known);
+        }
+        Ok(())
+    }
+}
+
+/// The values of an opened page.
+pub(crate) struct PageValues<'a> {
+    leaf: &'a Leaf,
+    bytes: &'a [u8],
+    /// Values of a fixed width.
+    count: usize,
+    indices: Option<(Hybrid<'a>, &'a PageDictionary)>,
+}
+
+impl<'a> PageValues<'a> {
+    /// Opens the values of a page, of which at least `needed` must be there.
+    pub(crate) fn open(
+        leaf: &'a Leaf,
+        bytes: &'a [u8],
+        needed: usize,
+        dictionary: Option<&'a PageDictionary>,
+    ) -> Result<Self, Damage> {
+        let mut values = Self { leaf, bytes, count: 0, indices: None };
+        if leaf.encoding == Encoding::RLE_DICTIONARY {
+            let dictionary = dictionary.ok_or("a page whose dictionary is missing")?;
+            let (width, packed) = bytes.split_first().ok_or("indices that end too soon")?;
+            let indices = Hybrid::parse_front(packed, *width, needed).ok_or("indices that end too soon")?;
+            values.indices = Some((indices, dictionary));
+        } else if let Some(width) = leaf.width {
+            values.count = bytes.len().checked_div(width).unwrap_or(0);
+            if values.count < needed || values.count * width != bytes.len() {
+                return Err("values of another length than their number");
+            }
+        }
+        Ok(values)
+    }
+
+    /// A cursor over a range of the values.
+    pub(crate) fn range(self, range: Range<usize>) -> Result<ValueCursor<'a>, Damage> {
+        let mut picked = Vec::new();
+        let mut at = 0;
+        if let Some((indices, _)) = &self.indices {
+            indices.append(range.clone(), &mut picked);
+        } else if self.leaf.physical == Physical::BYTE_ARRAY {
+            // Plain texts are found only by passing those before.
+            for _ in 0..range.start {
+                read_text(self.bytes, &mut at)?;
+            }
+        }
+        Ok(ValueCursor { values: self, next: range.start, first: range.start, picked, at })
+    }
+}
+
+/// The wanted values of a page of single values.
+pub(crate) struct FlatValues<'a> {
+    pub(crate) values: PageValues<'a>,
+    /// Ascending, and within what was opened.
+    pub(crate) ranges: &'a [Range<usize>],
+}
+
+impl FlatValues<'_> {
+    /// Appends values of a fixed width.
+    pub(crate) fn fixed<const N: usize, T>(
+        &self,
+        make: impl Fn([u8; N]) -> T,
+        out: &mut Vec<T>,
+    ) -> Result<(), Damage> {
+        let PageValues { leaf, bytes, count, indices } = &self.values;
+        if leaf.width != Some(N) {
+            return Err(WRONG_TYPE);
+        }
+        if let Some((indices, dictionary)) = indices {
+            let (values, _) = dictionary.body.as_chunks::<N>();
+            let found = self.numbers(indices);
+            if found.iter().any(|number| *number as usize >= values.len()) {
+                return Err(BEYOND);
+            }
+            out.extend(found.iter().map(|number| make(values[*number as usize])));
+            return Ok(());
+        }
+        for range in self.ranges {
+            if leaf.encoding == Encoding::BYTE_STREAM_SPLIT {
+                append_split(bytes, *count, range.clone(), &make, out)?;
+            } else {
+                let (values, _) = bytes.as_chunks::<N>();
+                let values = values.get(range.clone()).ok_or(TOO_FEW)?;
+                out.extend(values.iter().map(|value| make(*value)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the numbers of texts, which are added to `texts` if they are new.
+    pub(crate) fn texts(
+        &self,
+        known: &mut TextNumbers,
+        texts: &mut Dictionary,
+        out: &mut Vec<u32>,
+    ) -> Result<(), Damage> {
+        let PageValues { leaf, bytes, indices, .. } = &self.values;
+        if leaf.physical != Physical::BYTE_ARRAY {
+            return Err(WRONG_TYPE);
+        }
+        if let Some((indices, dictionary)) = indices {
+            return known.append(dictionary, &self.numbers(indices), texts, out);
+        }
+        let (mut next, mut at) = (0, 0);
+        for range in self.ranges {
+            // Plain texts are found only by passing those before.
+            for _ in next..range.start {
+                read_text(bytes, &mut at)?;
+            }
+            for _ in range.clone() {
+                out.push(texts.intern(read_text(bytes, &mut at)?).map_err(not_utf8)?);
+            }
+            next = range.end;
+        }
+        Ok(())
+    }
+
+    /// Appends truth values.
+    pub(crate) fn bools(&self, out: &mut Vec<bool>) -> Result<(), Damage> {
+        let PageValues { leaf, bytes, .. } = &self.values;
+        if leaf.physical != Physical::BOOLEAN {
+            return Err(WRONG_TYPE);
+        }
+        for index in self.ranges.iter().cloned().flatten() {
+            out.push(bit(bytes, index)?);
+        }
+        Ok(())
+    }
+
+    /// Numbers in the page's dictionary.
+    fn numbers(&self, indices: &Hybrid<'_>) -> Vec<u32> {
+        let mut numbers = Vec::with_capacity(self.ranges.iter().map(Range::len).sum());
+        self.ranges.iter().for_each(|range| indices.append(range.clone(), &mut numbers));
+        numbers
+    }
+}
+
+/// Values that are put together at a time: they stay near the processor.
+const SPLIT_VALUES: usize = 512;
+
+/// Appends values whose bytes lie in streams of `count` each.
+fn append_split<const N: usize, T>(
+    bytes: &[u8],
+    count: usize,
+    range: Range<usize>,
+    make: impl Fn([u8; N]) -> T,
+    out: &mut Vec<T>,
+) -> Result<(), Damage> {
+    for start in range.clone().step_by(SPLIT_VALUES) {
+        let mut words = [0u64; SPLIT_VALUES];
+        let words = &mut words[..SPLIT_VALUES.min(range.end - start)];
+        for stream in 0..N {
+            let from = stream * count + start;
+            let stored = bytes.get(from..from + words.len()).ok_or(TOO_FEW)?;
+            for (word, byte) in words.iter_mut().zip(stored) {
+                *word |= u64::from(*byte) << (8 * stream as u32);
+            }
+        }
+        for word in words {
+            out.push(make(*word.to_le_bytes().first_chunk().ok_or(NOT_OURS)?));
+        }
+    }
+    Ok(())
+}
+
+/// Values one after the other.
+pub(crate) struct ValueCursor<'a> {
+    values: PageValues<'a>,
+    next: usize,
+    first: usize,
+    picked: Vec<u32>,
+    at: usize,
+}
+
+impl<'a> ValueCursor<'a> {
+    pub(crate) fn next(&mut self) -> Result<Raw<'a>, Damage> {
+        let index = self.next;
+        self.next += 1;
+        let leaf = self.values.leaf;
+        let bytes = self.values.bytes;
+        if let Some((_, dictionary)) = &self.values.indices {
+            let number = self.picked.get(index - self.first).ok_or(TOO_FEW)?;
+            return raw(leaf, dictionary.get(*number)?);
+        }
+        match (leaf.physical, leaf.width) {
+            (Physical::BYTE_ARRAY, _) => read_text(bytes, &mut self.at).map(Raw::Bytes),
+            (Physical::BOOLEAN, _) => bit(bytes, index).map(Raw::Bool),
+            (Physical::INT32, _) if leaf.encoding == Encoding::BYTE_STREAM_SPLIT => {
+                split_value(bytes, self.values.count, index).map(Raw::Four)
+            }
+            (Physical::INT64 | Physical::DOUBLE, _) if leaf.encoding == Encoding::BYTE_STREAM_SPLIT => {
+                split_value(bytes, self.values.count, index).map(Raw::Eight)
+            }
+            (_, Some(width)) => raw(leaf, bytes.get(index * width..(index + 1) * width).ok_or(TOO_FEW)?),
+            (_, None) => Err(NOT_OURS),
+        }
+    }
+}
+
+fn raw<'a>(leaf: &Leaf, bytes: &'a [u8]) -> Result<Raw<'a>, Damage> {
+    let wrong = "a value of another length than its type";
+    match leaf.physical {
+        Physical::INT32 => bytes.try_into().map(Raw::Four).map_err(|_| wrong),
+        Physical::INT64 | Physical::DOUBLE => bytes.try_into().map(Raw::Eight).map_err(|_| wrong),
+        _ => Ok(Raw::Bytes(bytes)),
+    }
+}
+
+/// A value whose bytes lie in streams of their own.
+fn split_value<const N: usize>(bytes: &[u8], count: usize, index: usize) -> Result<[u8; N], Damage> {
+    let mut value = [0; N];
+    for (stream, byte) in value.iter_mut().enumerate() {
+        *byte = *bytes.get(stream * count + index).ok_or(TOO_FEW)?;
+    }
+    Ok(value)
+}
+
+fn bit(bytes: &[u8], index: usize) -> Result<bool, Damage> {
+    let byte = bytes.get(index / 8).ok_or(TOO_FEW)?;
+    Ok(byte >> (index % 8) & 1 == 1)
+}
+
+fn text_ends(body: &[u8], len: usize) -> Result<Vec<u32>, Damage> {
+    let mut ends = Vec::with_capacity(len.min(body.len() / 4));
+    let mut at = 0;
+    for _ in 0..len {
+        read_text(body, &mut at)?;
+        ends.push(at as u32);
+    }
+    if at == body.len() { Ok(ends) } else { Err("a dictionary of another length") }
+}
+
+fn read_text<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], Damage> {
+    let broken = "a text that ends too soon";
+    let rest = bytes.get(*at..).ok_or(broken)?;
+    let (length, rest) = rest.split_first_chunk::<4>().ok_or(broken)?;
+    let length = u32::from_le_bytes(*length) as usize;
+    let text = rest.get(..length).ok_or(broken)?;
+    *at += 4 + length;
+    Ok(text)
+}
+
+pub(crate) fn not_utf8(_: Rejected) -> Damage {
+    NOT_UTF8
+}
