@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
@@ -10,6 +11,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use siltstone_ask::{Window, canonical_span};
 use siltstone_catalog::bucket::{Bucket, Listing};
+use siltstone_catalog::change::Quarantine;
 use siltstone_catalog::time::Clock;
 use siltstone_catalog::windows::Windows;
 use siltstone_catalog::{Catalog, CatalogConfig};
@@ -426,6 +428,50 @@ fn should_close_the_gaps_that_a_dead_writer_left() {
         acknowledged.extend_from_slice(&sent[7..]);
         world.assert_exactly(&[], &acknowledged).await;
         assert_eq!(world.pieces_left().await, 0);
+    });
+}
+
+/// Its first flush has another name than its log, which cannot be read for a while. An entry without spans under the
+/// new name would end it.
+#[test]
+fn should_not_end_the_flush_of_the_living_that_was_renamed() {
+    play(async {
+        let world = World::new();
+        let fenced = world.node(1, slowly()).await;
+        let sent = requests(200, 20, 9);
+        fenced.send_all(&world, &sent[..5]).await;
+        let name = fenced.ingest.live_segments()[0];
+        let (objects, ingest) = (Arc::new(world.truth.clone()), Arc::clone(&fenced.ingest));
+        let catalog = world.catalog(objects.clone(), 3);
+        let quarantine = async move {
+            let key =
+                siltstone_format::path::ObjectKey::LogEntry { writer: name.writer, number: name.number };
+            objects.put(&key.to_string().into(), "garbage".into()).await.unwrap();
+            catalog.publish(&Quarantine { writer: name.writer, number: name.number }).await.unwrap();
+            ingest.flush().await;
+        };
+        // It learns that it is fenced, and can create no entry under another name.
+        let no_more = Rule::new(Fault::ErrorBefore).on(Operation::Put).under("cat/log").from_nth(3);
+        fenced.store.set_plan(FaultPlan::script([no_more.clone()]));
+        world.finish(quarantine).await;
+        world.pass_seconds(10).await;
+        assert_ne!(fenced.ingest.live_segments()[0].writer, name.writer, "another name");
+        fenced.send_all(&world, &sent[5..]).await;
+
+        let silent = Rule::new(Fault::Delay(FOR_EVER)).on(Operation::Put).under("ing");
+        fenced.store.set_plan(FaultPlan::script([silent, no_more.from_nth(1)]));
+        let survivor = world.node(2, slowly()).await;
+        let unreadable = format!("wal/{}", name.writer);
+        survivor.store.set_plan(FaultPlan::script([Rule::new(Fault::ErrorBefore)
+            .on(Operation::Get)
+            .under(&unreadable)]));
+        world.pass_seconds(60).await;
+        fenced.store.set_plan(FaultPlan::none());
+        world.pass_seconds(60).await;
+        survivor.store.set_plan(FaultPlan::none());
+        world.pass_seconds(60).await;
+        let seen = world.seen(&[fenced.live(), survivor.live()]).await;
+        assert_eq!(seen.len() - 1, span_count(&sent));
     });
 }
 
