@@ -5,6 +5,7 @@
 //! back under the same lock, after a look at the roster.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +57,17 @@ struct State {
     /// The last attempt failed: who does not depend on it does not wait for the next.
     is_in_doubt: bool,
     last_held: Duration,
+}
+
+/// A store that says nothing must not keep anybody waiting for ever.
+async fn attempt(
+    shared: &Shared,
+    asked: impl Future<Output = Result<(), AnnounceError>>,
+) -> Result<(), Unannounced> {
+    match select(std::pin::pin!(asked), shared.clock.sleep(ATTEMPT)).await {
+        Either::Left((done, _)) => Ok(done?),
+        Either::Right(_) => Err(Unannounced::Slow),
+    }
 }
 
 impl Registration {
@@ -126,13 +138,7 @@ impl Registration {
             state.last_held = now;
             state.is_announced = true;
         }
-        let announced = {
-            let announce = std::pin::pin!(self.membership.announce(&writers, now));
-            match select(announce, shared.clock.sleep(ATTEMPT)).await {
-                Either::Left((announced, _)) => announced.map_err(Unannounced::from),
-                Either::Right(_) => Err(Unannounced::Slow),
-            }
-        };
+        let announced = attempt(shared, self.membership.announce(&writers, now)).await;
         let mut state = self.state();
         match announced {
             Ok(()) => {
@@ -203,7 +209,7 @@ impl Registration {
         if !shared.roster.is_empty() {
             return Ok(());
         }
-        self.membership.withdraw(Duration::MAX).await?;
+        attempt(shared, self.membership.withdraw(Duration::MAX)).await?;
         self.state().is_announced = false;
         Ok(())
     }

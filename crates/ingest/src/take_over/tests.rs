@@ -475,6 +475,27 @@ fn should_not_end_the_flush_of_the_living_that_was_renamed() {
     });
 }
 
+/// The store does not answer, whatever it is asked at that moment: an ingester that is told to end does so.
+#[test]
+fn should_end_by_its_patience_whatever_the_store_does() {
+    for (seconds, under) in [(1, "blk"), (1, "cat/log"), (1, "cat"), (1, "wal"), (1, ""), (30, ""), (90, "")]
+    {
+        play(async {
+            let world = World::new();
+            let node = world.node(1, aged(20)).await;
+            let sent = requests(100, 20, 11);
+            node.send_all(&world, &sent).await;
+            node.store.set_plan(FaultPlan::script([Rule::new(Fault::Delay(FOR_EVER)).under(under)]));
+            world.pass_seconds(seconds).await;
+            let (began, ingest) = (world.clock.monotonic(), Arc::clone(&node.ingest));
+            world.finish(async move { ingest.shutdown(Duration::from_secs(20)).await }).await;
+            let took = world.clock.monotonic() - began;
+            assert!(took <= Duration::from_secs(30), "{under} {seconds}: {took:?}");
+            world.assert_exactly(&[world.read_log(node.writers())], &sent).await;
+        });
+    }
+}
+
 #[test]
 fn should_take_its_announcement_and_its_pieces_back_when_nothing_comes() {
     play(async {
