@@ -475,6 +475,33 @@ fn should_not_end_the_flush_of_the_living_that_was_renamed() {
     });
 }
 
+/// Nobody would read the log of an ingester that is not announced.
+#[test]
+fn should_acknowledge_nothing_before_it_is_announced() {
+    play(async {
+        let world = World::new();
+        let node = world.node(1, slowly()).await;
+        let sent = requests(40, 20, 12);
+        let members = Members::new(Arc::new(world.truth.clone()));
+        for (fault, longest) in [(Fault::ErrorBefore, 20), (Fault::Delay(FOR_EVER), 25)] {
+            node.store.set_plan(FaultPlan::script([Rule::new(fault).on(Operation::Put).under("ing")]));
+            let began = world.clock.monotonic();
+            let sending = node.send(&sent[0]);
+            let refused = world.finish(async { sending.await.unwrap() }).await;
+            assert!(matches!(refused, Err(Refused::Unavailable { .. })), "{refused:?}");
+            let took = world.clock.monotonic() - began;
+            assert!((10..=longest).contains(&took.as_secs()), "{took:?}");
+            assert_eq!(members.list().await.unwrap().members, []);
+        }
+        // The store comes back in time.
+        let twice = Rule::new(Fault::ErrorBefore).on(Operation::Put).under("ing").first(2);
+        node.store.set_plan(FaultPlan::script([twice]));
+        let sending = node.send(&sent[1]);
+        world.finish(async { sending.await.unwrap() }).await.unwrap();
+        assert_eq!(members.list().await.unwrap().members[0].writers, node.writers());
+    });
+}
+
 /// The store does not answer, whatever it is asked at that moment: an ingester that is told to end does so.
 #[test]
 fn should_end_by_its_patience_whatever_the_store_does() {
