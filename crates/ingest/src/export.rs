@@ -163,11 +163,29 @@ impl Admission {
         self.memory.bytes() - self.columns
     }
 
+    /// The body, and what is reserved for it until the last copy of it is gone: its sender may leave before it is
+    /// in the log.
+    pub(crate) fn hold(mut self, body: Bytes) -> Bytes {
+        let _memory = self.memory.split(self.body_bytes());
+        Bytes::from_owner(HeldBody { body, _memory })
+    }
+
     /// Takes out what is reserved of the bytes that its columns take.
     pub(crate) fn for_columns(&mut self, bytes: usize) -> Reservation {
         let taken = self.columns.min(bytes);
         self.columns -= taken;
         self.memory.split(taken)
+    }
+}
+
+struct HeldBody {
+    body: Bytes,
+    _memory: Reservation,
+}
+
+impl AsRef<[u8]> for HeldBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
     }
 }
 

@@ -64,8 +64,8 @@ pub(crate) struct Taken {
     /// The writer of the segment's log.
     pub(crate) writer: WriterId,
     pub(crate) decoded: Decoded,
-    /// What to wait for, and the memory of the request until then. None if no span was accepted.
-    pub(crate) durable: Option<(Ticket, Admission)>,
+    /// What to wait for. None if no span was accepted.
+    pub(crate) durable: Option<Ticket>,
 }
 
 impl Lane {
@@ -152,13 +152,13 @@ impl Lane {
             tenant: export.tenant.clone(),
             arrived_unix_millis: shared.clock.wall_millis(),
             refused: decoded.refused_ordinals.clone(),
-            body: export.body.clone(),
+            body: admission.hold(export.body.clone()),
         };
         let ticket = self.log.append(open.segment.logged, record);
         if is_full {
             self.seal_locked(filling, shared);
         }
-        Ok(Taken { writer, decoded, durable: Some((ticket, admission)) })
+        Ok(Taken { writer, decoded, durable: Some(ticket) })
     }
 
     /// The segment to fill: the open one, or the next.

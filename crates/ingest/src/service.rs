@@ -371,7 +371,7 @@ impl Accept for Ingest {
         let lane = self.lane_of(&export.tenant);
         let tenant = export.tenant.clone();
         let taken = lane.take(&self.shared, export, admission, rules).await.map_err(refused_whole)?;
-        if let Some((ticket, _memory)) = taken.durable {
+        if let Some(ticket) = taken.durable {
             let stands = self.shared.registration.stands(&self.shared, taken.writer);
             let (stored, stands) = futures::join!(ticket, stands);
             if let Err(failure) = stored {

@@ -30,6 +30,7 @@ use crate::config::IngestConfig;
 use crate::export::{Accept, Accepted, Export, Refused};
 use crate::log::Durability;
 use crate::log::object::ObjectLogs;
+use crate::metrics::Metrics;
 use crate::service::{Ingest, IngestParts};
 use crate::test_clock::TestClock;
 
@@ -46,6 +47,7 @@ struct World {
 struct Node {
     ingest: Arc<Ingest>,
     store: FaultyStore<FaultyStore<InMemory>>,
+    metrics: Arc<Metrics>,
 }
 
 /// Runs a test on one thread, with one more for blocking work.
@@ -96,16 +98,17 @@ impl World {
         let store = FaultyStore::new(self.truth.clone(), self.clock.clone(), FaultPlan::none());
         let catalog = self.catalog(Arc::new(store.clone()), seed);
         let logs = ObjectLogs::new(catalog.bucket().clone(), self.clock(), 64 << 20);
+        let metrics = Arc::new(Metrics::default());
         let parts = IngestParts {
             catalog,
             clock: self.clock(),
-            metrics: Arc::default(),
+            metrics: Arc::clone(&metrics),
             log: Durability::Object(logs),
             ingester: ObjectId(Ulid(seed.into())),
             address: format!("http://node-{seed}:14317"),
             seed: 7,
         };
-        let node = Node { ingest: Arc::new(Ingest::start(config, parts).await.unwrap()), store };
+        let node = Node { ingest: Arc::new(Ingest::start(config, parts).await.unwrap()), store, metrics };
         self.settle().await;
         node
     }
@@ -209,6 +212,14 @@ impl Node {
 
     fn live(&self) -> Arc<dyn LiveSource> {
         Arc::new(self.ingest.live())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.ingest.observe();
+        let mut text = String::new();
+        self.metrics.render(&mut text);
+        let line = text.lines().find_map(|line| line.strip_prefix("siltstone_ingest_memory_bytes "));
+        line.unwrap().parse().unwrap()
     }
 
     fn send(
@@ -499,6 +510,27 @@ fn should_acknowledge_nothing_before_it_is_announced() {
         let sending = node.send(&sent[1]);
         world.finish(async { sending.await.unwrap() }).await.unwrap();
         assert_eq!(members.list().await.unwrap().members[0].writers, node.writers());
+    });
+}
+
+/// Who has left does not wait for the store, but its bytes do.
+#[test]
+fn should_count_a_request_until_it_is_in_the_log_although_its_sender_left() {
+    play(async {
+        let world = World::new();
+        let node = world.node(1, slowly()).await;
+        let slow = Rule::new(Fault::Delay(Duration::from_secs(4))).on(Operation::Put).under("wal");
+        node.store.set_plan(FaultPlan::script([slow]));
+        let request = &requests(100, 100, 10)[0];
+        let sending = node.send(request);
+        world.pass_seconds(1).await;
+        sending.abort();
+        world.settle().await;
+        let while_it_waits = node.memory_bytes();
+        world.pass_seconds(10).await;
+        let body = request.encoded_len();
+        assert_eq!(while_it_waits - node.memory_bytes(), body);
+        world.assert_exactly(&[node.live()], std::slice::from_ref(request)).await;
     });
 }
 
