@@ -2,10 +2,12 @@
 //! once.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -17,6 +19,7 @@ use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_ingest::config::IngestConfig;
 use siltstone_ingest::export::Refused;
+use siltstone_ingest::log::SegmentName;
 use siltstone_ingest::service::Ingest;
 use siltstone_testkit::{Fault, FaultPlan, Operation, Rule};
 use siltstone_tests::decode::request_spans;
@@ -177,12 +180,7 @@ async fn should_go_on_under_another_name_when_its_entry_was_given_up() {
     }
     let waiting = ingest.live_segments();
     let name = waiting[0];
-    // Somebody finds garbage under the name of the flush, and gives it up.
-    let key = ObjectKey::LogEntry { writer: name.writer, number: name.number };
-    let path = Path::from(key.to_string());
-    let writer = world.catalog(2);
-    world.objects.inner().put(&path, PutPayload::from_static(b"garbage")).await.expect("writes");
-    writer.publish(&Quarantine { writer: name.writer, number: name.number }).await.expect("gives it up");
+    give_up(&world, name).await;
     world.objects.set_plan(FaultPlan::none());
     for request in &sent[10..] {
         send(&ingest, &tenant, request).await.expect("is accepted");
@@ -190,6 +188,54 @@ async fn should_go_on_under_another_name_when_its_entry_was_given_up() {
         assert_eq!(seen.rows, seen.spans.len(), "a span is there twice");
     }
     flushed(&ingest).await;
+    assert_exactly(&world.read(&world.catalog(4), &[live_of(&ingest)], &tenant).await, &sent);
+}
+
+/// Somebody finds garbage under the name of a flush, and gives it up: its writer is fenced.
+async fn give_up(world: &World, name: SegmentName) {
+    let key = ObjectKey::LogEntry { writer: name.writer, number: name.number };
+    let path = Path::from(key.to_string());
+    let writer = world.catalog(2);
+    world.objects.inner().put(&path, PutPayload::from_static(b"garbage")).await.expect("writes");
+    writer.publish(&Quarantine { writer: name.writer, number: name.number }).await.expect("gives it up");
+}
+
+/// More than memory holds, and no room on the disk for blocks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_wait_for_the_store_when_its_log_is_larger_than_memory() {
+    let world = World::new();
+    let tenant = Tenant::single();
+    let sent = requests(20_000, 200, 12);
+    world.objects.set_plan(no_writes_under("blk"));
+    let (ingest, _) =
+        world.ingest(1, LOG_BYTES, IngestConfig { flush_bytes: 200_000, ..world.config() }).await;
+    for request in &sent {
+        send(&ingest, &tenant, request).await.expect("is accepted");
+    }
+    let segments = ingest.live_segments().len();
+    assert!(segments > 20, "{segments} segments");
+    assert!(!ingest.shutdown(Duration::ZERO).await);
+    drop(ingest);
+
+    let memory_bytes = 400_000;
+    let config = IngestConfig { memory_bytes, spool: None, ..world.config() };
+    let before = world.objects.log().len();
+    let mut starting = pin!(world.ingest(3, LOG_BYTES, config));
+    let waits = pin!(until("it wants to commit", async || {
+        world.objects.log()[before..].iter().any(|done| done.location.as_ref().starts_with("blk"))
+    }));
+    assert!(
+        matches!(select(&mut starting, waits).await, Either::Right(_)),
+        "started, with all of it in memory"
+    );
+    world.objects.set_plan(FaultPlan::none());
+    let (ingest, metrics) = starting.await;
+    ingest.observe();
+    let mut text = String::new();
+    metrics.render(&mut text);
+    let used = text.lines().find_map(|line| line.strip_prefix("siltstone_ingest_memory_bytes "));
+    let used: usize = used.expect("is there").parse().expect("a number");
+    assert!(used <= memory_bytes, "{used}");
     assert_exactly(&world.read(&world.catalog(4), &[live_of(&ingest)], &tenant).await, &sent);
 }
 

@@ -169,9 +169,9 @@ impl Ingest {
             large: lane(LaneKind::Large, shared.log.lane("log-large")?),
             replayed: lane(LaneKind::Replayed, shared.log.lane_of_found("log-replayed")?),
         };
+        let began = house::begin_catalog(&shared).await?;
         shared.replay(&lanes.replayed).await?;
         lanes.replayed.sealed.close();
-        let began = house::begin_catalog(&shared).await?;
         let ingest = Self { shared, lanes, tasks: TaskTracker::new() };
         ingest.spawn_tasks(parts.ingester, began);
         Ok(ingest)
