@@ -2,10 +2,12 @@
 //! once.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -17,7 +19,9 @@ use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_ingest::config::IngestConfig;
 use siltstone_ingest::export::Refused;
+use siltstone_ingest::log::SegmentName;
 use siltstone_ingest::service::Ingest;
+use siltstone_live::members::Members;
 use siltstone_testkit::{Fault, FaultPlan, Operation, Rule};
 use siltstone_tests::decode::request_spans;
 use siltstone_tests::ingest_world::{Seen, World, live_of, merge_the_inbox, send, until};
@@ -177,12 +181,7 @@ async fn should_go_on_under_another_name_when_its_entry_was_given_up() {
     }
     let waiting = ingest.live_segments();
     let name = waiting[0];
-    // Somebody finds garbage under the name of the flush, and gives it up.
-    let key = ObjectKey::LogEntry { writer: name.writer, number: name.number };
-    let path = Path::from(key.to_string());
-    let writer = world.catalog(2);
-    world.objects.inner().put(&path, PutPayload::from_static(b"garbage")).await.expect("writes");
-    writer.publish(&Quarantine { writer: name.writer, number: name.number }).await.expect("gives it up");
+    give_up(&world, name).await;
     world.objects.set_plan(FaultPlan::none());
     for request in &sent[10..] {
         send(&ingest, &tenant, request).await.expect("is accepted");
@@ -190,6 +189,136 @@ async fn should_go_on_under_another_name_when_its_entry_was_given_up() {
         assert_eq!(seen.rows, seen.spans.len(), "a span is there twice");
     }
     flushed(&ingest).await;
+    assert_exactly(&world.read(&world.catalog(4), &[live_of(&ingest)], &tenant).await, &sent);
+}
+
+/// Somebody finds garbage under the name of a flush, and gives it up: its writer is fenced.
+async fn give_up(world: &World, name: SegmentName) {
+    let key = ObjectKey::LogEntry { writer: name.writer, number: name.number };
+    let path = Path::from(key.to_string());
+    let writer = world.catalog(2);
+    world.objects.inner().put(&path, PutPayload::from_static(b"garbage")).await.expect("writes");
+    writer.publish(&Quarantine { writer: name.writer, number: name.number }).await.expect("gives it up");
+}
+
+/// An ingester of which some flushes have got another name, under which they cannot be committed.
+async fn with_renamed_flushes(world: &World, sent: &[ExportTraceServiceRequest]) -> Ingest {
+    let (ingest, _) = world.ingest(1, LOG_BYTES, world.config()).await;
+    world.objects.set_plan(no_writes_under("blk"));
+    for request in sent {
+        send(&ingest, &Tenant::single(), request).await.expect("is accepted");
+    }
+    let fenced = ingest.live_segments()[0];
+    give_up(world, fenced).await;
+    // It may learn of it, and no more.
+    let no_more = Rule::new(Fault::ErrorBefore).on(Operation::Put).under("cat/log").from_nth(3);
+    world.objects.set_plan(FaultPlan::script([no_more]));
+    until("they have another name", async || {
+        ingest.live_segments().iter().all(|segment| segment.writer != fenced.writer)
+    })
+    .await;
+    ingest
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_store_once_what_had_got_another_name_when_it_crashed() {
+    let world = World::new();
+    let tenant = Tenant::single();
+    let sent = requests(2_000, 100, 9);
+    let ingest = with_renamed_flushes(&world, &sent).await;
+    until("blocks stand under the new name", async || {
+        let log = world.objects.log();
+        log.iter().filter(|done| done.location.as_ref().starts_with("cat/log")).count() > 3
+    })
+    .await;
+    assert!(!ingest.shutdown(Duration::ZERO).await);
+    drop(ingest);
+    world.objects.set_plan(FaultPlan::none());
+    let (ingest, _) = world.ingest(3, LOG_BYTES, world.config()).await;
+    assert_exactly(&world.read(&world.catalog(4), &[live_of(&ingest)], &tenant).await, &sent);
+    flushed(&ingest).await;
+    assert_exactly(&world.read(&world.catalog(5), &[live_of(&ingest)], &tenant).await, &sent);
+}
+
+/// Its log says nothing of the other name, so it is stored again. Readers show it once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_show_once_what_was_committed_under_another_name_when_it_crashed() {
+    let world = World::new();
+    let tenant = Tenant::single();
+    let sent = requests(1_000, 100, 10);
+    let ingest = with_renamed_flushes(&world, &sent).await;
+    let kept = world.folder.path().join("kept");
+    copy(&world.log_folder(), &kept);
+    world.objects.set_plan(FaultPlan::none());
+    flushed(&ingest).await;
+    ingest.shutdown(Duration::ZERO).await;
+    drop(ingest);
+    std::fs::remove_dir_all(world.log_folder()).expect("removes");
+    std::fs::rename(&kept, world.log_folder()).expect("renames");
+    let (ingest, _) = world.ingest(3, LOG_BYTES, world.config()).await;
+    flushed(&ingest).await;
+    let seen = world.read(&world.catalog(5), &[live_of(&ingest)], &tenant).await;
+    let expected: Vec<Span> = sent.iter().flat_map(request_spans).collect();
+    assert!(seen.spans.len() == expected.len() && multiset(&seen.spans) == multiset(&expected));
+    assert_eq!(seen.rows, 2 * expected.len(), "stored twice, as docs/log.md says");
+}
+
+/// With a log on a disk spans are taken while the bucket is away, and nobody can read then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_take_spans_before_it_can_announce_itself_and_do_that_later() {
+    let world = World::new();
+    let config = IngestConfig { small_tenant_age: Duration::from_secs(600), ..world.config() };
+    let (ingest, _) = world.ingest(1, LOG_BYTES, config).await;
+    world.objects.set_plan(no_writes_under("ing"));
+    for request in requests(500, 50, 11) {
+        send(&ingest, &Tenant::single(), &request).await.expect("is accepted");
+    }
+    let members = Members::new(Arc::clone(&world.objects) as _);
+    assert_eq!(members.list().await.expect("lists").members, []);
+    world.objects.set_plan(FaultPlan::none());
+    let writers = ingest.live_segments().into_iter().map(|segment| segment.writer).collect();
+    until("it is announced", async || {
+        members.list().await.expect("lists").members.iter().any(|member| member.writers == writers)
+    })
+    .await;
+}
+
+/// More than memory holds, and no room on the disk for blocks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_wait_for_the_store_when_its_log_is_larger_than_memory() {
+    let world = World::new();
+    let tenant = Tenant::single();
+    let sent = requests(20_000, 200, 12);
+    world.objects.set_plan(no_writes_under("blk"));
+    let (ingest, _) =
+        world.ingest(1, LOG_BYTES, IngestConfig { flush_bytes: 200_000, ..world.config() }).await;
+    for request in &sent {
+        send(&ingest, &tenant, request).await.expect("is accepted");
+    }
+    let segments = ingest.live_segments().len();
+    assert!(segments > 20, "{segments} segments");
+    assert!(!ingest.shutdown(Duration::ZERO).await);
+    drop(ingest);
+
+    let memory_bytes = 400_000;
+    let config = IngestConfig { memory_bytes, spool: None, ..world.config() };
+    let before = world.objects.log().len();
+    let mut starting = pin!(world.ingest(3, LOG_BYTES, config));
+    let waits = pin!(until("it wants to commit", async || {
+        world.objects.log()[before..].iter().any(|done| done.location.as_ref().starts_with("blk"))
+    }));
+    assert!(
+        matches!(select(&mut starting, waits).await, Either::Right(_)),
+        "started, with all of it in memory"
+    );
+    world.objects.set_plan(FaultPlan::none());
+    let (ingest, metrics) = starting.await;
+    ingest.observe();
+    let mut text = String::new();
+    metrics.render(&mut text);
+    let used = text.lines().find_map(|line| line.strip_prefix("siltstone_ingest_memory_bytes "));
+    let used: usize = used.expect("is there").parse().expect("a number");
+    assert!(used <= memory_bytes, "{used}");
     assert_exactly(&world.read(&world.catalog(4), &[live_of(&ingest)], &tenant).await, &sent);
 }
 

@@ -22,9 +22,18 @@ const MOST_WAITERS: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no room for {wanted} bytes: {used} of {limit} are in use")]
 pub struct NoRoom {
+    /// Those that who asks holds already are among them.
     pub wanted: usize,
+    /// By others.
     pub used: usize,
     pub limit: usize,
+}
+
+impl NoRoom {
+    /// Waiting does not help.
+    pub fn is_for_good(&self) -> bool {
+        self.wanted > self.limit
+    }
 }
 
 /// Clones share the same bytes.
@@ -224,7 +233,8 @@ impl Reservation {
     pub fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
         let mut state = self.shared.lock();
         if !state.take(bytes, self.shared.limit) {
-            return Err(self.shared.no_room(&state, bytes));
+            let (wanted, limit) = (self.bytes.saturating_add(bytes), self.shared.limit);
+            return Err(NoRoom { wanted, used: state.used.saturating_sub(self.bytes), limit });
         }
         self.bytes += bytes;
         Ok(())

@@ -51,7 +51,7 @@ impl Buffer {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.columns.memory_bytes() + self.traces.memory_bytes()
+        self.columns.memory_bytes() + self.traces.memory_bytes() + self.origins.memory_bytes()
     }
 
     /// Adds the spans of some traces to `found`.

@@ -125,6 +125,9 @@ pub enum Refused {
     Malformed(String),
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+    /// There will never be room for it.
+    #[error("the request is too large: {0}; send fewer spans at once")]
+    TooLarge(String),
     /// No room: try again.
     #[error("{what}; try again in {} s", .retry_after.as_secs().max(1))]
     Overloaded { what: String, retry_after: Duration },
@@ -136,32 +139,53 @@ pub enum Refused {
 /// A request was let in: memory is reserved for its body, and as much for the columns that it becomes. Given back
 /// when this is dropped.
 pub struct Admission {
-    body: Reservation,
-    columns: Reservation,
+    memory: Reservation,
+    /// What of it is for columns.
+    columns: usize,
 }
 
 impl Admission {
     /// Half of the reserved memory is for the body.
-    pub fn new(mut memory: Reservation) -> Self {
-        let columns = memory.split(memory.bytes() / 2);
-        Self { body: memory, columns }
+    pub fn new(memory: Reservation) -> Self {
+        let columns = memory.bytes() / 2;
+        Self { memory, columns }
     }
 
     /// Reserves more: how large a body is shows only while it is read or decompressed.
     pub fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        self.body.grow(bytes.saturating_mul(2))?;
-        self.columns.absorb(self.body.split(bytes));
+        self.memory.grow(bytes.saturating_mul(2))?;
+        self.columns += bytes;
         Ok(())
     }
 
     /// What is reserved for the body.
     pub fn body_bytes(&self) -> usize {
-        self.body.bytes()
+        self.memory.bytes() - self.columns
+    }
+
+    /// The body, and what is reserved for it until the last copy of it is gone: its sender may leave before it is
+    /// in the log.
+    pub(crate) fn hold(mut self, body: Bytes) -> Bytes {
+        let _memory = self.memory.split(self.body_bytes());
+        Bytes::from_owner(HeldBody { body, _memory })
     }
 
     /// Takes out what is reserved of the bytes that its columns take.
     pub(crate) fn for_columns(&mut self, bytes: usize) -> Reservation {
-        self.columns.split(bytes)
+        let taken = self.columns.min(bytes);
+        self.columns -= taken;
+        self.memory.split(taken)
+    }
+}
+
+struct HeldBody {
+    body: Bytes,
+    _memory: Reservation,
+}
+
+impl AsRef<[u8]> for HeldBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
     }
 }
 
@@ -170,6 +194,12 @@ const AFTER_NO_ROOM: Duration = Duration::from_secs(1);
 
 impl From<NoRoom> for Refused {
     fn from(no_room: NoRoom) -> Self {
+        if no_room.is_for_good() {
+            let NoRoom { wanted, limit, .. } = no_room;
+            return Self::TooLarge(format!(
+                "it takes {wanted} bytes of memory, and ingest.memory allows {limit} for everything"
+            ));
+        }
         Self::Overloaded {
             what: format!("the memory for spans is full: {no_room} (setting ingest.memory)"),
             retry_after: AFTER_NO_ROOM,

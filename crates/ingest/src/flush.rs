@@ -67,17 +67,25 @@ impl Lane {
     /// Commits what is encoded, in order, until the queue is closed or the process must end.
     pub(crate) async fn commit_all(self: Arc<Self>, shared: Arc<Shared>) {
         while let Some(segment) = self.encoded.next().await {
-            if !self.commit_one(&shared, &segment).await {
+            if !self.finish_one(&shared, &segment).await {
                 return;
             }
-            shared.roster.commit(&segment);
-            self.forget(&shared, segment.logged).await;
-            shared.committed(&segment);
         }
     }
 
+    /// Commits a segment and forgets it. False: the process must end before it is done.
+    pub(crate) async fn finish_one(&self, shared: &Arc<Shared>, segment: &Arc<Segment>) -> bool {
+        if !self.commit_one(shared, segment).await {
+            return false;
+        }
+        shared.roster.commit(segment);
+        self.forget(shared, segment.logged).await;
+        shared.committed(segment);
+        true
+    }
+
     /// False: the process must end before it is done.
-    pub(crate) async fn commit_one(&self, shared: &Arc<Shared>, segment: &Arc<Segment>) -> bool {
+    async fn commit_one(&self, shared: &Arc<Shared>, segment: &Arc<Segment>) -> bool {
         let mut backoff = Backoff::new(shared);
         let mut missed = 0;
         loop {

@@ -23,20 +23,25 @@ pub(crate) async fn begin_catalog(shared: &Shared) -> Result<bool, StartError> {
     }
 }
 
-/// Until the ingester stops.
-pub(crate) async fn keep(shared: Arc<Shared>, mut has_catalog: bool) {
-    let mut backoff = Backoff::new(&shared);
-    while !has_catalog {
-        match shared.catalog.init().await {
-            Ok(()) => has_catalog = true,
-            Err(error) => {
-                let go_on = backoff.failed("making the catalog", &error);
-                tokio::select! {
-                    go_on = go_on => if !go_on { return },
-                    () = shared.stop.cancelled() => return,
-                }
-            }
+/// Makes the first root, if there is none, as soon as the store can be asked. False: the process must end.
+pub(crate) async fn make_catalog(shared: &Shared) -> bool {
+    let mut backoff = Backoff::new(shared);
+    while let Err(error) = shared.catalog.init().await {
+        if !backoff.failed("making the catalog", &error).await {
+            return false;
         }
+    }
+    true
+}
+
+/// Until the ingester stops.
+pub(crate) async fn keep(shared: Arc<Shared>, has_catalog: bool) {
+    shared.stop.run_until_cancelled(keep_on(&shared, has_catalog)).await;
+}
+
+async fn keep_on(shared: &Shared, has_catalog: bool) {
+    if !has_catalog && !make_catalog(shared).await {
+        return;
     }
     loop {
         match shared.catalog.check_clock().await {
@@ -48,9 +53,6 @@ pub(crate) async fn keep(shared: Arc<Shared>, mut has_catalog: bool) {
             }
             Err(ClockError::Store(error)) => tracing::warn!(%error, "the clock could not be checked"),
         }
-        tokio::select! {
-            () = shared.clock.sleep(BETWEEN_CLOCK_CHECKS) => {}
-            () = shared.stop.cancelled() => return,
-        }
+        shared.clock.sleep(BETWEEN_CLOCK_CHECKS).await;
     }
 }

@@ -64,8 +64,8 @@ pub(crate) struct Taken {
     /// The writer of the segment's log.
     pub(crate) writer: WriterId,
     pub(crate) decoded: Decoded,
-    /// What to wait for, and the memory of the request until then. None if no span was accepted.
-    pub(crate) durable: Option<(Ticket, Admission)>,
+    /// What to wait for. None if no span was accepted.
+    pub(crate) durable: Option<Ticket>,
 }
 
 impl Lane {
@@ -152,13 +152,13 @@ impl Lane {
             tenant: export.tenant.clone(),
             arrived_unix_millis: shared.clock.wall_millis(),
             refused: decoded.refused_ordinals.clone(),
-            body: export.body.clone(),
+            body: admission.hold(export.body.clone()),
         };
         let ticket = self.log.append(open.segment.logged, record);
         if is_full {
             self.seal_locked(filling, shared);
         }
-        Ok(Taken { writer, decoded, durable: Some((ticket, admission)) })
+        Ok(Taken { writer, decoded, durable: Some(ticket) })
     }
 
     /// The segment to fill: the open one, or the next.
@@ -257,18 +257,16 @@ impl Lane {
         None
     }
 
-    /// A root has fenced a writer of this lane: all its segments go on under a new one.
+    /// A root has fenced a writer of this lane: all its segments go on under a new one. What comes has yet another,
+    /// so that the log of a writer begins with its first flush: whoever takes it over takes numbers without a log
+    /// for flushes of which nothing was acknowledged.
     pub(crate) async fn renew(&self, shared: &Shared, fenced: WriterId, root: u64) {
         let mut filling = self.filling.lock().await;
-        let writer = WriterId(shared.catalog.next_id());
         if filling.writer == Some(fenced) {
-            // The open one is among those that are renamed, as the last of them.
-            let open = filling.open.is_some();
-            let renamed = shared.roster.rename(fenced, writer, root);
-            filling.writer = Some(writer);
-            filling.next = renamed.saturating_sub(u64::from(open));
-        } else {
-            shared.roster.rename(fenced, writer, root);
+            self.seal_locked(&mut filling, shared);
+            // It ends when its last segment is committed: its log may still be on the way.
+            filling.writer = None;
         }
+        shared.roster.rename(fenced, WriterId(shared.catalog.next_id()), root);
     }
 }

@@ -113,6 +113,7 @@ impl From<&Refused> for Reason {
         match refused {
             Refused::Malformed(_) => Self::Malformed,
             Refused::Limit(_) => Self::Limit,
+            Refused::TooLarge(_) => Self::TooLarge,
             Refused::Overloaded { .. } => Self::Overloaded,
             Refused::Unavailable { .. } => Self::Unavailable,
         }

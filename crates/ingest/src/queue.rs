@@ -51,6 +51,11 @@ impl<T> Queue<T> {
         }
     }
 
+    /// The oldest item, if there is one.
+    pub(crate) fn take(&self) -> Option<T> {
+        self.state().items.pop_front()
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

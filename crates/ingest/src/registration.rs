@@ -5,6 +5,7 @@
 //! back under the same lock, after a look at the roster.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use siltstone_catalog::Catalog;
 use siltstone_format::id::{ObjectId, WriterId};
 use siltstone_live::members::{AnnounceError, Membership, MembershipConfig, Timing};
 
+use crate::backoff::Backoff;
 use crate::service::{Lanes, Shared};
 
 /// Between two looks at what is held.
@@ -23,9 +25,8 @@ const ALIVE_EVERY: Duration = Duration::from_secs(10);
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// How long a request waits for the announcement, if its spans are safe without it.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between attempts of a request that depends on it; twice as long each time, 13 s in all.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_millis(6400);
+/// No attempt follows one that ends so long after a request began to wait that depends on it.
+const INSISTENCE: Duration = Duration::from_secs(10);
 /// A reader who does not find the announcement any more must not use a snapshot from before the last commit.
 const AFTER_LAST_COMMIT: Duration = Duration::from_secs(1);
 
@@ -56,6 +57,17 @@ struct State {
     /// The last attempt failed: who does not depend on it does not wait for the next.
     is_in_doubt: bool,
     last_held: Duration,
+}
+
+/// A store that says nothing must not keep anybody waiting for ever.
+async fn attempt(
+    shared: &Shared,
+    asked: impl Future<Output = Result<(), AnnounceError>>,
+) -> Result<(), Unannounced> {
+    match select(std::pin::pin!(asked), shared.clock.sleep(ATTEMPT)).await {
+        Either::Left((done, _)) => Ok(done?),
+        Either::Right(_) => Err(Unannounced::Slow),
+    }
 }
 
 impl Registration {
@@ -100,14 +112,13 @@ impl Registration {
 
     /// The spans may be in the bucket already: whoever sends them again sends them twice.
     async fn insist(&self, shared: &Shared, writer: WriterId) -> Result<(), Unannounced> {
-        let mut pause = FIRST_PAUSE;
+        let (began, mut backoff) = (shared.clock.elapsed(), Backoff::new(shared));
         loop {
-            match self.announce(shared, Some(writer)).await {
-                Err(error) if pause > LONGEST_PAUSE => return Err(error),
-                Err(_) => shared.clock.sleep(pause).await,
-                Ok(()) => return Ok(()),
+            let Err(error) = self.announce(shared, Some(writer)).await else { return Ok(()) };
+            let is_late = shared.clock.elapsed().saturating_sub(began) > INSISTENCE;
+            if is_late || !backoff.failed("announcing this ingester", &error).await {
+                return Err(error);
             }
-            pause *= 2;
         }
     }
 
@@ -126,13 +137,7 @@ impl Registration {
             state.last_held = now;
             state.is_announced = true;
         }
-        let announced = {
-            let announce = std::pin::pin!(self.membership.announce(&writers, now));
-            match select(announce, shared.clock.sleep(ATTEMPT)).await {
-                Either::Left((announced, _)) => announced.map_err(Unannounced::from),
-                Either::Right(_) => Err(Unannounced::Slow),
-            }
-        };
+        let announced = attempt(shared, self.membership.announce(&writers, now)).await;
         let mut state = self.state();
         match announced {
             Ok(()) => {
@@ -203,7 +208,7 @@ impl Registration {
         if !shared.roster.is_empty() {
             return Ok(());
         }
-        self.membership.withdraw(Duration::MAX).await?;
+        attempt(shared, self.membership.withdraw(Duration::MAX)).await?;
         self.state().is_announced = false;
         Ok(())
     }

@@ -6,6 +6,7 @@ use siltstone_format::id::WriterId;
 
 use crate::buffer::Buffer;
 use crate::export::Accepted;
+use crate::house;
 use crate::lane::Lane;
 use crate::log::wal::{Found, FoundSegment, Wal};
 use crate::log::{Durability, Record, SegmentName};
@@ -15,12 +16,15 @@ use crate::service::{Shared, StartError};
 
 impl Shared {
     /// Takes up all segments of the log, in the order of their names.
-    pub(crate) async fn replay(&self, lane: &Lane) -> Result<(), StartError> {
+    pub(crate) async fn replay(self: &Arc<Self>, lane: &Lane) -> Result<(), StartError> {
         match self.log() {
             Durability::Wal { wal, found } => {
                 for (index, segment) in found.iter().enumerate() {
                     let next = found.get(index + 1).map(|next| next.name.writer);
                     self.replay_segment(wal, *segment, next, lane).await?;
+                    if self.budget.used() > self.budget.limit() / 2 {
+                        self.commit_replayed(lane).await;
+                    }
                 }
                 Ok(())
             }
@@ -80,6 +84,21 @@ impl Shared {
         self.move_out(&segment).await;
         lane.encoded.push(segment);
         Ok(())
+    }
+
+    /// The disk had no room for the blocks, and memory must have some for what comes: the store is waited for.
+    async fn commit_replayed(self: &Arc<Self>, lane: &Lane) {
+        tracing::warn!(
+            "blocks of the log fill the memory, and cannot be moved to the disk: they are committed first"
+        );
+        if !house::make_catalog(self).await {
+            return;
+        }
+        while let Some(segment) = lane.encoded.take() {
+            if !lane.finish_one(self, &segment).await {
+                return;
+            }
+        }
     }
 
     /// Gives whether it could be decoded.

@@ -83,8 +83,8 @@ impl Roster {
         self.state().live.retain(|live| !Arc::ptr_eq(&live.segment, segment));
     }
 
-    /// A root has fenced a writer: its segments go on as the first ones of another. Gives how many there are.
-    pub(crate) fn rename(&self, fenced: WriterId, writer: WriterId, root: u64) -> u64 {
+    /// A root has fenced a writer: its segments go on as the first ones of another.
+    pub(crate) fn rename(&self, fenced: WriterId, writer: WriterId, root: u64) {
         let mut state = self.state();
         state.min_root = state.min_root.max(root);
         let mut next = 0;
@@ -92,7 +92,6 @@ impl Roster {
             live.name = SegmentName { writer, number: next };
             next += 1;
         }
-        next
     }
 
     fn state(&self) -> MutexGuard<'_, Moment> {

@@ -1,6 +1,7 @@
 //! The ingester as a value: what its parts share, how it starts, takes requests, and ends.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,9 @@ use crate::tenants::{LargeTenants, LiveBytes};
 
 /// Tenants whose rates are remembered.
 const MOST_RATES: usize = 100_000;
+
+/// What logs get at the end to write and to clear away, if all else took too long.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// When a sender may try again what cannot be taken now.
 const LATER: Duration = Duration::from_secs(1);
@@ -165,27 +169,37 @@ impl Ingest {
             large: lane(LaneKind::Large, shared.log.lane("log-large")?),
             replayed: lane(LaneKind::Replayed, shared.log.lane_of_found("log-replayed")?),
         };
+        let began = house::begin_catalog(&shared).await?;
         shared.replay(&lanes.replayed).await?;
         lanes.replayed.sealed.close();
-        let began = house::begin_catalog(&shared).await?;
-        let tasks = TaskTracker::new();
+        let ingest = Self { shared, lanes, tasks: TaskTracker::new() };
+        ingest.spawn_tasks(parts.ingester, began);
+        Ok(ingest)
+    }
+
+    fn spawn_tasks(&self, ingester: ObjectId, has_catalog: bool) {
+        let Self { shared, lanes, .. } = self;
         let ages =
             [(&lanes.small, shared.config.small_tenant_age), (&lanes.large, shared.config.large_tenant_age)];
         for (lane, age) in ages {
-            tasks.spawn(seal_by_age(Arc::clone(lane), Arc::clone(&shared), age));
+            self.spawn(seal_by_age(Arc::clone(lane), Arc::clone(shared), age));
         }
         for lane in lanes.all() {
-            tasks.spawn(Arc::clone(lane).encode_all(Arc::clone(&shared)));
-            tasks.spawn(Arc::clone(lane).commit_all(Arc::clone(&shared)));
+            self.spawn(Arc::clone(lane).encode_all(Arc::clone(shared)));
+            self.spawn(Arc::clone(lane).commit_all(Arc::clone(shared)));
         }
-        tasks.spawn(house::keep(Arc::clone(&shared), began));
-        let (of_task, its_lanes) = (Arc::clone(&shared), lanes.clone());
-        tasks.spawn(async move { of_task.registration.keep(&of_task, &its_lanes).await });
-        if in_bucket {
-            tasks.spawn(Survivor::new(Arc::clone(&shared), lanes.clone(), parts.ingester).watch());
+        self.spawn(house::keep(Arc::clone(shared), has_catalog));
+        let (of_task, its_lanes) = (Arc::clone(shared), lanes.clone());
+        self.spawn(async move { of_task.registration.keep(&of_task, &its_lanes).await });
+        if shared.log.is_in_bucket() {
+            self.spawn(Survivor::new(Arc::clone(shared), lanes.clone(), ingester).watch());
         }
-        tasks.close();
-        Ok(Self { shared, lanes, tasks })
+        self.tasks.close();
+    }
+
+    /// Whatever a task waits for, it does so no longer once all is abandoned.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(self.shared.abandon.clone().run_until_cancelled_owned(task));
     }
 
     /// The spans that are in no block yet.
@@ -193,29 +207,40 @@ impl Ingest {
         LocalLive::new(Arc::clone(&self.shared))
     }
 
-    /// Flushes everything, for so long at most; what is not committed then stays in the log. To be called when
-    /// no more requests come. Gives whether all was committed.
+    /// Flushes everything, for so long at most; what is not committed then stays in the log, whatever the store
+    /// does. To be called when no more requests come. Gives whether all was committed.
     pub async fn shutdown(&self, patience: Duration) -> bool {
         self.shared.stop.cancel();
         for lane in self.lanes.all() {
             lane.seal(&self.shared).await;
             lane.sealed.close();
         }
+        let flushed = async {
+            self.tasks.wait().await;
+            self.close_logs().await;
+        };
         tokio::select! {
-            () = self.tasks.wait() => {}
+            () = flushed => {}
             () = self.shared.clock.sleep(patience) => {
                 self.shared.abandon.cancel();
                 self.tasks.wait().await;
+                tokio::select! {
+                    () = self.close_logs() => {}
+                    () = self.shared.clock.sleep(LAST_WRITES) => {}
+                }
             }
-        }
-        for lane in self.lanes.all() {
-            lane.log.close().await;
         }
         let is_done = self.shared.roster.is_empty();
         if is_done {
             self.shared.registration.end(&self.shared).await;
         }
         is_done
+    }
+
+    async fn close_logs(&self) {
+        for lane in self.lanes.all() {
+            lane.log.close().await;
+        }
     }
 
     fn lane_of(&self, tenant: &Tenant) -> &Arc<Lane> {
@@ -346,7 +371,7 @@ impl Accept for Ingest {
         let lane = self.lane_of(&export.tenant);
         let tenant = export.tenant.clone();
         let taken = lane.take(&self.shared, export, admission, rules).await.map_err(refused_whole)?;
-        if let Some((ticket, _memory)) = taken.durable {
+        if let Some(ticket) = taken.durable {
             let stands = self.shared.registration.stands(&self.shared, taken.writer);
             let (stored, stands) = futures::join!(ticket, stands);
             if let Err(failure) = stored {

@@ -267,12 +267,10 @@ impl Survivor {
         self.shared.encode(segment).await?;
         // For readers who ask here, and not the bucket.
         self.shared.roster.add(reading.name, Arc::clone(segment));
-        if !self.lanes.replayed.commit_one(&self.shared, segment).await {
-            return Err(TakeOverError::Ending);
+        match self.lanes.replayed.finish_one(&self.shared, segment).await {
+            true => Ok(()),
+            false => Err(TakeOverError::Ending),
         }
-        self.shared.roster.commit(segment);
-        self.shared.committed(segment);
-        Ok(())
     }
 
     /// A seal stays as long as the catalog remembers its writer. A writer that comes back later than half of

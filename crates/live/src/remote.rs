@@ -24,6 +24,8 @@ use crate::wire::{Announced, AnswerMessage, AskMessage, BatchMessage, MessageErr
 /// What may be on its way of one answer.
 const WINDOW_BYTES: u32 = 1 << 20;
 const PING: Duration = Duration::from_secs(5);
+/// A host that is up accepts at once, or at the second asking, after a second.
+const CONNECT: Duration = Duration::from_secs(2);
 
 /// How long and how much a reader takes.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +60,7 @@ impl RemoteLive {
             why: format!("its address is none: {error}"),
         })?;
         let channel = endpoint
-            .connect_timeout(limits.deadline)
+            .connect_timeout(CONNECT.min(limits.deadline))
             .tcp_nodelay(true)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(4 * WINDOW_BYTES)

@@ -10,7 +10,7 @@ use object_store::ObjectStore;
 use siltstone_catalog::Catalog;
 use siltstone_catalog::time::Clock;
 use siltstone_format::id::ObjectId;
-use siltstone_live::from_bucket::{BucketLogs, OrFromBucket};
+use siltstone_live::from_bucket::{BucketLogs, OrFromBucket, PATIENCE};
 use siltstone_live::members::{Members, MembersError};
 use siltstone_live::question::Question;
 use siltstone_live::source::LiveSource;
@@ -106,7 +106,7 @@ impl Ingesters {
                     found.sources.push(match member.in_bucket {
                         true => {
                             let bucket = self.bucket.of(&member.address, &member.writers);
-                            Arc::new(OrFromBucket { primary: connection, bucket })
+                            Arc::new(OrFromBucket { primary: connection, bucket, patience: PATIENCE })
                         }
                         false => connection,
                     });

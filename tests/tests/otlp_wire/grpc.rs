@@ -13,10 +13,10 @@ use prost::Message;
 use siltstone_ingest::export::{Accepted, Refusals, Refused, SpanFault};
 use siltstone_ingest::receive::otlp::{Settings, TRACE_SERVICE};
 use tokio::net::TcpStream;
-use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
-use tonic_health::pb::HealthCheckRequest;
+use tonic::{Code, Streaming};
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_types::StatusExt;
 
 use crate::stand_in::{
@@ -232,6 +232,64 @@ async fn should_say_how_it_is() {
     receivers.grpc_receiver.stops().await;
     let request = HealthCheckRequest { service: TRACE_SERVICE.to_owned() };
     assert_eq!(client.check(request).await.unwrap().into_inner().status, 2);
+}
+
+/// A watch on a connection of its own, which has said that all is well.
+async fn watch(receivers: &Receivers) -> Streaming<HealthCheckResponse> {
+    let mut client = HealthClient::new(channel(receivers).await);
+    let request = HealthCheckRequest { service: TRACE_SERVICE.to_owned() };
+    let mut watch = client.watch(request).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().status, 1);
+    watch
+}
+
+/// The idle rule strikes at the second look, and once more for those that do not go.
+async fn pass_while_idle(receivers: &Receivers) {
+    for _ in 0..4 {
+        receivers.pass(Duration::from_secs(120)).await;
+    }
+}
+
+#[tokio::test]
+async fn should_not_take_a_connection_for_idle_on_which_somebody_watches() {
+    let receivers = Receivers::start().await;
+    let mut watch = watch(&receivers).await;
+    pass_while_idle(&receivers).await;
+    receivers.grpc_receiver.stops().await;
+    assert_eq!(watch.message().await.unwrap().unwrap().status, 2);
+}
+
+#[tokio::test]
+async fn should_leave_half_of_the_places_to_those_who_send() {
+    let receivers = Receivers::with(settings(), 3).await;
+    let mut watches = Vec::new();
+    for _ in 0..3 {
+        watches.push(watch(&receivers).await);
+    }
+    pass_while_idle(&receivers).await;
+    let mut client = TraceServiceClient::new(channel(&receivers).await);
+    client.export(request(1)).await.unwrap();
+    receivers.grpc_receiver.stops().await;
+    let mut told = 0;
+    for mut watch in watches {
+        told +=
+            usize::from(watch.message().await.is_ok_and(|said| said.is_some_and(|said| said.status == 2)));
+    }
+    assert_eq!(told, 2);
+}
+
+/// Nothing is lost by ending a watch, so nothing waits for it.
+#[tokio::test]
+async fn should_end_although_somebody_watches() {
+    let receivers = Receivers::start().await;
+    let mut watch = watch(&receivers).await;
+    receivers.grpc_receiver.stops().await;
+    receivers.stop.gently.cancel();
+    assert_eq!(watch.message().await.unwrap().unwrap().status, 2);
+    assert_eq!(watch.message().await.unwrap_err().code(), Code::Unavailable);
+    for port in receivers.ports {
+        port.await.unwrap();
+    }
 }
 
 #[tokio::test]

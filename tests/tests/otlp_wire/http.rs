@@ -240,6 +240,30 @@ async fn should_tell_senders_to_wait_when_there_is_no_room() {
     assert_eq!(receivers.metric("siltstone_ingest_refused_requests_total{reason=\"overloaded\"}"), 3);
 }
 
+/// A sender that is told to wait would send it for ever.
+#[tokio::test]
+async fn should_refuse_for_good_what_never_fits_into_memory() {
+    let limits =
+        Settings { request_bytes: 2 * MEMORY_BYTES, uncompressed_bytes: 2 * MEMORY_BYTES, ..settings() };
+    let receivers = Receivers::with(limits, 64).await;
+    let large = vec![0; MEMORY_BYTES / 2 + 1];
+    let chunks = [format!("{:x}\r\n", large.len()).as_bytes(), &large, b"\r\n0\r\n\r\n"].concat();
+    let mut without_length = Client::to(receivers.http).await;
+    without_length.send_head("POST", "/v1/traces", &[PROTOBUF, "transfer-encoding: chunked"]).await;
+    without_length.0.write_all(&chunks).await.unwrap();
+    for answer in [
+        post(&receivers, &[PROTOBUF], &large).await,
+        post(&receivers, &[PROTOBUF, "content-encoding: gzip"], &compressed("gzip", &large)).await,
+        without_length.answer().await,
+    ] {
+        assert_eq!((answer.status, answer.header("retry-after")), (413, None));
+        let status = answer.status_message();
+        assert!(status.message.contains("ingest.memory") && status.details.is_empty(), "{}", status.message);
+    }
+    assert_eq!(receivers.core.budget.used(), 0);
+    assert_eq!(receivers.metric("siltstone_ingest_refused_requests_total{reason=\"too_large\"}"), 3);
+}
+
 #[tokio::test]
 async fn should_tell_senders_when_the_log_cannot_be_written() {
     let receivers = Receivers::start().await;

@@ -42,7 +42,7 @@ fn should_count_what_is_held_and_the_most_that_ever_was() {
     let mut first = budget.try_reserve(60).expect("room");
     assert!(budget.try_reserve(41).is_none());
     assert!(budget.try_reserve(usize::MAX).is_none());
-    assert_eq!(first.grow(41), Err(NoRoom { wanted: 41, used: 60, limit: 100 }));
+    assert_eq!(first.grow(41), Err(NoRoom { wanted: 101, used: 0, limit: 100 }));
     first.grow(40).expect("room");
     first.shrink(70);
     assert_eq!((first.bytes(), budget.used(), budget.high_water()), (30, 30, 100));
@@ -87,6 +87,25 @@ fn should_turn_away_what_can_never_fit_and_who_will_not_wait() {
     assert!(refused(1, Duration::ZERO));
     let _waits: Vec<_> = (0..MOST_WAITERS).map(|_| queued(&budget, 1)).collect();
     assert!(refused(1, SECOND));
+}
+
+#[test]
+fn should_tell_what_never_fits_from_what_does_not_fit_now() {
+    let (budget, _) = budget(100);
+    let is_for_good = |bytes| {
+        let waiting = pin!(budget.reserve(bytes, Duration::ZERO));
+        match waiting.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Err(no_room)) => no_room.is_for_good(),
+            _ => panic!("there is room for {bytes}"),
+        }
+    };
+    let mut held = budget.try_reserve(60).expect("room");
+    let _of_another = budget.try_reserve(30).expect("room");
+    assert!(!is_for_good(100) && is_for_good(101));
+    // What is held already is a part of what never fits.
+    assert!(!held.grow(40).expect_err("no room").is_for_good());
+    assert!(held.grow(41).expect_err("no room").is_for_good());
+    assert!(held.grow(usize::MAX).expect_err("no room").is_for_good());
 }
 
 #[test]

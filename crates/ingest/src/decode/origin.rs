@@ -38,6 +38,7 @@ pub struct OriginCache {
     /// By the resource's number and the scope with its schema url.
     origins: HashMap<Box<[u8]>, OriginNumber, RandomState>,
     bytes: usize,
+    most_bytes: usize,
     key: Vec<u8>,
 }
 
@@ -113,6 +114,11 @@ impl OriginCache {
         Ok(number)
     }
 
+    /// The most that it ever held: what counts its growth must not see it shrink.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.most_bytes + self.key.capacity()
+    }
+
     /// For the entry whose key was just made.
     fn make_room(&mut self) {
         let wanted = self.key.len() + ENTRY_BYTES;
@@ -120,6 +126,7 @@ impl OriginCache {
             self.forget();
         }
         self.bytes += wanted;
+        self.most_bytes = self.most_bytes.max(self.bytes);
     }
 }
 

@@ -228,3 +228,20 @@ fn should_refuse_a_large_resource_that_is_repeated_under_many_scopes() {
     let mut columns = SpanColumns::default();
     assert_eq!(replay(&many, &[], &mut columns, &mut OriginCache::default()), Ok(500));
 }
+
+#[test]
+fn should_count_the_bytes_by_which_origins_are_known_again() {
+    let mut buffer = crate::buffer::Buffer::default();
+    let mut before = 0;
+    // More than are remembered at once.
+    for number in 0..100 {
+        let value = text(&format!("{number} {}", "x".repeat(200_000)));
+        let resource = message(1, &attribute("k", value).encode_to_vec());
+        buffer.decode(&request_of(&resource, &[good(number)]), &Rules::NONE).unwrap();
+        let known = buffer.memory_bytes() - buffer.columns().memory_bytes();
+        let sent = 200_000 * (number as usize + 1);
+        assert!(known >= sent.min(7 << 20) && known <= 9 << 20, "{number}: {known}");
+        assert!(known >= before, "what is counted as growth must not shrink");
+        before = known;
+    }
+}

@@ -1,18 +1,20 @@
 //! Sockets: connections are taken in, bounded in number, and ended in order.
 //!
 //! Both versions of HTTP are served without TLS; the first bytes tell which. Invariant: once [`serve`] has
-//! returned, no connection is left. A connection that asks nothing for [`Bounds::idle`] gives up its place.
+//! returned, no connection is left. A connection that asks nothing for [`Bounds::idle`] gives up its place, unless
+//! it is one of those few on which an answer is still being given: who watches the health of a server is silent.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -59,7 +61,10 @@ pub struct Stop {
 
 /// Answers one request.
 pub trait Answer: Send + Sync + 'static {
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
 
     fn answer(
         self: Arc<Self>,
@@ -79,6 +84,8 @@ struct Port<A> {
     idle: Duration,
     clock: Arc<dyn Clock>,
     stop: Stop,
+    /// Places of connections that are silent while an answer is being given: a half of all.
+    silent: Arc<Semaphore>,
 }
 
 /// Serves a port until it is told to stop and its last connection has ended.
@@ -89,9 +96,10 @@ pub async fn serve<A: Answer>(
     clock: Arc<dyn Clock>,
     stop: Stop,
 ) {
-    let places = Arc::new(Semaphore::new(bounds.connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let most = bounds.connections.clamp(1, Semaphore::MAX_PERMITS);
+    let (places, silent) = (Arc::new(Semaphore::new(most)), Arc::new(Semaphore::new(most.div_ceil(2))));
     let connections = TaskTracker::new();
-    let port = Arc::new(Port { answer, idle: bounds.idle, clock, stop: stop.clone() });
+    let port = Arc::new(Port { answer, idle: bounds.idle, clock, stop: stop.clone(), silent });
     let take_in = async {
         loop {
             // Fails only once the semaphore is closed, and nobody closes it.
@@ -118,24 +126,55 @@ pub async fn serve<A: Answer>(
 /// Whether a connection is at work.
 #[derive(Default)]
 struct Activity {
-    under_way: AtomicUsize,
     begun: AtomicU64,
+    /// Requests whose answer has not begun,
+    under_way: AtomicUsize,
+    /// and those whose answer has not ended.
+    unfinished: AtomicUsize,
 }
 
-/// One request under way.
-struct UnderWay(Arc<Activity>);
+/// One more of these, until it is dropped.
+struct OneMore {
+    activity: Arc<Activity>,
+    count: fn(&Activity) -> &AtomicUsize,
+}
 
-impl UnderWay {
-    fn begin(activity: &Arc<Activity>) -> Self {
-        activity.under_way.fetch_add(1, Ordering::Relaxed);
-        activity.begun.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(activity))
+impl OneMore {
+    fn of(activity: &Arc<Activity>, count: fn(&Activity) -> &AtomicUsize) -> Self {
+        count(activity).fetch_add(1, Ordering::Relaxed);
+        Self { activity: Arc::clone(activity), count }
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for OneMore {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        (self.count)(&self.activity).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of an answer, which is unfinished as long as it is there.
+struct Unfinished<B> {
+    body: B,
+    _until_dropped: OneMore,
+}
+
+impl<B: Body + Unpin> Body for Unfinished<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -163,12 +202,14 @@ impl<A: Answer> Port<A> {
         let Some(is_http2) = self.is_http2(&stream).await else { return };
         let activity = Arc::new(Activity::default());
         let service = service_fn(|request| {
-            let under_way = UnderWay::begin(&activity);
+            activity.begun.fetch_add(1, Ordering::Relaxed);
+            let under_way = OneMore::of(&activity, |activity| &activity.under_way);
+            let _until_dropped = OneMore::of(&activity, |activity| &activity.unfinished);
             let answer = Arc::clone(&self.answer);
             async move {
                 let response = answer.answer(request).await;
                 drop(under_way);
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(|body| Unfinished { body, _until_dropped }))
             }
         });
         let io = TokioIo::new(stream);
@@ -203,6 +244,7 @@ impl<A: Answer> Port<A> {
         let mut tick = self.clock.sleep(self.idle);
         let mut begun_before = 0;
         let mut is_ending = false;
+        let mut silent_place = None;
         loop {
             tokio::select! {
                 biased;
@@ -220,13 +262,18 @@ impl<A: Answer> Port<A> {
                 }
                 () = &mut tick => {
                     let begun = activity.begun.load(Ordering::Relaxed);
-                    let is_idle =
+                    let is_silent =
                         activity.under_way.load(Ordering::Relaxed) == 0 && begun == begun_before;
                     begun_before = begun;
-                    if is_idle && is_ending {
+                    if is_silent && is_ending {
                         return;
                     }
-                    if is_idle {
+                    let is_answered = activity.unfinished.load(Ordering::Relaxed) == 0;
+                    silent_place = silent_place.take().filter(|_| is_silent && !is_answered);
+                    if is_silent && !is_answered && silent_place.is_none() {
+                        silent_place = self.silent.try_acquire().ok();
+                    }
+                    if is_silent && silent_place.is_none() {
                         is_ending = true;
                         conversation.as_mut().wind_down();
                     }

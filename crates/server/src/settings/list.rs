@@ -130,7 +130,12 @@ pub(crate) const ALL: &[Setting] = &[
         "1024",
         "Connections that are served at once, on each port. More wait to be taken in.",
     ),
-    setting("ingest.idle", Kind::Duration, "2m", "A connection that is silent for so long is closed."),
+    setting(
+        "ingest.idle",
+        Kind::Duration,
+        "2m",
+        "A connection that is silent for so long is closed, unless it watches the health of the server.",
+    ),
     setting(
         "ingest.tenants",
         Kind::Switch,

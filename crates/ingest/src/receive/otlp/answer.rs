@@ -85,7 +85,7 @@ impl Failure {
             Self::Refused(Refused::Limit(_) | Refused::Overloaded { .. }) => StatusCode::TOO_MANY_REQUESTS,
             // A request that was slow may be quick the next time: 408 would have it thrown away.
             Self::Refused(Refused::Unavailable { .. }) | Self::TooSlow(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } | Self::Refused(Refused::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownEncoding(_) | Self::UnknownMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UnknownPath(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -99,9 +99,8 @@ impl Failure {
             | Self::Broken(_)
             | Self::BadTenant(_)
             | Self::UnknownMediaType(_) => Code::InvalidArgument,
-            Self::Refused(Refused::Limit(_) | Refused::Overloaded { .. }) | Self::TooLarge { .. } => {
-                Code::ResourceExhausted
-            }
+            Self::Refused(Refused::Limit(_) | Refused::Overloaded { .. } | Refused::TooLarge(_))
+            | Self::TooLarge { .. } => Code::ResourceExhausted,
             Self::Refused(Refused::Unavailable { .. }) | Self::TooSlow(_) => Code::Unavailable,
             Self::UnknownEncoding(_) | Self::UnknownPath(_) | Self::Method(_) => Code::Unimplemented,
             Self::NoTenant(_) => Code::Unauthenticated,

@@ -4,6 +4,7 @@
 //! nobody has reserved memory for, and copy them twice. tonic writes statuses and serves health.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::body::Body as TonicBody;
 use tonic::codegen::Service;
 use tonic_health::ServingStatus;
@@ -32,6 +34,7 @@ const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/
 const HEALTH_PATH: &str = "/grpc.health.v1.Health/";
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const ENCODINGS: HeaderValue = HeaderValue::from_static("identity,gzip,zstd,deflate");
+const UNAVAILABLE: HeaderValue = HeaderValue::from_static("14");
 /// Whether the message is compressed, and its length.
 const FRAME_HEAD_BYTES: usize = 5;
 
@@ -40,6 +43,7 @@ pub struct GrpcReceiver {
     otlp: Arc<Otlp>,
     health: HealthServer<HealthService>,
     reporter: HealthReporter,
+    stopping: CancellationToken,
 }
 
 impl GrpcReceiver {
@@ -48,14 +52,15 @@ impl GrpcReceiver {
         let reporter = HealthReporter::new();
         reporter.set_service_status(TRACE_SERVICE, ServingStatus::Serving).await;
         let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
-        Self { otlp, health, reporter }
+        Self { otlp, health, reporter, stopping: CancellationToken::new() }
     }
 
-    /// Tells who watches that no more should be sent.
+    /// Tells who watches that no more should be sent, and watches no more.
     pub async fn stops(&self) {
         for service in ["", TRACE_SERVICE] {
             self.reporter.set_service_status(service, ServingStatus::NotServing).await;
         }
+        self.stopping.cancel();
     }
 
     async fn export(&self, request: Request<Incoming>) -> Result<Accepted, Failure> {
@@ -142,10 +147,12 @@ impl Answer for GrpcReceiver {
         let path = request.uri().path();
         if path.starts_with(HEALTH_PATH) {
             let answered: Result<_, Infallible> = self.health.clone().call(request).await;
-            return match answered {
+            let response = match answered {
                 Ok(response) => response,
                 Err(never) => match never {},
             };
+            let stops = Box::pin(self.stopping.clone().cancelled_owned());
+            return response.map(|body| TonicBody::new(UntilItStops { body: Some(body), stops }));
         }
         let outcome = if path == EXPORT_PATH {
             self.export(request).await
@@ -198,6 +205,39 @@ fn taken(accepted: &Accepted) -> Response<TonicBody> {
     let mut response = Response::new(TonicBody::new(body));
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response
+}
+
+/// An answer of the health service, which for a watch has no end of its own.
+struct UntilItStops {
+    body: Option<TonicBody>,
+    stops: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Body for UntilItStops {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        // That it stops has been said by then.
+        if self.stops.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.body = None;
+        let mut trailers = HeaderMap::with_capacity(1);
+        trailers.insert("grpc-status", UNAVAILABLE);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
 }
 
 /// The body of a successful unary answer.

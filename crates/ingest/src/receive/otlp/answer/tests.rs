@@ -40,6 +40,7 @@ fn should_answer_with_the_codes_of_the_specification() {
         (unavailable(), 503, Code::Unavailable, Some(1)),
         (Failure::TooSlow(Duration::from_secs(30)), 503, Code::Unavailable, Some(1)),
         (too_large, 413, Code::ResourceExhausted, None),
+        (Failure::Refused(Refused::TooLarge(String::new())), 413, Code::ResourceExhausted, None),
         (Failure::Broken(String::new()), 400, Code::InvalidArgument, None),
         (Failure::UnknownEncoding(String::new()), 415, Code::Unimplemented, None),
         (Failure::UnknownMediaType(String::new()), 415, Code::InvalidArgument, None),
