@@ -1,8 +1,12 @@
 //! What a lookup by trace id costs an ingester that holds 256 MB of spans in no block:
 //! `cargo run --release -p siltstone-tests --example live_lookup`.
+//!
+//! Traces are picked once by their spans, so that large ones come often, and once each as likely as any other.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use siltstone_format::id::TraceId;
 use siltstone_format::tenant::Tenant;
 use siltstone_ingest::config::IngestConfig;
 use siltstone_live::question::{Question, Wanted};
@@ -36,32 +40,41 @@ async fn main() {
     };
     let (ingest, _) = world.ingest(1, 64 << 30, config).await;
     let tenant = Tenant::single();
-    let (mut traces, mut spans) = (Vec::new(), 0);
+    let (mut by_spans, mut distinct, mut spans) = (Vec::new(), BTreeSet::new(), 0);
     for batch in Traffic::new(TrafficConfig { spans: 10_000_000, ..TrafficConfig::default() }) {
         let accepted = send(&ingest, &tenant, &batch.request).await.expect("is accepted");
         spans += accepted.spans;
-        traces.extend(request_spans(&batch.request).next().map(|span| span.trace_id));
+        let mut sent = request_spans(&batch.request).map(|span| span.trace_id).peekable();
+        by_spans.extend(sent.peek());
+        distinct.extend(sent);
         if ingest.live_bytes() > BUFFERED_BYTES {
             break;
         }
     }
+    println!("{} MB of {spans} spans buffered", ingest.live_bytes() >> 20);
     let live = ingest.live();
-    let mut micros = Vec::new();
+    measure("picked by spans", &live, &by_spans).await;
+    let distinct: Vec<TraceId> = distinct.into_iter().collect();
+    measure("each trace as likely", &live, &distinct).await;
+}
+
+#[expect(clippy::expect_used, reason = "a measurement that fails has no result")]
+async fn measure(how: &str, live: &dyn LiveSource, traces: &[TraceId]) {
+    let mut lookups = Vec::new();
     for number in 0..LOOKUPS {
         let trace = traces[number * 7_919 % traces.len()];
-        let question = Question { tenant: tenant.clone(), wanted: Wanted::Traces(vec![trace]) };
+        let question = Question { tenant: Tenant::single(), wanted: Wanted::Traces(vec![trace]) };
         let began = now();
         let answer = live.ask(&question).await.expect("answers");
-        micros.push(now().duration_since(began).as_secs_f64() * 1e6);
-        assert!(!answer.segments.is_empty(), "the trace is there");
+        let micros = now().duration_since(began).as_secs_f64() * 1e6;
+        let spans: usize = answer.segments.iter().map(|segment| segment.spans.len()).sum();
+        assert_ne!(spans, 0, "the trace is there");
+        lookups.push((micros, spans));
     }
-    micros.sort_by(f64::total_cmp);
-    let at = |share: f64| micros[((micros.len() - 1) as f64 * share) as usize];
-    println!(
-        "{} MB of {spans} spans buffered; lookup of one trace: p50 {:.0} µs, p99 {:.0} µs, longest {:.0} µs",
-        ingest.live_bytes() >> 20,
-        at(0.5),
-        at(0.99),
-        at(1.0)
-    );
+    lookups.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let at = |share: f64| {
+        let (micros, spans) = lookups[((LOOKUPS - 1) as f64 * share) as usize];
+        format!("{micros:.0} µs ({spans} spans)")
+    };
+    println!("{how}: p50 {}, p99 {}, longest {}", at(0.5), at(0.99), at(1.0));
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails says so by a panic")]
 
 mod samples;
+mod strategies;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -19,7 +20,8 @@ use siltstone_format::id::{SpanId, TraceId};
 use siltstone_format::span::Span;
 use siltstone_format::value::{Attribute, Value};
 
-use self::samples::{Opened, encode, open, span};
+use self::samples::{Opened, encode, open};
+use self::strategies::span;
 
 const KEYS: [&str; 7] = ["", "k", "http.route", "attr.str.k", "\"q\"", "copy", "absent"];
 

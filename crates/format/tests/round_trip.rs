@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails says so by a panic")]
 
 mod samples;
+mod strategies;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -14,7 +15,8 @@ use siltstone_format::invariants::{WholeBlock, check_f1, check_f2};
 use siltstone_format::span::Span;
 use siltstone_format::value::{Attribute, Value};
 
-use self::samples::{encode, open, small_id, span};
+use self::samples::{encode, open};
+use self::strategies::{small_id, span};
 
 fn contents(spans: &[Span]) -> Vec<Vec<u8>> {
     let mut contents: Vec<_> = spans.iter().map(canonical_span).collect();

@@ -1,7 +1,7 @@
 //! Spans of one tenant that are in no block yet, as columns, with an index over their traces.
 
 use siltstone_ask::{Filter, Window};
-use siltstone_format::columns::SpanColumns;
+use siltstone_format::columns::{Rejected, SpanColumns};
 use siltstone_format::id::TraceId;
 use siltstone_format::value::ValueError;
 
@@ -55,14 +55,41 @@ impl Buffer {
     }
 
     /// Adds the spans of some traces to `found`.
-    pub(crate) fn find_traces(&self, traces: &[TraceId], found: &mut SpanColumns) -> Result<(), ValueError> {
-        for trace in traces {
-            for row in self.traces.rows(&self.columns.trace_ids, trace) {
-                add_row(&self.columns, row as usize, found)?;
-            }
-        }
-        Ok(())
+    pub(crate) fn find_traces(&self, traces: &[TraceId], found: &mut SpanColumns) -> Result<(), FindError> {
+        let rows = self.rows(traces).collect();
+        self.add(rows, found)
     }
+
+    /// The spans of some traces, if they are no more than that.
+    pub(crate) fn find_few(&self, traces: &[TraceId], most: usize) -> Result<Option<SpanColumns>, FindError> {
+        let rows: Vec<u32> = self.rows(traces).take(most.saturating_add(1)).collect();
+        if rows.len() > most {
+            return Ok(None);
+        }
+        let mut found = SpanColumns::default();
+        self.add(rows, &mut found)?;
+        Ok(Some(found))
+    }
+
+    fn rows(&self, traces: &[TraceId]) -> impl Iterator<Item = u32> {
+        traces.iter().flat_map(|trace| self.traces.rows(&self.columns.trace_ids, trace))
+    }
+
+    fn add(&self, mut rows: Vec<u32>, found: &mut SpanColumns) -> Result<(), FindError> {
+        rows.sort_unstable();
+        // A question may name a trace twice.
+        rows.dedup();
+        Ok(found.append(&self.columns, &rows)?)
+    }
+}
+
+/// Why spans that are in columns cannot be found. What was found so far is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FindError {
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    #[error("too many spans or texts are wanted at once: ask for less")]
+    TooMany(#[from] Rejected),
 }
 
 /// Adds the matching ones of some rows to `found`.
@@ -72,20 +99,19 @@ pub(crate) fn find_matching(
     filter: Option<&Filter>,
     window: Window,
     found: &mut SpanColumns,
-) -> Result<(), ValueError> {
+) -> Result<(), FindError> {
+    let mut matching = Vec::new();
     for row in rows {
         if !window.contains(columns.starts[row].cast_unsigned()) {
             continue;
         }
-        let span = columns.get(row)?;
-        if filter.is_none_or(|filter| filter.matches(&span)) {
-            // It was in columns before, so it is fit for columns.
-            found.push(&span).map_err(|_| ValueError::UnknownType("no room".to_owned()))?;
+        let matches = match filter {
+            Some(filter) => filter.matches(&columns.get(row)?),
+            None => true,
+        };
+        if matches {
+            matching.push(row as u32);
         }
     }
-    Ok(())
-}
-
-fn add_row(columns: &SpanColumns, row: usize, found: &mut SpanColumns) -> Result<(), ValueError> {
-    find_matching(columns, row..row + 1, None, Window::ALL, found)
+    Ok(found.append(columns, &matching)?)
 }

@@ -3,6 +3,7 @@
 //! The files are a cache of what the log holds: they are not synced, and those of an earlier run are thrown
 //! away. Live spans are read from here as from any block.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,10 +19,9 @@ use siltstone_format::block::write::EncodedBlock;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::filter::split_block::{FilterKey, SplitBlockFilter};
 use siltstone_format::id::TraceId;
-use siltstone_format::value::ValueError;
 
 use crate::budget::Reservation;
-use crate::buffer::find_matching;
+use crate::buffer::{FindError, find_matching};
 
 /// Where blocks that wait for the bucket go.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub(crate) enum SpoolError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
-    Value(#[from] ValueError),
+    Find(#[from] FindError),
 }
 
 impl Spool {
@@ -137,7 +137,7 @@ impl SpooledBlock {
 
     /// Adds the spans of some traces to `found`. Blocks.
     pub(crate) fn find_traces(&self, traces: &[TraceId], found: &mut SpanColumns) -> Result<(), SpoolError> {
-        let wanted: Vec<&TraceId> = traces.iter().filter(|trace| self.may_hold(trace)).collect();
+        let wanted: BTreeSet<&TraceId> = traces.iter().filter(|trace| self.may_hold(trace)).collect();
         if wanted.is_empty() {
             return Ok(());
         }

@@ -4,6 +4,7 @@
 //! ids. Rows are only ever added.
 
 use std::hash::BuildHasher;
+use std::iter::successors;
 
 use foldhash::fast::RandomState;
 use siltstone_format::id::TraceId;
@@ -45,21 +46,12 @@ impl TraceIndex {
         }
     }
 
-    /// Rows of a trace, ascending. `traces` are those that the index was made of.
-    pub(crate) fn rows(&self, traces: &[TraceId], trace: &TraceId) -> Vec<u32> {
-        let mut rows = Vec::new();
-        if self.newest.is_empty() {
-            return rows;
-        }
-        let mut row = self.newest[self.bucket(trace)];
-        while row != NOBODY {
-            if traces[row as usize] == *trace {
-                rows.push(row);
-            }
-            row = self.older[row as usize];
-        }
-        rows.reverse();
-        rows
+    /// Rows of a trace, newest first. `traces` are those that the index was made of.
+    pub(crate) fn rows(&self, traces: &[TraceId], trace: &TraceId) -> impl Iterator<Item = u32> {
+        let exists = |row: u32| (row != NOBODY).then_some(row);
+        let newest = if self.newest.is_empty() { NOBODY } else { self.newest[self.bucket(trace)] };
+        let chain = successors(exists(newest), move |row| exists(self.older[*row as usize]));
+        chain.filter(move |row| traces[*row as usize] == *trace)
     }
 
     /// Room for so many times the rows that there are.
@@ -84,7 +76,7 @@ mod tests {
     fn should_find_all_rows_of_a_trace_and_no_other_while_it_grows() {
         let mut index = TraceIndex::default();
         let mut traces: Vec<TraceId> = Vec::new();
-        assert!(index.rows(&traces, &TraceId([1; 16])).is_empty());
+        assert_eq!(index.rows(&traces, &TraceId([1; 16])).next(), None);
         for step in 0..300u32 {
             // Traces of different lengths, mixed; some steps add nothing.
             traces.extend((0..step % 40).map(|row| TraceId(u128::from(row * step % 97).to_be_bytes())));
@@ -93,8 +85,8 @@ mod tests {
         for number in 0..100u128 {
             let trace = TraceId(number.to_be_bytes());
             let expected: Vec<u32> =
-                (0..traces.len() as u32).filter(|row| traces[*row as usize] == trace).collect();
-            assert_eq!(index.rows(&traces, &trace), expected, "{number}");
+                (0..traces.len() as u32).rev().filter(|row| traces[*row as usize] == trace).collect();
+            assert_eq!(index.rows(&traces, &trace).collect::<Vec<_>>(), expected, "{number}");
         }
         assert!(index.memory_bytes() < traces.len() * 16);
     }

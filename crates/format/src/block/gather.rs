@@ -10,7 +10,7 @@ use crate::columns::attributes::{AttributeColumn, ColumnValues};
 use crate::columns::dictionary::Dictionary;
 use crate::columns::lists::{Entries, ListTexts};
 use crate::columns::{RareCounts, RareTexts, Rejected};
-use crate::value::{ValueType, write_double, write_int};
+use crate::value::ValueType;
 
 /// Values that only some rows have, by place: `places` ascending, `indices` says which
 /// value stands there.
@@ -187,7 +187,6 @@ impl BlockOverflow {
         found.sort_unstable();
         let rows: Vec<u32> = found.iter().map(|entry| entry.0).collect();
         let (mut entries, mut texts) = (Entries::default(), ListTexts::default());
-        let mut scratch = String::new();
         for (_, source, index) in found {
             let index = index as usize;
             if source == NOTHING {
@@ -198,23 +197,11 @@ impl BlockOverflow {
             } else {
                 let column = &columns.attributes[source as usize];
                 let key = columns.keys.name(column.key).as_bytes();
-                let text = scalar_text(&column.values, index, &mut scratch);
-                entries.push(&mut texts, key, column.values.value_type(), text)?;
+                entries.push_scalar(&mut texts, key, column.values.get(index))?;
             }
         }
         Ok(Self { lists: PlacedLists::of(&rows, order), entries, texts })
     }
-}
-
-fn scalar_text<'a>(values: &'a ColumnValues, index: usize, scratch: &'a mut String) -> &'a [u8] {
-    scratch.clear();
-    match values {
-        ColumnValues::Str { texts, numbers } => return texts.bytes_of(numbers[index]),
-        ColumnValues::Int(values) => write_int(values[index], scratch),
-        ColumnValues::Double(values) => write_double(values[index], scratch),
-        ColumnValues::Bool(values) => scratch.push_str(if values[index] { "true" } else { "false" }),
-    }
-    scratch.as_bytes()
 }
 
 /// The service of each origin, as numbered texts.

@@ -69,6 +69,15 @@ impl ColumnValues {
         }
     }
 
+    pub(crate) fn get(&self, index: usize) -> Scalar<'_> {
+        match self {
+            Self::Str { texts, numbers } => Scalar::Str(texts.bytes_of(numbers[index])),
+            Self::Int(values) => Scalar::Int(values[index]),
+            Self::Double(values) => Scalar::Double(values[index]),
+            Self::Bool(values) => Scalar::Bool(values[index]),
+        }
+    }
+
     pub(crate) fn of_slot(slot: usize) -> Self {
         match slot {
             0 => Self::Str { texts: Dictionary::default(), numbers: Vec::new() },

@@ -28,6 +28,7 @@ impl SpanColumns {
             + self.keys.memory_bytes()
             + self.list_bytes()
             + of_vec(&self.origins)
+            + of_vec(&self.canonical_origins)
             + self.origin_numbers.allocation_size()
             + self.origin_bytes
     }
@@ -90,7 +91,7 @@ impl SpanColumns {
 }
 
 /// Counted once, when an origin comes.
-pub(super) fn of_origin(origin: &Origin) -> usize {
+pub(super) fn of_origin(origin: &Origin, canonical: &[u8]) -> usize {
     let entities = origin.entities.iter().map(|entity| {
         let keys = entity.id_keys.iter().chain(&entity.description_keys).map(String::capacity).sum::<usize>();
         entity.schema_url.capacity()
@@ -99,8 +100,9 @@ pub(super) fn of_origin(origin: &Origin) -> usize {
             + of_vec(&entity.description_keys)
             + keys
     });
-    // Two counters stand before what an Arc holds.
-    2 * size_of::<usize>()
+    // Two counters stand before what each Arc holds.
+    4 * size_of::<usize>()
+        + canonical.len()
         + size_of::<Origin>()
         + of_attributes(&origin.resource_attributes)
         + origin.resource_schema_url.capacity()

@@ -5,6 +5,7 @@
 //! costs nothing in rows that lack it, and a span that turns out to be bad is taken
 //! back by popping its row. Texts are stored once ([`Dictionary`]), origins too.
 
+mod append;
 pub mod attributes;
 pub mod dictionary;
 pub mod lists;
@@ -88,7 +89,9 @@ pub struct SpanColumns {
     touched: Vec<u32>,
     /// Memory behind the origins and their numbers.
     origin_bytes: usize,
-    origin_numbers: HashMap<Vec<u8>, u32, foldhash::fast::RandomState>,
+    /// What each origin is known by, see [`Origin::canonical`].
+    canonical_origins: Vec<Arc<[u8]>>,
+    origin_numbers: HashMap<Arc<[u8]>, u32, foldhash::fast::RandomState>,
 }
 
 impl RareTexts {
@@ -169,12 +172,16 @@ impl SpanColumns {
 
     /// The number of an origin, the same for the same content.
     pub fn origin(&mut self, origin: Arc<Origin>) -> OriginNumber {
-        let canonical = origin.canonical();
+        self.origin_of(origin.canonical().into(), origin)
+    }
+
+    fn origin_of(&mut self, canonical: Arc<[u8]>, origin: Arc<Origin>) -> OriginNumber {
         if let Some(number) = self.origin_numbers.get(&canonical) {
             return OriginNumber(*number);
         }
         let number = self.origins.len() as u32;
-        self.origin_bytes += canonical.capacity() + memory::of_origin(&origin);
+        self.origin_bytes += memory::of_origin(&origin, &canonical);
+        self.canonical_origins.push(Arc::clone(&canonical));
         self.origin_numbers.insert(canonical, number);
         self.origins.push(origin);
         OriginNumber(number)
