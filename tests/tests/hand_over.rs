@@ -193,6 +193,7 @@ async fn should_go_on_under_another_name_when_its_entry_was_given_up() {
 }
 
 /// Somebody finds garbage under the name of a flush, and gives it up: its writer is fenced.
+#[expect(clippy::expect_used, reason = "a part of tests")]
 async fn give_up(world: &World, name: SegmentName) {
     let key = ObjectKey::LogEntry { writer: name.writer, number: name.number };
     let path = Path::from(key.to_string());
@@ -202,6 +203,7 @@ async fn give_up(world: &World, name: SegmentName) {
 }
 
 /// An ingester of which some flushes have got another name, under which they cannot be committed.
+#[expect(clippy::expect_used, reason = "a part of tests")]
 async fn with_renamed_flushes(world: &World, sent: &[ExportTraceServiceRequest]) -> Ingest {
     let (ingest, _) = world.ingest(1, LOG_BYTES, world.config()).await;
     world.objects.set_plan(no_writes_under("blk"));

@@ -87,11 +87,8 @@ impl Roster {
     pub(crate) fn rename(&self, fenced: WriterId, writer: WriterId, root: u64) {
         let mut state = self.state();
         state.min_root = state.min_root.max(root);
-        let mut next = 0;
-        for live in state.live.iter_mut().filter(|live| live.name.writer == fenced) {
-            live.name = SegmentName { writer, number: next };
-            next += 1;
-        }
+        let renamed = state.live.iter_mut().filter(|live| live.name.writer == fenced);
+        renamed.zip(0..).for_each(|(live, number)| live.name = SegmentName { writer, number });
     }
 
     fn state(&self) -> MutexGuard<'_, Moment> {

@@ -30,7 +30,7 @@ const PARALLEL_REQUESTS: usize = 8;
 const PARSED_TIMES: usize = 4;
 
 /// Reads blocks of one store.
-pub struct Blocks {
+pub(crate) struct Blocks {
     objects: Arc<dyn ObjectStore>,
     cache: BlockCache,
 }
@@ -46,9 +46,9 @@ pub enum ReadBlockError {
 
 /// What a query pays with: its cost so far, and how many bytes it may read.
 #[derive(Clone, Copy, Debug)]
-pub struct Purse<'a> {
-    pub cost: &'a Cost,
-    pub most_bytes: u64,
+pub(crate) struct Purse<'a> {
+    pub(crate) cost: &'a Cost,
+    pub(crate) most_bytes: u64,
 }
 
 impl Purse<'_> {
@@ -59,12 +59,12 @@ impl Purse<'_> {
 }
 
 impl Blocks {
-    pub fn new(objects: Arc<dyn ObjectStore>, sizes: CacheSizes) -> Self {
+    pub(crate) fn new(objects: Arc<dyn ObjectStore>, sizes: CacheSizes) -> Self {
         Self { objects, cache: BlockCache::new(sizes) }
     }
 
     /// Metadata and origins, in two requests at once.
-    pub async fn open(
+    pub(crate) async fn open(
         &self,
         entry: &BlockEntry,
         purse: Purse<'_>,
@@ -80,8 +80,7 @@ impl Blocks {
         )?;
         let file = SpansFile::open(&spans_key.to_string(), spans, &metadata).map_err(BlockError::from)?;
         check(file.identity(), entry, &spans_key)?;
-        let read =
-            OriginsFile::open(&origins_key.to_string(), origins, &tail).map_err(BlockError::from)?;
+        let read = OriginsFile::open(&origins_key.to_string(), origins, &tail).map_err(BlockError::from)?;
         check(read.identity(), entry, &origins_key)?;
         let parsed_bytes = PARSED_TIMES * (metadata.len() + tail.len());
         let opened = Arc::new(OpenedBlock { id: entry.id(), spans: file, origins: read, parsed_bytes });
@@ -90,7 +89,7 @@ impl Blocks {
     }
 
     /// Ranges of a block's spans file.
-    pub async fn fetch(
+    pub(crate) async fn fetch(
         &self,
         block: &OpenedBlock,
         wanted: Vec<Range<u64>>,
@@ -107,8 +106,10 @@ impl Blocks {
         missing.sort_unstable_by_key(|range| range.start);
         missing.dedup();
         let key = ObjectKey::Spans(block.id);
-        let requests: Vec<Range<u64>> =
-            coalesce(missing.clone(), LARGEST_GAP).into_iter().flat_map(|range| cut(range, &missing)).collect();
+        let requests: Vec<Range<u64>> = coalesce(missing.clone(), LARGEST_GAP)
+            .into_iter()
+            .flat_map(|range| cut(range, &missing))
+            .collect();
         let gets: Vec<_> = requests.iter().map(|range| self.get(&key, range.clone(), purse)).collect();
         let parts: Vec<Bytes> = stream::iter(gets).buffered(PARALLEL_REQUESTS).try_collect().await?;
         for (range, bytes) in requests.iter().zip(parts) {
@@ -124,20 +125,23 @@ impl Blocks {
     }
 
     /// To be told when dictionaries of a block may have been read: they count.
-    pub async fn used(&self, block: &Arc<OpenedBlock>) {
+    pub(crate) async fn used(&self, block: &Arc<OpenedBlock>) {
         self.cache.opened.insert(block.id, Arc::clone(block)).await;
     }
 
     /// Whether a block's own filter says that it may hold one of these traces. One that cannot be read says yes.
-    pub async fn may_hold_traces(&self, entry: &BlockEntry, traces: &[TraceId], purse: Purse<'_>) -> bool {
+    pub(crate) async fn may_hold_traces(
+        &self,
+        entry: &BlockEntry,
+        traces: &[TraceId],
+        purse: Purse<'_>,
+    ) -> bool {
         let filter = self.filter(entry, FilterKind::Traces, purse).await;
-        filter.is_none_or(|filter| {
-            traces.iter().any(|trace| filter.may_hold(FilterKey::of_trace(trace)))
-        })
+        filter.is_none_or(|filter| traces.iter().any(|trace| filter.may_hold(FilterKey::of_trace(trace))))
     }
 
     /// The same for what a filter needs.
-    pub async fn may_match(&self, entry: &BlockEntry, probe: &Probe, purse: Purse<'_>) -> bool {
+    pub(crate) async fn may_match(&self, entry: &BlockEntry, probe: &Probe, purse: Purse<'_>) -> bool {
         if *probe == Probe::Unknown {
             return true;
         }

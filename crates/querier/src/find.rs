@@ -75,7 +75,8 @@ pub async fn find_traces(
     let found = catalog.blocks_that_may_hold(&view.snapshot, &view.question.tenant, wanted).await;
     let found = found.map_err(|error| late_or(error.into(), clock, view))?;
     let blocks = found.holding.into_iter().chain(found.unasked).collect();
-    let reading = Reading { catalog, clock, view, traces: Some(traces), hidden: Hidden::of(view, &found.marks)? };
+    let reading =
+        Reading { catalog, clock, view, traces: Some(traces), hidden: Hidden::of(view, &found.marks)? };
     reading.finish(blocks, found.missing).await
 }
 

@@ -35,10 +35,11 @@ pub(crate) const NEVER_CLEANED: u64 = 0;
 impl Hidden {
     pub(crate) fn of(view: &View, marks: &[Mark]) -> Result<Self, FilterMark> {
         let tenant = view.snapshot.root.tenants.get(&view.question.tenant);
-        let deletes = marks.iter().filter(|mark| mark.hides_from(NEVER_CLEANED)).map(|mark| match &mark.target {
-            MarkTarget::Trace(trace) => Ok((mark.clone(), *trace)),
-            MarkTarget::Filter { .. } => Err(FilterMark { number: mark.number }),
-        });
+        let deletes =
+            marks.iter().filter(|mark| mark.hides_from(NEVER_CLEANED)).map(|mark| match &mark.target {
+                MarkTarget::Trace(trace) => Ok((mark.clone(), *trace)),
+                MarkTarget::Filter { .. } => Err(FilterMark { number: mark.number }),
+            });
         Ok(Self { deletes: deletes.collect::<Result<_, _>>()?, cut: tenant.and_then(|tenant| tenant.cut) })
     }
 

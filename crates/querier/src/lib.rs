@@ -24,10 +24,10 @@ pub mod limits;
 // Which blocks a query must read.
 mod plan;
 // A querier, and its questions.
-pub mod querier;
-pub mod traces;
-pub mod search;
 pub mod names;
+pub mod querier;
+pub mod search;
+pub mod traces;
 // Which traces come first; rows that match.
 pub mod rank;
 mod scan;

@@ -25,7 +25,9 @@ impl Default for QueryLimits {
 pub enum LimitReached {
     #[error("the query took longer than {0:?} (`query.deadline`): ask for less time or more selectively")]
     Deadline(Duration),
-    #[error("the query would read more than {0} bytes (`query.bytes`): ask for less time or more selectively")]
+    #[error(
+        "the query would read more than {0} bytes (`query.bytes`): ask for less time or more selectively"
+    )]
     Bytes(u64),
     #[error(
         "more than {0} traces match (`query.traces`), too many to sort them by duration: ask more selectively"

@@ -66,7 +66,8 @@ impl Planner<'_> {
         found.holding.retain(within);
         found.unasked.retain(within);
         let asks = found.unasked.into_iter().map(|block| async move {
-            let may = traces.len() > MOST_KEYS || self.blocks.may_hold_traces(&block, traces, self.purse).await;
+            let may =
+                traces.len() > MOST_KEYS || self.blocks.may_hold_traces(&block, traces, self.purse).await;
             may.then_some(block)
         });
         let own = kept(asks).await;
@@ -98,8 +99,7 @@ impl Planner<'_> {
         all_of_any: &[Vec<FilterKey>],
         window: Window,
     ) -> Result<Candidates, SnapshotError> {
-        let wanted =
-            Wanted { kind, all_of_any, from_unix_nano: window.start, to_unix_nano: window.end };
+        let wanted = Wanted { kind, all_of_any, from_unix_nano: window.start, to_unix_nano: window.end };
         let tenant = &self.view.question.tenant;
         let mut found = self.catalog.blocks_that_may_hold(&self.view.snapshot, tenant, wanted).await?;
         let starts_within = |block: &BlockEntry| {

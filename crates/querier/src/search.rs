@@ -148,10 +148,12 @@ impl Query<'_> {
         let hidden = plan.hidden.at(NEVER_CLEANED);
         for segment in &view.live {
             let rows = filter.rows(&segment.spans)?;
-            let found = rows.iter().map(|row| (segment.spans.trace_ids[row], segment.spans.starts[row].cast_unsigned()));
-            live.extend(found.filter(|(trace, start)| {
-                search.window.contains(*start) && !hidden.hides(trace, *start)
-            }));
+            let found = rows
+                .iter()
+                .map(|row| (segment.spans.trace_ids[row], segment.spans.starts[row].cast_unsigned()));
+            live.extend(
+                found.filter(|(trace, start)| search.window.contains(*start) && !hidden.hides(trace, *start)),
+            );
         }
         let mut is_done = each(live, bounds.first().copied())?;
         let scans: Vec<_> = plan

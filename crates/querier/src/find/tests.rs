@@ -4,7 +4,8 @@ use std::time::Duration;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use siltstone_catalog::change::CutDays;
-use siltstone_catalog::mark::MarkKind;
+use siltstone_catalog::mark::{MarkKind, MarkTarget};
+use siltstone_format::day::Day;
 use siltstone_format::tenant::Tenant;
 use siltstone_live::question::Question;
 

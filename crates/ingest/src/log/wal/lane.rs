@@ -17,6 +17,9 @@ use crate::log::{LaneLog, LogFailure, Record, SegmentName, Ticket};
 /// What may wait for the disk. Requests are admitted by a budget that is smaller: this is for when it is wrong.
 const MOST_QUEUED_BYTES: u64 = 1 << 30;
 
+/// Segments that wait to be deleted; beyond that whoever writes deletes them.
+const MOST_DELETES: usize = 64;
+
 /// One lane's log in the folder. Dropping it blocks until all that was appended is on the disk, or failed.
 #[derive(Debug)]
 pub struct WalLane {
@@ -43,7 +46,7 @@ struct Waiting {
 
 impl WalLane {
     pub(super) fn start(folder: Arc<Folder>, name: &str) -> io::Result<Self> {
-        let (deletes, to_delete) = mpsc::channel();
+        let (deletes, to_delete) = mpsc::sync_channel(MOST_DELETES);
         let mut writing = Writing::new(Arc::clone(&folder));
         writing.leave_deleting_to(deletes);
         let deleting_from = Arc::clone(&folder);

@@ -51,7 +51,7 @@ pub(super) struct Writing {
     /// Kept between calls for its memory.
     before_bodies: Vec<u8>,
     /// Who deletes files; none: whoever forgets a segment waits for that.
-    deletes: Option<mpsc::Sender<SegmentName>>,
+    deletes: Option<mpsc::SyncSender<SegmentName>>,
     #[cfg(test)]
     pub(super) planted: Option<Planted>,
 }
@@ -90,7 +90,7 @@ impl Writing {
 
     /// Files of segments that are not needed are somebody else's concern: deleting one may wait for the file
     /// system's journal, and everybody who waits for a sync would wait with it.
-    pub(super) fn leave_deleting_to(&mut self, deletes: mpsc::Sender<SegmentName>) {
+    pub(super) fn leave_deleting_to(&mut self, deletes: mpsc::SyncSender<SegmentName>) {
         self.deletes = Some(deletes);
     }
 
@@ -242,10 +242,10 @@ impl Writing {
         if self.lowest == Some(segment) {
             self.lowest = Some(SegmentName { number: segment.number.saturating_add(1), ..segment });
         }
-        match &self.deletes {
-            // It is there as long as this is.
-            Some(deletes) => drop(deletes.send(segment)),
-            None => delete(&self.folder, segment),
+        let is_left_to_others =
+            self.deletes.as_ref().is_some_and(|deletes| deletes.try_send(segment).is_ok());
+        if !is_left_to_others {
+            delete(&self.folder, segment);
         }
     }
 
