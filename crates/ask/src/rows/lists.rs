@@ -68,10 +68,14 @@ impl<'a> ListAttributes<'a> {
     }
 }
 
+/// Keys that are searched for in a text before it is parsed.
+const MOST_SEARCHES: usize = 8;
+
 /// The keys of events and links that a filter asks for.
 struct WantedKeys<'a> {
     keys: BTreeSet<&'a str>,
-    /// The keys as they end in a text; none if one of them may be written in several ways.
+    /// The keys as they end in a text; none if one of them may be written in several ways, or if they are so many
+    /// that the parser is as quick.
     endings: Option<Vec<String>>,
 }
 
@@ -82,9 +86,9 @@ impl<'a> WantedKeys<'a> {
             _ => None,
         });
         let keys: BTreeSet<&str> = keys.collect();
-        let has_escapes = |key: &&str| key.contains(|char: char| char.is_control() || "\"\\/".contains(char));
-        let endings =
-            (!keys.iter().any(has_escapes)).then(|| keys.iter().map(|key| format!("{key}\"")).collect());
+        let is_plain = |key: &&str| !key.contains(|char: char| char.is_control() || "\"\\/".contains(char));
+        let search = keys.len() <= MOST_SEARCHES && keys.iter().all(is_plain);
+        let endings = search.then(|| keys.iter().map(|key| format!("{key}\"")).collect());
         Self { keys, endings }
     }
 

@@ -63,13 +63,16 @@ impl Tally {
     }
 }
 
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
+}
+
 fn run<T: std::fmt::Debug>(
     cases: u32,
     given: impl Strategy<Value = T>,
     check: impl Fn(T) -> Result<(), TestCaseError>,
 ) {
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
-    TestRunner::new(config).run(&given, check).unwrap();
+    TestRunner::new(config(cases)).run(&given, check).unwrap();
 }
 
 #[test]
@@ -107,7 +110,7 @@ fn should_find_what_spans_say_at_every_place() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(config(1_000))]
 
     #[test]
     fn should_answer_within_a_window(
