@@ -29,7 +29,7 @@ impl Filter {
     /// many rows there are.
     ///
     /// Fails if a row's answer depends on a text that is not a value of its type, which columns that were built
-    /// here never hold. What is already decided without such a text does not fail.
+    /// here never hold. A text does not matter if the row is decided without it, or if it cannot hold the key.
     pub fn rows(&self, columns: &SpanColumns) -> Result<Rows, ValueError> {
         self.rows_within(Window::ALL, columns)
     }

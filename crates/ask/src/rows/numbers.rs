@@ -10,8 +10,8 @@ use crate::coerce::{Scalar, order};
 use crate::filter::{Comparison, Test};
 use crate::literal::Operand;
 
-/// Every int, start, end and duration lies here.
-const INTS: (i128, i128) = (i64::MIN as i128, u64::MAX as i128);
+/// Every int, time and difference of times lies here.
+const INTS: (i128, i128) = (-(u64::MAX as i128), u64::MAX as i128);
 
 /// Whether the test holds for an int.
 pub(super) fn of_ints(test: &Test) -> impl Fn(i128) -> bool + '_ {

@@ -63,14 +63,16 @@ impl Tally {
     }
 }
 
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
+}
+
 fn run<T: std::fmt::Debug>(
     cases: u32,
     given: impl Strategy<Value = T>,
     check: impl Fn(T) -> Result<(), TestCaseError>,
 ) {
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
-    let checked = TestRunner::new(config).run(&given, check);
-    checked.unwrap_or_else(|failure| panic!("{failure}"));
+    TestRunner::new(config(cases)).run(&given, check).unwrap();
 }
 
 #[test]
@@ -108,7 +110,7 @@ fn should_find_what_spans_say_at_every_place() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(config(1_000))]
 
     #[test]
     fn should_answer_within_a_window(
@@ -192,11 +194,51 @@ fn should_find_values_whose_keys_find_all_columns_taken() {
     }
 }
 
+#[test]
+fn should_find_keys_of_events_however_they_are_written() {
+    let mut columns = SpanColumns::default();
+    let origin = columns.origin(Default::default());
+    let texts = [
+        r#"{}"#,
+        r#"{"k":1}"#,
+        r#"{"\u006b" : 1}"#,
+        r#"{"kk":1,"$$k":"k"}"#,
+        r#"{"a\/b":1}"#,
+        r#"{"\"":{"k":1}}"#,
+        r#"{"\n":1}"#,
+        r#"{"\u000a":1}"#,
+        r#"{"":1}"#,
+    ];
+    for text in texts {
+        let mut row = columns.span();
+        row.event_written(&EventFields::default(), text).unwrap();
+        row.finish(&SpanFields::default(), origin).unwrap();
+    }
+    let exists = |key| Filter::exists(Target::attribute(Level::Event, key));
+    for (key, expected) in [
+        ("k", vec![1, 2]),
+        ("$k", vec![3]),
+        ("kk", vec![3]),
+        ("a/b", vec![4]),
+        ("\"", vec![5]),
+        ("\n", vec![6, 7]),
+        ("", vec![8]),
+    ] {
+        for filter in [exists(key), Filter::and(vec![exists(key), exists(key)]).unwrap()] {
+            let rows = filter.rows(&columns).unwrap();
+            assert_eq!(rows, one_by_one(&filter, &columns), "{key}");
+            assert_eq!(rows.iter().collect::<Vec<_>>(), expected, "{key}");
+        }
+    }
+    let either = Filter::or(vec![exists("k"), exists("a/b")]).unwrap();
+    assert_eq!(either.rows(&columns).unwrap(), one_by_one(&either, &columns));
+}
+
 /// Row 0 is sound, what lists hold for row 1 is not; their kinds are 0 and 1.
 fn damaged() -> SpanColumns {
     let mut columns = SpanColumns::default();
     let origin = columns.origin(Default::default());
-    for (kind, attributes, array) in [(0, r#"{"k":1}"#, "[1]"), (1, "damage", "damage")] {
+    for (kind, attributes, array) in [(0, r#"{"k":1}"#, "[1]"), (1, r#"{"k":"#, "[")] {
         let mut row = columns.span();
         row.event_written(&EventFields::default(), attributes).unwrap();
         row.link_written(&LinkFields::default(), attributes).unwrap();

@@ -27,7 +27,7 @@ fn tests() -> Vec<Test> {
 
 #[test]
 fn should_hold_for_the_ints_for_which_the_comparison_holds() {
-    let middles = [0, 72, -72, EXACT, INTS.0, i128::from(i64::MAX), INTS.1];
+    let middles = [0, 72, -72, EXACT, INTS.0, i128::from(i64::MIN), i128::from(i64::MAX), INTS.1];
     for test in tests() {
         let holds = of_ints(&test);
         for int in middles.into_iter().flat_map(|middle| middle - 3..=middle + 3) {
