@@ -24,8 +24,10 @@ use siltstone_catalog::inspect::inspect;
 use siltstone_catalog::message::seal;
 use siltstone_format::block::error::ReadError;
 use siltstone_format::block::origins::OriginsFile;
+use siltstone_format::block::parts::{AttributeParts, Parts};
+use siltstone_format::block::prune::TextPart;
 use siltstone_format::block::ranges::Fetched;
-use siltstone_format::block::read::{Origins, SpansFile};
+use siltstone_format::block::read::{GroupRows, Origins, SpansFile};
 use siltstone_format::content::canonical_span;
 use siltstone_format::filter::size::SizeClass;
 use siltstone_format::filter::split_block::{FilterKey, SplitBlockFilter};
@@ -73,6 +75,28 @@ pub fn block_open(data: &[u8]) {
     let _ = columns.spans();
     for trace in columns.trace_ids.iter().take(8) {
         let _ = file.read_trace(trace, &file.find(trace), &fetched, &AnyOrigin);
+    }
+    read_some(&file, &fetched, &groups);
+}
+
+/// Reads every third row, in one column or two, and asks the dictionaries.
+fn read_some(file: &SpansFile, fetched: &Fetched, groups: &[GroupRows]) {
+    let third = |group: &GroupRows| {
+        let group_number = group.group;
+        group.rows.clone().step_by(3).map(move |row| GroupRows { group: group_number, rows: row..row + 1 })
+    };
+    let rows: Vec<_> = groups.iter().flat_map(third).collect();
+    for (kind, key) in file.attributes() {
+        let attributes = AttributeParts::Keys([key.clone()].into());
+        let parts = Parts { names: *kind == ValueType::Str, attributes, ..Parts::default() };
+        let read = file.read_parts(&rows, &parts, fetched, &AnyOrigin).expect("whole spans were read");
+        assert_eq!(read.len(), rows.len());
+    }
+    let own = file.attributes().iter().map(|(_, key)| TextPart::Attribute(key));
+    for part in own.chain([TextPart::Name, TextPart::ServiceName, TextPart::StatusMessage]) {
+        for group in 0..groups.len() {
+            let _ = file.any_text(group, part, fetched, |text| text == "name");
+        }
     }
 }
 

@@ -1,9 +1,9 @@
-//! Encoding a block and reading a trace: `cargo bench -p siltstone-tests --bench format`.
+//! Encoding a block, reading a trace and scanning parts of all spans: `cargo bench -p siltstone-tests --bench format`.
 //!
 //! A million spans of about 280 bytes; `docs/benchmarks.md` has results.
 #![expect(clippy::expect_used, reason = "a benchmark has nobody to report to")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use divan::counter::ItemsCount;
@@ -12,8 +12,9 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
 use siltstone_format::block::origins::OriginsFile;
+use siltstone_format::block::parts::{AttributeParts, Parts};
 use siltstone_format::block::ranges::Fetched;
-use siltstone_format::block::read::SpansFile;
+use siltstone_format::block::read::{GroupRows, SpansFile};
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::TraceId;
 use siltstone_tests::blocks::{Block, traffic_columns};
@@ -72,6 +73,32 @@ fn one_trace(bencher: Bencher<'_, '_>) {
         let found = open.file.find(&trace);
         open.file.read_trace(&trace, &found, &open.fetched, &open.origins).expect("reads")
     });
+}
+
+/// Parts of all spans, dictionaries held.
+fn scan(bencher: Bencher<'_, '_>, parts: &Parts) {
+    let open = &*OPEN;
+    let groups: Vec<GroupRows> = open.file.groups().collect();
+    bencher.counter(ItemsCount::new(SPANS)).bench_local(|| {
+        let read = open.file.read_parts(&groups, black_box(parts), &open.fetched, &open.origins);
+        read.expect("reads")
+    });
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn scan_origins_and_starts(bencher: Bencher<'_, '_>) {
+    scan(bencher, &Parts { origins: true, starts: true, ..Parts::default() });
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn scan_names_and_one_attribute(bencher: Bencher<'_, '_>) {
+    let attributes = AttributeParts::Keys(BTreeSet::from(["http.route".to_owned()]));
+    scan(bencher, &Parts { names: true, attributes, ..Parts::default() });
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn scan_all(bencher: Bencher<'_, '_>) {
+    scan(bencher, &Parts::all());
 }
 
 /// As many rows and all columns by the parquet crate's own reader, the place known.

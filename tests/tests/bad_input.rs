@@ -14,8 +14,10 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 use siltstone_format::block::error::{ReadError, Wrong};
 use siltstone_format::block::origins::OriginsFile;
+use siltstone_format::block::parts::Parts;
+use siltstone_format::block::prune::TextPart;
 use siltstone_format::block::ranges::Fetched;
-use siltstone_format::block::read::SpansFile;
+use siltstone_format::block::read::{GroupRows, SpansFile};
 use siltstone_format::block::summary::{OriginsSummary, SpansSummary};
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::content::canonical_span;
@@ -46,6 +48,8 @@ impl Numbers {
 struct Sample {
     block: Block,
     contents: Vec<Vec<u8>>,
+    /// Name, and start as a block has it.
+    names_and_starts: Vec<(String, i64)>,
     traces: Vec<TraceId>,
 }
 
@@ -55,7 +59,13 @@ impl Sample {
         let read = block.checked_spans().expect("F1 holds");
         let mut traces: Vec<_> = read.iter().map(|span| span.trace_id).collect();
         traces.dedup();
-        Self { block, contents: read.iter().map(canonical_span).collect(), traces }
+        let name_and_start = |span: &Span| (span.name.clone(), span.start_unix_nano.cast_signed());
+        Self {
+            block,
+            contents: read.iter().map(canonical_span).collect(),
+            names_and_starts: read.iter().map(name_and_start).collect(),
+            traces,
+        }
     }
 
     /// Of every kind a little: lists, rare texts, values of all types.
@@ -152,12 +162,37 @@ fn check_spans(sample: &Sample, origins: &OriginsFile, damaged: &Bytes, every: u
         Err(error) => return assert_named(&error, SPANS, what),
     };
     assert_right_or_named(read(&file, origins, damaged, None), &sample.contents, SPANS, what);
+    check_parts(sample, origins, damaged, what);
     // Opened again, as dictionaries that were read are held.
     let file = open_spans(&sample.block.summary.spans, damaged).expect("opened before");
     let absent = TraceId([0xab; 16]);
     for trace in sample.traces.iter().step_by(every).chain([&absent]) {
         let right = sample.content_of(Some(trace));
         assert_right_or_named(read(&file, origins, damaged, Some(trace)), &right, SPANS, what);
+    }
+}
+
+/// Reads two columns of every other row, and asks a dictionary.
+fn check_parts(sample: &Sample, origins: &OriginsFile, damaged: &Bytes, what: &str) {
+    let file = open_spans(&sample.block.summary.spans, damaged).expect("opened before");
+    assert_eq!(file.groups().count(), 1);
+    let fetched = Fetched::whole(damaged.clone());
+    let (name, _) = &sample.names_and_starts[0];
+    match file.any_text(0, TextPart::Name, &fetched, |text| text == name) {
+        Ok(found) => assert_ne!(found, Some(false), "{what}: a name is denied"),
+        Err(error) => assert_named(&error, SPANS, what),
+    }
+    let rows = (0..sample.names_and_starts.len()).step_by(2);
+    let asked: Vec<_> = rows.clone().map(|row| GroupRows { group: 0, rows: row..row + 1 }).collect();
+    let parts = Parts { names: true, starts: true, ..Parts::default() };
+    match file.read_parts(&asked, &parts, &fetched, origins) {
+        Ok(read) => {
+            let names = read.names_of_rows.iter().map(|name| read.names.get(*name).to_owned());
+            let found: Vec<_> = names.zip(read.starts.iter().copied()).collect();
+            let right: Vec<_> = rows.map(|row| sample.names_and_starts[row].clone()).collect();
+            assert!(found == right, "{what}: other names or starts");
+        }
+        Err(error) => assert_named(&error, SPANS, what),
     }
 }
 

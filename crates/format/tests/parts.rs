@@ -341,3 +341,43 @@ fn should_join_parts() {
     assert_eq!(joined.clone().and(&Parts::all()), Parts::all());
     assert_eq!(Parts::all().and(&joined), Parts::all());
 }
+
+/// Dictionaries are those of a row group: what one numbers is something else in the next.
+#[test]
+fn should_give_parts_of_scattered_rows_of_several_row_groups() {
+    let mut spans: Vec<Span> = (0..140_000).map(numbered).collect();
+    for (number, span) in spans.iter_mut().enumerate() {
+        span.name = format!("name {}", number / 700);
+        span.start_unix_nano = number as u64;
+    }
+    let opened = open(encode(&spans));
+    let groups: Vec<GroupRows> = opened.spans.groups().collect();
+    assert!(groups.len() > 1, "one row group proves little");
+    let key = AttributeParts::Keys(BTreeSet::from(["route".to_owned()]));
+    let parts = Parts { names: true, starts: true, attributes: key, ..Parts::default() };
+    let every = |step: usize| -> Vec<GroupRows> {
+        let scattered = groups.iter().flat_map(|group| {
+            let rows = group.rows.clone().step_by(step);
+            rows.map(|row| GroupRows { group: group.group, rows: row..group.rows.end.min(row + 2) })
+        });
+        scattered.collect()
+    };
+    for asked in [groups.clone(), every(3), every(20_000)] {
+        let fetched = Fetched::whole(opened.whole.clone());
+        let read = opened.spans.read_parts(&asked, &parts, &fetched, &opened.origins).unwrap();
+        let first_rows: Vec<usize> = groups
+            .iter()
+            .scan(0, |sum, group| Some(std::mem::replace(sum, *sum + group.rows.len())))
+            .collect();
+        let places = asked.iter().flat_map(|part| part.rows.clone().map(|row| first_rows[part.group] + row));
+        let mut row = 0;
+        for place in places {
+            assert_eq!(read.starts[row], place as i64);
+            assert_eq!(read.names.get(read.names_of_rows[row]), spans[place].name);
+            let route = ("route".to_owned(), "str", format!("/{}", place % 20));
+            assert_eq!(attributes_of(&read, row as u32), [route]);
+            row += 1;
+        }
+        assert_eq!(read.len(), row);
+    }
+}

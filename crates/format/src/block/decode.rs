@@ -275,6 +275,9 @@ fn append_split<const N: usize, T>(
     make: impl Fn([u8; N]) -> T,
     out: &mut Vec<T>,
 ) -> Result<(), Damage> {
+    if N > size_of::<u64>() {
+        return Err(NOT_OURS);
+    }
     for start in range.clone().step_by(SPLIT_VALUES) {
         let mut words = [0u64; SPLIT_VALUES];
         let words = &mut words[..SPLIT_VALUES.min(range.end - start)];
@@ -371,4 +374,60 @@ fn read_text<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], Damage> {
 
 pub(crate) fn not_utf8(_: Rejected) -> Damage {
     NOT_UTF8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn should_put_any_range_of_split_values_together(
+            values in prop::collection::vec(any::<u64>(), 1..1500), cut in any::<(prop::sample::Index, prop::sample::Index)>(),
+        ) {
+            let bytes: Vec<u8> =
+                (0..8).flat_map(|stream| values.iter().map(move |value| value.to_le_bytes()[stream])).collect();
+            let (a, b) = (cut.0.index(values.len() + 1), cut.1.index(values.len() + 1));
+            let range = a.min(b)..a.max(b);
+            let mut found = Vec::new();
+            append_split(&bytes, values.len(), range.clone(), u64::from_le_bytes, &mut found).unwrap();
+            prop_assert_eq!(&found, &values[range]);
+        }
+    }
+
+    #[test]
+    fn should_refuse_split_values_that_are_too_few_or_too_wide() {
+        let mut out = Vec::new();
+        assert_eq!(append_split(&[0; 40], 5, 0..6, u64::from_le_bytes, &mut out), Err(TOO_FEW));
+        let wide = append_split(&[0; 80], 5, 0..5, u128::from_le_bytes, &mut Vec::new());
+        assert_eq!(wide, Err(NOT_OURS));
+    }
+
+    #[test]
+    fn should_look_up_few_texts_one_by_one_and_many_by_a_table() {
+        let texts: Vec<String> = (0..100).map(|number| format!("text {number}")).collect();
+        let mut body = Vec::new();
+        for text in &texts {
+            body.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            body.extend_from_slice(text.as_bytes());
+        }
+        let ends = text_ends(&body, 100).unwrap();
+        let dictionary = PageDictionary { body: body.into(), ends, width: 0, len: 100 };
+        let (mut known, mut columns, mut out) = (TextNumbers::default(), Dictionary::default(), Vec::new());
+        let mut asked = Vec::new();
+        for (found, has_table) in [(vec![7, 3], false), ((0..100).rev().collect(), true), (vec![7, 99], true)]
+        {
+            known.append(&dictionary, &found, &mut columns, &mut out).unwrap();
+            assert_eq!(!known.numbers.is_empty(), has_table);
+            asked.extend(found);
+        }
+        for (number, asked) in out.iter().zip(&asked) {
+            assert_eq!(columns.get(*number), texts[*asked as usize]);
+        }
+        assert_eq!((out.len(), columns.len()), (asked.len(), 100));
+        assert_eq!(known.append(&dictionary, &[100], &mut columns, &mut out), Err(BEYOND));
+        known.begin(1);
+        assert_eq!(known.append(&dictionary, &[100], &mut columns, &mut out), Err(BEYOND));
+    }
 }

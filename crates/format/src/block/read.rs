@@ -237,10 +237,10 @@ impl SpansFile {
         self.read_parts(rows, &Parts::all(), fetched, origins)
     }
 
-    /// Parts of the spans of some rows in their order, which may be any rows, unless
-    /// parents are wanted: these are named by their places, so rows must then begin with a
-    /// trace's first. What is not wanted stays empty, except that there is a trace id for
-    /// each row, of zeros if it is not wanted.
+    /// Parts of the spans of some rows in their order. These may be any rows, unless
+    /// parents are wanted: a parent is named by its place, so they must then be whole
+    /// traces. What is not wanted stays empty, except that every row has a trace id, of
+    /// zeros if it is not wanted.
     pub fn read_parts(
         &self,
         rows: &[GroupRows],
