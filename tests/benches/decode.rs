@@ -25,6 +25,9 @@ const SPANS: usize = 1_000_000;
 /// Spans that one flush takes; then columns begin anew.
 const FLUSH: usize = 250_000;
 
+/// Spans after which room is made for all others, as a writer does.
+const EXPECTED_FROM: usize = 8_192;
+
 struct Wire {
     bodies: Vec<Vec<u8>>,
     spans: usize,
@@ -48,7 +51,11 @@ fn flushes(mut add: impl FnMut(&[u8], &mut SpanColumns, &mut OriginCache)) -> us
             spans += columns.len();
             (columns, origins) = (SpanColumns::default(), OriginCache::default());
         }
+        let before = columns.len();
         add(body, &mut columns, &mut origins);
+        if before < EXPECTED_FROM && columns.len() >= EXPECTED_FROM {
+            columns.make_room(FLUSH / columns.len() + 1);
+        }
     }
     spans + columns.len()
 }

@@ -30,6 +30,7 @@ use siltstone_format::tenant::Tenant;
 use siltstone_live::RemoteLimits;
 use siltstone_live::answer::{Answer, LiveSegment};
 use siltstone_live::from_bucket::BucketLogs;
+use siltstone_live::members::{Membership, MembershipConfig, Timing};
 use siltstone_live::question::{Question, Wanted};
 use siltstone_live::source::{LiveError, LiveSource};
 use siltstone_querier::cache::CacheSizes;
@@ -124,6 +125,20 @@ impl QueryWorld {
         }
         let merge = Merge { tenant, inputs: vec![(Section::Inbox, ids)], outputs };
         self.catalog.publish(&merge).await.expect("publishes");
+    }
+
+    /// An ingester that nobody can reach any more, and that has not taken its announcement back.
+    pub async fn announce_the_dead(&self) {
+        let membership = Membership::new(MembershipConfig {
+            objects: Arc::clone(&self.store) as _,
+            ingester: ObjectId(Ulid(9)),
+            address: "http://127.0.0.1:1".to_owned(),
+            in_bucket: false,
+            new_id: Box::new(|| ObjectId(Ulid(10))),
+            timing: Timing::default(),
+        });
+        let writers = [WriterId(self.catalog.next_id())].into();
+        membership.announce(&writers, self.clock.elapsed()).await.expect("announces");
     }
 
     async fn write(&self, spans: &[Span], inputs: Vec<BlockId>) -> BlockSummary {

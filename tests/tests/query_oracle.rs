@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what is built here is within all bounds")]
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::collection::vec;
@@ -15,6 +16,7 @@ use siltstone_format::id::TraceId;
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_querier::limits::QueryLimits;
+use siltstone_querier::names::{Operation, OperationsOf};
 use siltstone_querier::querier::Querier;
 use siltstone_querier::rank::Order;
 use siltstone_querier::search::{FoundTrace, Search};
@@ -214,6 +216,37 @@ async fn check(
     Ok(())
 }
 
+/// What people pick from lists.
+async fn check_names(querier: &Querier, scene: &Scene, asked: &Asked) -> Result<(), TestCaseError> {
+    let tenant = Tenant::single();
+    let window = asked.window(&scene.spans);
+    let inside = |span: &&CanonicalSpan| window.is_none_or(|window| window.contains(span.start_unix_nanos));
+    let all = scene.oracle.spans();
+    let spans: Vec<&CanonicalSpan> = all.iter().filter(inside).collect();
+    let window = window.unwrap_or(Window::ALL);
+
+    let services = querier.services(&tenant, window).await.unwrap();
+    let right: BTreeSet<String> = spans.iter().map(|span| span.service_name().to_owned()).collect();
+    prop_assert_eq!(&services.content, &right);
+
+    let service = right.into_iter().nth(asked.limit % 2);
+    let kind = (asked.limit == 1).then_some(2);
+    let of = OperationsOf { service: service.clone(), kind };
+    let operations = querier.operations(&tenant, &of, window).await.unwrap();
+    let wanted = |span: &&&CanonicalSpan| {
+        service.as_ref().is_none_or(|service| span.service_name() == service)
+            && kind.is_none_or(|kind| span.kind == kind)
+    };
+    let operation = |span: &&CanonicalSpan| Operation {
+        service: span.service_name().to_owned(),
+        name: span.name.clone(),
+        kind: span.kind,
+    };
+    let right: BTreeSet<Operation> = spans.iter().filter(wanted).map(operation).collect();
+    prop_assert_eq!(operations.content, right);
+    Ok(())
+}
+
 async fn check_ids(querier: &Querier, scene: &Scene) -> Result<(), TestCaseError> {
     let mut ids: Vec<TraceId> = scene.spans.iter().map(|span| span.trace_id).collect();
     ids.push(TraceId([0xee; 16]));
@@ -254,6 +287,9 @@ fn random_spans_are_found_as_the_oracle_says_wherever_they_lie() {
             let known = Known::of(scene.spans.iter());
             for asked in asked.iter().filter(|_| !scene.spans.is_empty()) {
                 check(&querier, &scene, &known, asked, &tally).await?;
+            }
+            if !scene.spans.is_empty() {
+                check_names(&querier, &scene, &asked[0]).await?;
             }
             check_ids(&querier, &scene).await
         })
@@ -315,6 +351,7 @@ fn many_spans_are_found_as_the_oracle_says() {
         for _ in 0..12 {
             let asked = asked().new_tree(&mut runner).unwrap().current();
             check(&querier, &scene, &known, &asked, &tally).await?;
+            check_names(&querier, &scene, &asked).await?;
         }
         check_ids(&querier, &scene).await
     });

@@ -1,0 +1,147 @@
+//! What questions cost: requests and bytes, counted, not timed. A store 60 ms away is asked as rarely as one may.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says so by a panic")]
+
+use siltstone_ask::{Comparison, Filter, Level, Target, Window};
+use siltstone_format::id::{SpanId, TraceId};
+use siltstone_format::span::Span;
+use siltstone_format::tenant::Tenant;
+use siltstone_format::value::{Attribute, Value};
+use siltstone_querier::limits::QueryLimits;
+use siltstone_querier::rank::Order;
+use siltstone_querier::search::Search;
+use siltstone_tests::query_world::QueryWorld;
+
+const SPANS_OF_A_TRACE: u64 = 5;
+const TRACES_OF_A_BLOCK: u64 = 20;
+const START: u64 = 1_800_000_000_000_000_000;
+
+/// Spans of some traces; those of one user, if it is named, in three blocks.
+fn spans(blocks: u64, needle: Option<&str>) -> Vec<Span> {
+    let traces = 0..blocks * TRACES_OF_A_BLOCK;
+    let of_trace = |trace: u64| {
+        (0..SPANS_OF_A_TRACE).map(move |number| {
+            let is_needle = trace % (blocks * TRACES_OF_A_BLOCK).div_ceil(3) == 7 && number == 2;
+            let user = match needle {
+                Some(needle) if is_needle => needle.to_owned(),
+                _ => format!("user {}", trace * SPANS_OF_A_TRACE + number),
+            };
+            let id = u128::from(trace.wrapping_mul(0x9e37_79b9_7f4a_7c15)) << 64 | u128::from(trace);
+            let start = START + trace * 1_000_000 + number;
+            Span {
+                trace_id: TraceId(id.to_be_bytes()),
+                span_id: SpanId((trace * SPANS_OF_A_TRACE + number + 1).to_be_bytes()),
+                name: format!("GET /{number}"),
+                start_unix_nano: start,
+                end_unix_nano: start + 5_000,
+                attributes: vec![Attribute { key: "enduser.id".to_owned(), value: Value::Str(user) }],
+                ..Span::default()
+            }
+        })
+    };
+    traces.flat_map(of_trace).collect()
+}
+
+async fn world(blocks: u64, needle: Option<&str>) -> (QueryWorld, Vec<Span>) {
+    let world = QueryWorld::new().await;
+    let spans = spans(blocks, needle);
+    world.flush(&spans).await;
+    world.merge((SPANS_OF_A_TRACE * TRACES_OF_A_BLOCK) as usize).await;
+    world.catalog.regroup(&Tenant::single()).await.expect("groups filters");
+    (world, spans)
+}
+
+/// Requests for one trace by a process that has nothing of any block.
+async fn cost_of_a_trace(blocks: u64) -> (u64, u64) {
+    let (world, spans) = world(blocks, None).await;
+    let querier = world.querier(QueryLimits::default());
+    // So that it has a snapshot, the catalog's pages and the heads of its groups, and other blocks than that one.
+    let wanted = spans[spans.len() / 2].trace_id;
+    let mut others: Vec<TraceId> = spans.iter().map(|span| span.trace_id).collect();
+    others.sort();
+    let place = others.partition_point(|trace| *trace < wanted);
+    let away = 2 * (TRACES_OF_A_BLOCK * SPANS_OF_A_TRACE) as usize;
+    let others = [others[place.saturating_sub(away)], others[(place + away).min(others.len() - 1)]];
+    assert_eq!(querier.traces(&Tenant::single(), &others).await.unwrap().content.len(), 2);
+    world.store.reset();
+    let answer = querier.traces(&Tenant::single(), &[wanted]).await.unwrap();
+    assert_eq!(answer.content[0].spans.len() as u64, SPANS_OF_A_TRACE);
+    let counts = world.store.snapshot();
+    let requests = world.store.requests();
+    println!(
+        "{blocks} blocks: {} requests, {} deep, {} bytes",
+        counts.total(),
+        counts.depth,
+        counts.bytes_read
+    );
+    requests
+        .iter()
+        .for_each(|request| println!("  {:?} {} {}", request.operation, request.location, request.depth));
+    assert!(counts.bytes_read < 4 << 20);
+    (counts.total(), counts.depth)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_find_a_trace_with_as_few_requests_among_a_thousand_blocks_as_among_ten() {
+    let (few, deep) = cost_of_a_trace(10).await;
+    assert!(few <= 12, "{few} requests");
+    // The ingesters and the log are listed, one after the other, before the three that the trace takes.
+    assert!(deep <= 5, "{deep} deep");
+    assert_eq!(cost_of_a_trace(1_000).await, (few, deep));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_open_only_blocks_that_hold_the_needle() {
+    let (world, _) = world(1_000, Some("needle")).await;
+    let querier = world.querier(QueryLimits::default());
+    let target = Target::attribute(Level::Span, "enduser.id");
+    let search = Search {
+        tenant: Tenant::single(),
+        filter: Filter::compare(target, Comparison::Eq, "needle").unwrap(),
+        window: Window::ALL,
+        order: Order::Newest,
+        limit: 20,
+        after: None,
+    };
+    let answer = querier.search(&search).await.unwrap();
+    assert_eq!(answer.content.traces.len(), 3);
+    let cost = answer.cost;
+    println!("{cost:?}");
+    // Three for the search and three for whole traces, and what filters say wrongly.
+    assert!(cost.blocks_considered <= 2 * 3 + 20, "{cost:?}");
+    assert!(cost.blocks_read <= 2 * 3 + 20, "{cost:?}");
+    // A value that nobody has.
+    let target = Target::attribute(Level::Span, "enduser.id");
+    let absent = Filter::compare(target, Comparison::Eq, "absent").unwrap();
+    let answer = querier.search(&Search { filter: absent, ..search }).await.unwrap();
+    assert!(answer.content.traces.is_empty());
+    assert!(answer.cost.blocks_read <= 20, "{:?}", answer.cost);
+}
+
+/// By start, what cannot be among the first is not read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_stop_when_no_block_can_hold_newer_traces() {
+    let world = QueryWorld::new().await;
+    let spans = spans(100, None);
+    // Blocks by time: as compactors make them.
+    for piece in spans.chunks((SPANS_OF_A_TRACE * TRACES_OF_A_BLOCK) as usize) {
+        world.flush(piece).await;
+    }
+    let querier = world.querier(QueryLimits::default());
+    let search = Search {
+        tenant: Tenant::single(),
+        filter: Filter::all(),
+        window: Window::ALL,
+        order: Order::Newest,
+        limit: 20,
+        after: None,
+    };
+    let answer = querier.search(&search).await.unwrap();
+    println!("{:?}", answer.cost);
+    let newest: Vec<TraceId> = answer.content.traces.iter().map(|found| found.trace.id).collect();
+    let mut right: Vec<TraceId> = spans.iter().rev().map(|span| span.trace_id).collect();
+    right.dedup();
+    assert_eq!(newest, right[..20]);
+    // Some are under way when the last one is known; then the traces are read whole.
+    assert!(answer.cost.blocks_read <= 10, "{:?}", answer.cost);
+}
