@@ -205,6 +205,14 @@ impl Known {
         Self { targets: known.targets, hard: hard_literals() }
     }
 
+    /// Keys of attributes that were seen at a level.
+    pub fn keys(&self, level: Level) -> impl Iterator<Item = &str> {
+        self.targets.iter().filter_map(move |(target, _)| match target {
+            Target::Attribute { level: at, key } if *at == level => Some(key.as_str()),
+            _ => None,
+        })
+    }
+
     fn literal(&self, target: &[Literal], picked: &PickedValue) -> Literal {
         let values = match picked.whose {
             Whose::OfTheTarget => target,

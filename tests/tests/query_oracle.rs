@@ -11,10 +11,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use siltstone_ask::Window;
+use siltstone_ask::{Filter, Level, Window};
 use siltstone_format::id::TraceId;
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
+use siltstone_querier::counts::Of;
 use siltstone_querier::limits::QueryLimits;
 use siltstone_querier::names::{Operation, OperationsOf};
 use siltstone_querier::querier::Querier;
@@ -27,6 +28,14 @@ use siltstone_tests::described::{Built, Described, Known, described};
 use siltstone_tests::encode::encode_request;
 use siltstone_tests::query_world::QueryWorld;
 use siltstone_traffic::{Traffic, TrafficConfig};
+
+const LEVELS: [(Level, oracle::Level); 5] = [
+    (Level::Span, oracle::Level::Span),
+    (Level::Resource, oracle::Level::Resource),
+    (Level::Scope, oracle::Level::Scope),
+    (Level::Event, oracle::Level::Event),
+    (Level::Link, oracle::Level::Link),
+];
 
 /// Where a span is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,6 +256,38 @@ async fn check_names(querier: &Querier, scene: &Scene, asked: &Asked) -> Result<
     Ok(())
 }
 
+/// Numbers of spans, of which some are stored twice.
+async fn check_counts(
+    querier: &Querier,
+    scene: &Scene,
+    known: &Known,
+    levels: &[(Level, oracle::Level)],
+) -> Result<(), TestCaseError> {
+    let of = Of { tenant: Tenant::single(), filter: Filter::all(), window: Window::ALL };
+    let services = querier.spans_per_service(&of).await.unwrap();
+    prop_assert_eq!(services.content, scene.oracle.spans_per_service());
+    for (level, oracle_level) in levels.iter().copied() {
+        let keys = querier.attribute_keys(&of, level).await.unwrap().content;
+        for (key, count) in keys.iter().take(3) {
+            let test = oracle::Test::Exists;
+            let has = oracle::filter::OracleFilter::attribute(oracle_level, key, test);
+            let right = scene.oracle.spans().iter().filter(|span| has.holds_on(span)).count() as u64;
+            prop_assert_eq!(*count, right, "{:?} {:?}", level, key);
+            let values = querier.attribute_values(&of, level, key).await.unwrap();
+            let mut found: Vec<u64> = values.content.into_values().collect();
+            let mut right: Vec<u64> = scene.oracle.spans_per_value(oracle_level, key).into_values().collect();
+            found.sort_unstable();
+            right.sort_unstable();
+            prop_assert_eq!(found, right, "{:?} {:?}", level, key);
+        }
+        let of_known = known.keys(level).filter(|key| !keys.contains_key(*key)).take(3);
+        for key in of_known {
+            prop_assert!(scene.oracle.spans_per_value(oracle_level, key).is_empty(), "{level:?} {key:?}");
+        }
+    }
+    Ok(())
+}
+
 async fn check_ids(querier: &Querier, scene: &Scene) -> Result<(), TestCaseError> {
     let mut ids: Vec<TraceId> = scene.spans.iter().map(|span| span.trace_id).collect();
     ids.push(TraceId([0xee; 16]));
@@ -290,6 +331,7 @@ fn random_spans_are_found_as_the_oracle_says_wherever_they_lie() {
             }
             if !scene.spans.is_empty() {
                 check_names(&querier, &scene, &asked[0]).await?;
+                check_counts(&querier, &scene, &known, &LEVELS).await?;
             }
             check_ids(&querier, &scene).await
         })
@@ -353,6 +395,7 @@ fn many_spans_are_found_as_the_oracle_says() {
             check(&querier, &scene, &known, &asked, &tally).await?;
             check_names(&querier, &scene, &asked).await?;
         }
+        check_counts(&querier, &scene, &known, &[]).await?;
         check_ids(&querier, &scene).await
     });
     checked.unwrap_or_else(|failure| panic!("{failure}"));

@@ -129,18 +129,24 @@ impl Blocks {
         self.cache.opened.insert(block.id, Arc::clone(block)).await;
     }
 
-    /// Whether a block's own filter says that it may hold one of these traces. One that cannot be read says yes.
-    pub(crate) async fn may_hold_traces(
+    /// Those of some traces that a block may hold by its own filter; all if it cannot be read.
+    pub(crate) async fn held_traces(
         &self,
         entry: &BlockEntry,
         traces: &[TraceId],
         purse: Purse<'_>,
-    ) -> bool {
+    ) -> Vec<TraceId> {
+        if traces.is_empty() {
+            return Vec::new();
+        }
         let filter = self.filter(entry, FilterKind::Traces, purse).await;
-        filter.is_none_or(|filter| traces.iter().any(|trace| filter.may_hold(FilterKey::of_trace(trace))))
+        let may_hold = |trace: &&TraceId| {
+            filter.as_ref().is_none_or(|filter| filter.may_hold(FilterKey::of_trace(trace)))
+        };
+        traces.iter().filter(may_hold).copied().collect()
     }
 
-    /// The same for what a filter needs.
+    /// Whether a block may hold what a filter needs, by its own filter. One that cannot be read says yes.
     pub(crate) async fn may_match(&self, entry: &BlockEntry, probe: &Probe, purse: Purse<'_>) -> bool {
         if *probe == Probe::Unknown {
             return true;

@@ -31,6 +31,10 @@ pub mod traces;
 // Which traces come first; rows that match.
 pub mod rank;
 mod scan;
+// Numbers over many spans, each counted once.
+pub mod counts;
+mod once;
+mod tally;
 // The plain reader: whole traces, and all there is.
 pub mod find;
 

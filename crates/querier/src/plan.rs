@@ -66,8 +66,8 @@ impl Planner<'_> {
         found.holding.retain(within);
         found.unasked.retain(within);
         let asks = found.unasked.into_iter().map(|block| async move {
-            let may =
-                traces.len() > MOST_KEYS || self.blocks.may_hold_traces(&block, traces, self.purse).await;
+            let may = traces.len() > MOST_KEYS
+                || !self.blocks.held_traces(&block, traces, self.purse).await.is_empty();
             may.then_some(block)
         });
         let own = kept(asks).await;

@@ -82,6 +82,8 @@ pub enum QueryError {
     FilterMark(#[from] FilterMark),
     #[error("a span holds what is no value: {0}")]
     Value(#[from] ValueError),
+    #[error("a span that was stored is refused now: {0}")]
+    Refused(String),
     #[error("reading took so long that the snapshot expired: ask again, for less at once")]
     Expired,
     #[error("the process ends")]

@@ -83,7 +83,8 @@ impl SpanColumns {
         (0..self.len()).map(|row| self.get(row)).collect()
     }
 
-    fn attributes_of(&self, row: u32) -> Result<Vec<Attribute>, ValueError> {
+    /// The attributes of a row.
+    pub fn attributes_of(&self, row: u32) -> Result<Vec<Attribute>, ValueError> {
         let mut attributes = Vec::new();
         for column in &self.attributes {
             let Ok(index) = column.rows.binary_search(&row) else { continue };
@@ -100,7 +101,8 @@ impl SpanColumns {
         Ok(attributes)
     }
 
-    fn events_of(&self, row: u32) -> Result<Vec<Event>, ValueError> {
+    /// The events of a row.
+    pub fn events_of(&self, row: u32) -> Result<Vec<Event>, ValueError> {
         let events = &self.events;
         rows_equal(&events.rows, row)
             .map(|index| {
@@ -114,7 +116,8 @@ impl SpanColumns {
             .collect()
     }
 
-    fn links_of(&self, row: u32) -> Result<Vec<Link>, ValueError> {
+    /// The links of a row.
+    pub fn links_of(&self, row: u32) -> Result<Vec<Link>, ValueError> {
         let links = &self.links;
         rows_equal(&links.rows, row)
             .map(|index| {

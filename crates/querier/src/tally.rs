@@ -1,0 +1,156 @@
+//! Counting matching spans, each once: rows of columns into numbers by key.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use siltstone_ask::{Filter, Window};
+use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_format::block::parts::Parts;
+use siltstone_format::columns::SpanColumns;
+use siltstone_format::id::TraceId;
+use siltstone_format::tenant::Tenant;
+use siltstone_format::value::ValueError;
+use siltstone_live::question::{Question, Wanted};
+
+use crate::hidden::{HiddenHere, NEVER_CLEANED};
+use crate::names::seen_rows;
+use crate::plan::Plan;
+use crate::querier::{Query, QueryError};
+
+/// Blocks that are read at the same time.
+const PARALLEL_BLOCKS: usize = 4;
+/// Doubtful traces that are read whole at a time.
+const TRACES_AT_ONCE: usize = 1_000;
+
+/// Numbers that add up.
+pub(crate) trait Sum: Default + Send + 'static {
+    fn add(&mut self, more: Self);
+}
+
+impl Sum for u64 {
+    fn add(&mut self, more: Self) {
+        *self += more;
+    }
+}
+
+/// What is counted of matching spans.
+pub(crate) struct Counting<K, V> {
+    pub(crate) tenant: Tenant,
+    pub(crate) filter: Filter,
+    pub(crate) window: Window,
+    /// What `of_rows` looks at.
+    pub(crate) parts: Parts,
+    pub(crate) of_rows: OfRows<K, V>,
+}
+
+pub(crate) type OfRows<K, V> =
+    Arc<dyn Fn(&SpanColumns, &[u32]) -> Result<BTreeMap<K, V>, ValueError> + Send + Sync>;
+
+/// What all reading of one counting shares.
+struct Shared<'a, K, V> {
+    counting: &'a Counting<K, V>,
+    filter: Arc<Filter>,
+    plan: &'a Plan,
+    doubtful: Arc<HashSet<TraceId>>,
+}
+
+impl Query<'_> {
+    pub(crate) async fn count<K: Ord + Send + 'static, V: Sum>(
+        &mut self,
+        counting: Counting<K, V>,
+    ) -> Result<BTreeMap<K, V>, QueryError> {
+        let filter = Arc::new(counting.filter.clone());
+        let wanted = Wanted::Matching { filter: Some(counting.filter.clone()), window: counting.window };
+        let view = self.open(&Question { tenant: counting.tenant.clone(), wanted }).await?;
+        let plan = self.planner(&view).of_filter(&filter, counting.window).await;
+        let plan = plan.map_err(|error| self.late_or(&view, error.into()))?;
+        let doubtful = self.doubtful(&view, &plan, &filter, counting.window).await;
+        let doubtful = Arc::new(doubtful.map_err(|error| self.late_or(&view, error))?);
+        let shared = Shared { counting: &counting, filter, plan: &plan, doubtful };
+
+        let mut sums = BTreeMap::new();
+        let hidden = plan.hidden.at(NEVER_CLEANED);
+        for segment in &view.live {
+            let rows = seen_rows(&segment.spans, &shared.filter, counting.window, &hidden)?;
+            let rows = without(rows, &segment.spans, &shared.doubtful);
+            add_all(&mut sums, (counting.of_rows)(&segment.spans, &rows)?);
+        }
+        let reads: Vec<_> = plan.blocks.iter().map(|entry| self.count_block(entry, &shared)).collect();
+        let mut reads = stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS);
+        while let Some(read) = reads.next().await {
+            add_all(&mut sums, read.map_err(|error| self.late_or(&view, error))?);
+        }
+        drop(reads);
+        if self.is_expired(&view) {
+            return Err(QueryError::Expired);
+        }
+        let doubtful: Vec<TraceId> = shared.doubtful.iter().copied().collect();
+        self.lacks(plan.missing);
+        for traces in doubtful.chunks(TRACES_AT_ONCE) {
+            add_all(&mut sums, self.count_whole(traces, &counting).await?);
+        }
+        Ok(sums)
+    }
+
+    async fn count_block<K: Ord + Send + 'static, V: Sum>(
+        &self,
+        entry: &BlockEntry,
+        shared: &Shared<'_, K, V>,
+    ) -> Result<BTreeMap<K, V>, QueryError> {
+        let block = self.querier.blocks.open(entry, self.purse()).await?;
+        self.cost.read_block();
+        let window = shared.counting.window;
+        let hidden = Arc::new(shared.plan.hidden.at(entry.clean_through));
+        let spans = &entry.summary.spans;
+        let is_inside =
+            window.contains(spans.min_start_unix_nano) && window.contains(spans.max_start_unix_nano);
+        let must_look = !is_inside || !hidden.is_nothing() || !shared.doubtful.is_empty();
+        let parts = shared.counting.parts.clone().and(&shared.filter.parts());
+        let parts =
+            Parts { starts: parts.starts | must_look, trace_ids: parts.trace_ids | must_look, ..parts };
+        let mut sums = BTreeMap::new();
+        for group in block.spans.groups() {
+            self.cost.scanned(group.rows.len());
+            let (filter, hidden) = (Arc::clone(&shared.filter), Arc::clone(&hidden));
+            let (doubtful, of_rows) = (Arc::clone(&shared.doubtful), Arc::clone(&shared.counting.of_rows));
+            let read = self.read(&block, vec![group], parts.clone(), move |columns| {
+                let rows = match must_look {
+                    true => without(seen_rows(&columns, &filter, window, &hidden)?, &columns, &doubtful),
+                    false => filter.rows(&columns)?.iter().map(|row| row as u32).collect(),
+                };
+                Ok(of_rows(&columns, &rows)?)
+            });
+            add_all(&mut sums, read.await?);
+        }
+        Ok(sums)
+    }
+
+    /// Spans of whole traces, collapsed.
+    async fn count_whole<K: Ord, V: Sum>(
+        &mut self,
+        traces: &[TraceId],
+        counting: &Counting<K, V>,
+    ) -> Result<BTreeMap<K, V>, QueryError> {
+        let mut columns = SpanColumns::default();
+        for span in self.traces(&counting.tenant, traces).await?.into_values().flatten() {
+            // It was in columns before, so it is fit for columns.
+            columns.push(&span).map_err(|rejected| QueryError::Refused(rejected.to_string()))?;
+        }
+        let rows = seen_rows(&columns, &counting.filter, counting.window, &HiddenHere::default())?;
+        Ok((counting.of_rows)(&columns, &rows)?)
+    }
+}
+
+fn without(mut rows: Vec<u32>, columns: &SpanColumns, doubtful: &HashSet<TraceId>) -> Vec<u32> {
+    if !doubtful.is_empty() {
+        rows.retain(|row| !doubtful.contains(&columns.trace_ids[*row as usize]));
+    }
+    rows
+}
+
+fn add_all<K: Ord, V: Sum>(sums: &mut BTreeMap<K, V>, more: BTreeMap<K, V>) {
+    for (key, value) in more {
+        sums.entry(key).or_default().add(value);
+    }
+}
