@@ -3,8 +3,14 @@
 //! Pages are immutable. A changed page is written under a new id, and the old one goes
 //! to the root's list of what it gave up.
 
+// Pages as they stand in the store.
+mod pages;
+// One tenant: its page, and those of its pages of blocks that are needed.
+mod tenant;
+
+pub(crate) use pages::{read_block_page, read_mark_page, read_tenant_page};
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -14,8 +20,10 @@ use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 use ulid::Ulid;
 
+use tenant::TenantDraft;
+
 use crate::block_entry::BlockEntry;
-use crate::block_page::{BlockPage, MAX_PAGE_BLOCKS, Section};
+use crate::block_page::{BlockPage, Section};
 use crate::bucket::{Bucket, PARALLEL_GETS, StoreError};
 use crate::load::Loaded;
 use crate::mark::{self, MAX_PAGE_MARKS, Mark, MarkKind, MarkTarget};
@@ -49,22 +57,6 @@ pub struct Draft<'a> {
     changed: bool,
     /// Pages to be written before the root that refers to them.
     writes: Vec<(ObjectKey, Bytes)>,
-}
-
-struct TenantDraft {
-    page: TenantPage,
-    cut: Option<Day>,
-    changed: bool,
-    /// What is gone counts as damaged.
-    lacks_pages: bool,
-    loaded: BTreeMap<ObjectId, LoadedPage>,
-    /// Pages that do not stand in the store yet.
-    fresh: Vec<BlockPage>,
-}
-
-struct LoadedPage {
-    page: BlockPage,
-    changed: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -205,39 +197,15 @@ impl<'a> Draft<'a> {
     /// Blocks of a section.
     pub async fn blocks(&mut self, tenant: &Tenant, section: Section) -> Result<Vec<BlockEntry>, DraftError> {
         let bucket = self.bucket;
-        let draft = self.tenant(tenant).await?;
-        draft.load_section(bucket, section).await?;
-        Ok(draft.section_pages(section).flat_map(|page| page.blocks.iter().cloned()).collect())
+        self.tenant(tenant).await?.blocks(bucket, section).await
     }
 
-    /// Adds a block to a section, on its last page if there is room.
+    /// Adds a block to a section.
     pub async fn add(&mut self, section: Section, mut block: BlockEntry) -> Result<(), DraftError> {
-        let bucket = self.bucket;
         // Whatever it says: no group can have it yet.
         block.grouped = false;
-        let tenant = block.tenant().clone();
-        let draft = self.tenant(&tenant).await?;
-        let fresh = draft.fresh.iter_mut().rev().find(|page| page.section == section);
-        if let Some(page) = fresh.filter(|page| page.blocks.len() < MAX_PAGE_BLOCKS) {
-            page.blocks.push(block);
-            return Ok(());
-        }
-        if let Some(id) = draft.last_page(section) {
-            match draft.load_page(bucket, id, section).await {
-                Ok(()) => {}
-                // The flush goes to a page of its own: a damaged one must not stop the rest.
-                Err(DraftError::Damaged { .. }) => return draft.add_fresh(section, block),
-                Err(error) => return Err(error),
-            }
-            if let Some(loaded) =
-                draft.loaded.get_mut(&id).filter(|one| one.page.blocks.len() < MAX_PAGE_BLOCKS)
-            {
-                loaded.page.blocks.push(block);
-                loaded.changed = true;
-                return Ok(());
-            }
-        }
-        draft.add_fresh(section, block)
+        let (bucket, tenant) = (self.bucket, block.tenant().clone());
+        self.tenant(&tenant).await?.add(bucket, section, block).await
     }
 
     /// Takes blocks out of a section and gives them up. False, and nothing is changed, if
@@ -249,25 +217,11 @@ impl<'a> Draft<'a> {
         blocks: &[BlockId],
     ) -> Result<bool, DraftError> {
         let bucket = self.bucket;
-        let draft = self.tenant(tenant).await?;
-        draft.load_section(bucket, section).await?;
-        let wanted: BTreeSet<BlockId> = blocks.iter().copied().collect();
-        let goes = |block: &BlockEntry| wanted.contains(&block.id());
-        let of_section = draft.section_pages(section).flat_map(|page| &page.blocks);
-        let there: BTreeSet<BlockId> = of_section.filter(|block| goes(block)).map(BlockEntry::id).collect();
-        if there != wanted {
-            return Ok(false);
+        let are_out = self.tenant(tenant).await?.remove(bucket, section, blocks).await?;
+        if are_out {
+            self.retired.blocks.extend_from_slice(blocks);
         }
-        for loaded in draft.loaded.values_mut().filter(|loaded| loaded.page.section == section) {
-            let before = loaded.page.blocks.len();
-            loaded.page.blocks.retain(|block| !goes(block));
-            loaded.changed |= loaded.page.blocks.len() != before;
-        }
-        for page in draft.fresh.iter_mut().filter(|page| page.section == section) {
-            page.blocks.retain(|block| !goes(block));
-        }
-        self.retired.blocks.extend_from_slice(blocks);
-        Ok(true)
+        Ok(are_out)
     }
 
     /// Replaces a tenant's filter groups.
@@ -292,24 +246,7 @@ impl<'a> Draft<'a> {
         blocks: &BTreeSet<BlockId>,
     ) -> Result<bool, DraftError> {
         let bucket = self.bucket;
-        let draft = self.tenant(tenant).await?;
-        draft.load_section(bucket, section).await?;
-        let is_meant = |block: &&mut BlockEntry| blocks.contains(&block.id());
-        let was_grouped = |block: &BlockEntry| block.grouped && blocks.contains(&block.id());
-        if draft.section_pages(section).any(|page| page.blocks.iter().any(was_grouped)) {
-            return Ok(false);
-        }
-        for loaded in draft.loaded.values_mut().filter(|loaded| loaded.page.section == section) {
-            for block in loaded.page.blocks.iter_mut().filter(is_meant) {
-                block.grouped = true;
-                loaded.changed = true;
-            }
-        }
-        let fresh = draft.fresh.iter_mut().filter(|page| page.section == section);
-        for block in fresh.flat_map(|page| &mut page.blocks).filter(is_meant) {
-            block.grouped = true;
-        }
-        Ok(true)
+        self.tenant(tenant).await?.note_grouped(bucket, section, blocks).await
     }
 
     /// The tenant's page as it is in this draft, its pages of blocks as they were.
@@ -357,17 +294,10 @@ impl<'a> Draft<'a> {
 
     /// Gives up the days before this one: blocks that end before it go.
     pub async fn cut(&mut self, tenant: &Tenant, cut: Day) -> Result<(), DraftError> {
-        let sections: Vec<Section> = {
-            let draft = self.tenant(tenant).await?;
-            draft.cut = draft.cut.max(Some(cut));
-            draft.changed = true;
-            let all = draft.page.pages.iter().map(|page| page.section);
-            let mut all: Vec<Section> = all.chain(draft.fresh.iter().map(|page| page.section)).collect();
-            all.sort_unstable();
-            all.dedup();
-            all
-        };
-        for section in sections {
+        let draft = self.tenant(tenant).await?;
+        draft.cut = draft.cut.max(Some(cut));
+        draft.changed = true;
+        for section in draft.sections() {
             if matches!(section, Section::Day(day) if day >= cut) {
                 continue;
             }
@@ -455,144 +385,4 @@ impl<'a> Draft<'a> {
             page.mark_pages.push(self.write_object(mark::encode_page(&oldest)));
         }
     }
-}
-
-impl TenantDraft {
-    fn is_changed(&self) -> bool {
-        self.changed || !self.fresh.is_empty() || self.loaded.values().any(|loaded| loaded.changed)
-    }
-
-    /// The tenant as a root has it, and pages that are not needed any more.
-    async fn load(
-        bucket: &Bucket,
-        root: &Root,
-        tenant: &Tenant,
-        lacks_pages: bool,
-    ) -> Result<(Self, Vec<ObjectId>), DraftError> {
-        let known = root.tenants.get(tenant);
-        let page = match known {
-            Some(known) => tenant_page_or_stand_in(bucket, known.page, tenant, lacks_pages).await?,
-            None => TenantPage::new(tenant.clone()),
-        };
-        let cut = known.and_then(|known| known.cut);
-        let (loaded, fresh) = (BTreeMap::new(), Vec::new());
-        let mut draft = Self { page, cut, changed: false, lacks_pages, loaded, fresh };
-        let given_up = draft.take_back(bucket).await?;
-        Ok((draft, given_up))
-    }
-
-    /// The last page of a section, if it has room.
-    fn last_page(&self, section: Section) -> Option<ObjectId> {
-        let last = self.page.pages.iter().rev().find(|page| page.section == section);
-        last.filter(|page| (page.blocks as usize) < MAX_PAGE_BLOCKS).map(|page| page.id)
-    }
-
-    /// Takes back what pages say that could not be read and can be now: a bad answer of
-    /// the store, or an object that was restored. The pages that are not needed any more.
-    async fn take_back(&mut self, bucket: &Bucket) -> Result<Vec<ObjectId>, DraftError> {
-        let mut readable = Vec::new();
-        for id in self.page.damaged.clone() {
-            let earlier = match read_tenant_page(bucket, id, &self.page.tenant).await {
-                Ok(earlier) => earlier,
-                Err(DraftError::Damaged { .. } | DraftError::Gone { .. }) => continue,
-                Err(error) => return Err(error),
-            };
-            self.page.take_back(id, earlier);
-            self.changed = true;
-            readable.push(id);
-        }
-        Ok(readable)
-    }
-
-    fn add_fresh(&mut self, section: Section, block: BlockEntry) -> Result<(), DraftError> {
-        let mut page = BlockPage::new(self.page.tenant.clone(), section);
-        page.blocks.push(block);
-        self.fresh.push(page);
-        Ok(())
-    }
-
-    async fn load_page(&mut self, bucket: &Bucket, id: ObjectId, section: Section) -> Result<(), DraftError> {
-        if !self.loaded.contains_key(&id) {
-            let page = read_block_page(bucket, id, &self.page.tenant, section).await;
-            let page = page.map_err(|error| counted_as(error, self.lacks_pages))?;
-            self.loaded.insert(id, LoadedPage { page, changed: false });
-        }
-        Ok(())
-    }
-
-    async fn load_section(&mut self, bucket: &Bucket, section: Section) -> Result<(), DraftError> {
-        let (tenant, lacks_pages) = (&self.page.tenant, self.lacks_pages);
-        let of_section = self.page.pages.iter().filter(|page| page.section == section);
-        let missing: Vec<ObjectId> =
-            of_section.map(|page| page.id).filter(|id| !self.loaded.contains_key(id)).collect();
-        let pages: Vec<(ObjectId, BlockPage)> = stream::iter(missing)
-            .map(async |id| {
-                let page = read_block_page(bucket, id, tenant, section).await;
-                Ok::<_, DraftError>((id, page.map_err(|error| counted_as(error, lacks_pages))?))
-            })
-            .buffered(PARALLEL_GETS)
-            .try_collect()
-            .await?;
-        let loaded = pages.into_iter().map(|(id, page)| (id, LoadedPage { page, changed: false }));
-        self.loaded.extend(loaded);
-        Ok(())
-    }
-
-    fn section_pages(&self, section: Section) -> impl Iterator<Item = &BlockPage> {
-        let loaded = self.loaded.values().map(|loaded| &loaded.page);
-        loaded.chain(&self.fresh).filter(move |page| page.section == section)
-    }
-}
-
-pub(crate) async fn read_tenant_page(
-    bucket: &Bucket,
-    id: ObjectId,
-    tenant: &Tenant,
-) -> Result<TenantPage, DraftError> {
-    let key = ObjectKey::Page(id);
-    let object = bucket.get(&key).await?.ok_or(DraftError::Gone { key: key.clone() })?;
-    TenantPage::decode(&object, tenant).map_err(|damage| DraftError::Damaged { key, damage })
-}
-
-/// A tenant's page; one that is damaged is stood in for by a new one that names it, so
-/// that one tenant's damage stops nobody else, and its own new blocks are found.
-async fn tenant_page_or_stand_in(
-    bucket: &Bucket,
-    id: ObjectId,
-    tenant: &Tenant,
-    lacks_pages: bool,
-) -> Result<TenantPage, DraftError> {
-    let read = read_tenant_page(bucket, id, tenant).await;
-    match read.map_err(|error| counted_as(error, lacks_pages)) {
-        // A later release wrote it, and it is well: whoever cannot read it must not replace it.
-        Err(error @ DraftError::Damaged { damage: Damage::Version(_), .. }) => Err(error),
-        Err(DraftError::Damaged { .. }) => Ok(TenantPage::in_place_of(tenant.clone(), id)),
-        read => read,
-    }
-}
-
-/// What is gone for good is a damage like another.
-fn counted_as(error: DraftError, lacks_pages: bool) -> DraftError {
-    match error {
-        DraftError::Gone { key } if lacks_pages => DraftError::Damaged { key, damage: Damage::Gone },
-        error => error,
-    }
-}
-
-pub(crate) async fn read_block_page(
-    bucket: &Bucket,
-    id: ObjectId,
-    tenant: &Tenant,
-    section: Section,
-) -> Result<BlockPage, DraftError> {
-    let key = ObjectKey::Page(id);
-    let object = bucket.get(&key).await?.ok_or(DraftError::Gone { key: key.clone() })?;
-    BlockPage::decode(&object, tenant, section).map_err(|damage| DraftError::Damaged { key, damage })
-}
-
-/// Marks of a page of older ones.
-pub(crate) async fn read_mark_page(bucket: &Bucket, id: ObjectId) -> Result<Arc<Vec<Mark>>, DraftError> {
-    let key = ObjectKey::Page(id);
-    let object = bucket.get(&key).await?.ok_or(DraftError::Gone { key: key.clone() })?;
-    mark::decode_page(&object).map(Arc::new).map_err(|damage| DraftError::Damaged { key, damage })
 }

@@ -196,7 +196,10 @@ impl<'a> Walker<'a> {
             self.span(span, Ok(OriginNumber::default()))
         })
         .map_err(|stop| stop.unwrap_or(DecodeError::Malformed { message: "ScopeSpans" }))?;
-        if !frame.has_parts {
+        let is_replayed = matches!(self.choice, Choice::AllBut(_));
+        // The rules may have refused an origin before its damage was seen: a replay, which has no rules, must not
+        // look at what nothing was taken of.
+        if !frame.has_parts || is_replayed && self.columns.len() == first_row {
             return Ok(());
         }
         let origin = self.origins.origin(

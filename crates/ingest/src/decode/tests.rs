@@ -146,6 +146,22 @@ fn should_take_exactly_the_spans_that_a_replay_is_told() {
     assert_eq!(ids, [1, 3]);
 }
 
+/// Beside what refuses an origin there may be damage that nobody has seen: here in a map that is too large.
+#[test]
+fn should_replay_what_was_accepted_beside_an_origin_that_was_refused() {
+    let too_large = message(2, &message(6, &[0xff; 40]));
+    let resource = message(1, &[message(1, b"k"), too_large].concat());
+    let body = [request_of(&[], &[good(1)]), request_of(&resource, &[good(2)])].concat();
+    let rules = Rules { attribute_bytes: 20, ..Rules::NONE };
+    let decoded = decode(&body, &rules, &mut SpanColumns::default(), &mut OriginCache::default()).unwrap();
+    assert_eq!((decoded.accepted, decoded.refused_ordinals.as_slice()), (1, &[1][..]));
+    assert_eq!(decoded.refused.iter().collect::<Vec<_>>(), [(SpanFault::AttributeTooLarge, 1)]);
+    let mut columns = SpanColumns::default();
+    let replayed = replay(&body, &decoded.refused_ordinals, &mut columns, &mut OriginCache::default());
+    assert_eq!(replayed, Ok(1));
+    assert_eq!(columns.len(), 1);
+}
+
 #[test]
 fn should_not_take_origins_of_other_columns_for_its_own() {
     let mut origins = OriginCache::default();

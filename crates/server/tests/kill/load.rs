@@ -1,5 +1,6 @@
-//! Senders that take an answer for a promise, and a killed server for nothing.
+//! Senders that take an answer for a promise, and a killed server for nothing; and the promises.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Mutex;
@@ -8,32 +9,51 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message;
+use siltstone_ask::canonical_span;
+use siltstone_tests::decode::request_spans;
 
 use crate::process::Process;
 
 /// What was sent so far.
 pub(crate) struct Ledger {
-    pub(crate) requests: Vec<ExportTraceServiceRequest>,
+    requests: Vec<Request>,
     state: Mutex<State>,
+}
+
+struct Request {
+    message: ExportTraceServiceRequest,
+    /// What a reader shows of it, as canonical bytes.
+    spans: Vec<Vec<u8>>,
 }
 
 #[derive(Default)]
 struct State {
     /// Not acknowledged: never sent, or of unknown fate.
     open: Vec<usize>,
+    /// How many may still be sent in this round.
+    share: usize,
     acknowledged: Vec<usize>,
-    attempted: std::collections::BTreeSet<usize>,
+    attempted: BTreeSet<usize>,
     refusals: Vec<String>,
 }
 
+impl Request {
+    fn new(message: ExportTraceServiceRequest) -> Self {
+        let spans = request_spans(&message).map(|span| canonical_span(&span)).collect();
+        Self { message, spans }
+    }
+}
+
 impl Ledger {
-    pub(crate) fn new(requests: Vec<ExportTraceServiceRequest>) -> Self {
+    pub(crate) fn new(messages: impl Iterator<Item = ExportTraceServiceRequest>) -> Self {
+        let requests: Vec<Request> = messages.map(Request::new).collect();
         let open = (0..requests.len()).rev().collect();
-        Self { requests, state: Mutex::new(State { open, ..State::default() }) }
+        Self { requests, state: Mutex::new(State { open, share: usize::MAX, ..State::default() }) }
     }
 
     fn next(&self) -> Option<usize> {
         let mut state = self.state.lock().unwrap();
+        state.share = state.share.checked_sub(1)?;
         let next = state.open.pop()?;
         state.attempted.insert(next);
         Some(next)
@@ -44,13 +64,32 @@ impl Ledger {
         if acknowledged { state.acknowledged.push(number) } else { state.open.push(number) }
     }
 
-    pub(crate) fn acknowledged(&self) -> Vec<&ExportTraceServiceRequest> {
-        self.state.lock().unwrap().acknowledged.iter().map(|number| &self.requests[*number]).collect()
+    /// Requests.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.state.lock().unwrap().acknowledged.len()
     }
 
-    /// Everything that the server may have.
-    pub(crate) fn attempted(&self) -> Vec<&ExportTraceServiceRequest> {
-        self.state.lock().unwrap().attempted.iter().map(|number| &self.requests[*number]).collect()
+    /// Every acknowledged span was found, and nothing that was never sent.
+    pub(crate) fn check(&self, found: &BTreeSet<Vec<u8>>) -> Result<(), String> {
+        let state = self.state.lock().unwrap();
+        let acknowledged = self.spans(&state.acknowledged);
+        let missing = acknowledged.clone().filter(|span| !found.contains(*span)).count();
+        if missing > 0 {
+            return Err(format!("{missing} of {} acknowledged spans are missing", acknowledged.count()));
+        }
+        let attempted: BTreeSet<_> = self.spans(&state.attempted).collect();
+        let unknown = found.iter().filter(|span| !attempted.contains(span)).count();
+        if unknown > 0 {
+            return Err(format!("{unknown} of {} spans are there that nobody sent", found.len()));
+        }
+        Ok(())
+    }
+
+    fn spans<'a>(
+        &'a self,
+        requests: impl IntoIterator<Item = &'a usize, IntoIter: Clone>,
+    ) -> impl Iterator<Item = &'a Vec<u8>> + Clone {
+        requests.into_iter().flat_map(|number| &self.requests[*number].spans)
     }
 
     pub(crate) fn refusals(&self) -> Vec<String> {
@@ -65,7 +104,7 @@ impl Ledger {
     pub(crate) fn send_by_http(&self, address: &str) {
         let Ok(mut connection) = TcpStream::connect(address) else { return };
         while let Some(number) = self.next() {
-            let answer = post(&mut connection, &self.requests[number].encode_to_vec());
+            let answer = post(&mut connection, &self.requests[number].message.encode_to_vec());
             self.settle(number, matches!(answer, Ok((200, _))));
             match answer {
                 Ok((200, _)) => {}
@@ -82,7 +121,7 @@ impl Ledger {
     pub(crate) async fn send_by_grpc(&self, address: &str) {
         let Ok(mut client) = TraceServiceClient::connect(format!("http://{address}")).await else { return };
         while let Some(number) = self.next() {
-            let answer = client.export(self.requests[number].clone()).await;
+            let answer = client.export(self.requests[number].message.clone()).await;
             self.settle(number, answer.is_ok());
             if answer.is_err() {
                 return;
@@ -90,9 +129,10 @@ impl Ledger {
         }
     }
 
-    /// Four senders, until the server is killed after some time, in the midst of it.
+    /// A round: four senders have a share of the requests to send, and after some time the server is killed.
     #[expect(clippy::disallowed_methods, reason = "the moment of the kill is to be any")]
-    pub(crate) fn send_and_kill(&self, process: Process, after: Duration) {
+    pub(crate) fn send_and_kill(&self, process: Process, share: usize, after: Duration) {
+        self.state.lock().unwrap().share = share;
         let (http, grpc) = (process.http.clone(), process.grpc.clone());
         std::thread::scope(|scope| {
             for _ in 0..2 {
