@@ -1,7 +1,7 @@
 //! Queries when something is missing, damaged or too much: the right answer, a clear error, or an answer that
 //! says what it lacks.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says so by a panic")]
+#![expect(clippy::unwrap_used, reason = "a test that fails says so by a panic")]
 
 use std::time::Duration;
 

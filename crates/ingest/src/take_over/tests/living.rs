@@ -26,8 +26,7 @@ fn should_not_end_the_flush_of_the_living_that_was_renamed() {
         let (objects, ingest) = (Arc::new(world.truth.clone()), Arc::clone(&fenced.ingest));
         let catalog = world.catalog(objects.clone(), 3);
         let quarantine = async move {
-            let key =
-                ObjectKey::LogEntry { writer: name.writer, number: name.number };
+            let key = ObjectKey::LogEntry { writer: name.writer, number: name.number };
             objects.put(&key.to_string().into(), "garbage".into()).await.unwrap();
             catalog.publish(&Quarantine { writer: name.writer, number: name.number }).await.unwrap();
             ingest.flush().await;

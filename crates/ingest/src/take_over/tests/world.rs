@@ -85,7 +85,7 @@ impl World {
         Arc::new(TestClock(self.clock.clone()))
     }
 
-    fn catalog(&self, store: Arc<dyn object_store::ObjectStore>, seed: u8) -> Arc<Catalog> {
+    pub(super) fn catalog(&self, store: Arc<dyn object_store::ObjectStore>, seed: u8) -> Arc<Catalog> {
         let bucket = Bucket::new(store, Listing::Together);
         let config =
             CatalogConfig { bucket, clock: self.clock(), seed: [seed; 32], windows: Windows::default() };
@@ -116,7 +116,7 @@ impl World {
     }
 
     /// Lets everything happen that waits for nothing but its turn.
-    async fn settle(&self) {
+    pub(super) async fn settle(&self) {
         for _ in 0..3 {
             for _ in 0..30 {
                 tokio::task::yield_now().await;
