@@ -7,8 +7,10 @@
 //! ```
 //!
 //! After the program come words: `http` or `grpc`, `none`, `gzip` or `zstd` (the last two over HTTP only), `spans=1000000`, `connections=4`,
-//! `rate=500000` (spans a second; without it as fast as answers come), `per-request=1000`, and everything
-//! after `--` goes to the server. Linux only.
+//! `rate=500000` (spans a second; without it as fast as answers come), `per-request=1000`, `away=60` (the store is
+//! MinIO, so many milliseconds off, and so is the log), and everything after `--` goes to the server. Linux only.
+
+mod away;
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -31,6 +33,8 @@ struct Plan {
     connections: usize,
     rate: Option<f64>,
     per_request: usize,
+    /// None: a folder.
+    store_away: Option<Duration>,
     server_arguments: Vec<String>,
 }
 
@@ -53,6 +57,7 @@ impl Plan {
             connections: 4,
             rate: None,
             per_request: 1_000,
+            store_away: None,
             server_arguments: Vec::new(),
         };
         while let Some(word) = arguments.next() {
@@ -66,6 +71,7 @@ impl Plan {
                 ("connections", count) => plan.connections = count.parse()?,
                 ("rate", rate) => plan.rate = Some(rate.parse()?),
                 ("per-request", count) => plan.per_request = count.parse()?,
+                ("away", millis) => plan.store_away = Some(Duration::from_millis(millis.parse()?)),
                 ("--", _) => plan.server_arguments.extend(arguments.by_ref()),
                 _ => return Err(format!("what is `{word}`?").into()),
             }
@@ -122,8 +128,16 @@ struct Server {
 }
 
 impl Server {
-    fn start(plan: &Plan, folder: &std::path::Path) -> Result<Self, Failure> {
-        let mut child = Command::new(&plan.program)
+    fn start(
+        plan: &Plan,
+        folder: &std::path::Path,
+        store: Option<&away::StoreAway>,
+    ) -> Result<Self, Failure> {
+        let mut command = Command::new(&plan.program);
+        if let Some(store) = store {
+            command.envs(store.settings()).args(["--ingest-durability", "object"]);
+        }
+        let mut child = command
             .current_dir(folder)
             .args(["--role", "ingest", "--listen-otlp-http", "127.0.0.1:0"])
             .args(["--listen-otlp-grpc", "127.0.0.1:0", "--listen-live", "127.0.0.1:0"])
@@ -397,7 +411,8 @@ fn main() -> Result<(), Failure> {
     let plan = Plan { program, ..plan };
     let (requests, spans, bytes) = plan.requests()?;
     let folder = tempfile::tempdir()?;
-    let server = Server::start(&plan, folder.path())?;
+    let store = plan.store_away.map(away::StoreAway::start).transpose()?;
+    let server = Server::start(&plan, folder.path(), store.as_ref())?;
     let idle = server.processor()?;
     let (sent, seconds) = send_all(&plan, &server, &requests, spans)?;
     server.wait_until_flushed(spans)?;
