@@ -26,7 +26,8 @@ use siltstone_format::tenant::Tenant;
 use siltstone_fuzz::encode::encode_request;
 use siltstone_fuzz::samples::{block, group, sample_block, sample_group, span};
 
-/// A clock that stands still, so that the same objects are written each time.
+/// A clock that stands still, so that the same objects are written each time: all but the root (kind 2), which
+/// has the store's own times.
 struct Still;
 
 impl Clock for Still {
