@@ -147,6 +147,21 @@ async fn should_fail_alone_and_say_which_bound_it_met() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_take_any_limit() {
+    let (world, spans) = world().await;
+    let querier = world.querier(QueryLimits::default());
+    let mut traces: Vec<_> = spans.iter().map(|span| span.trace_id).collect();
+    traces.sort();
+    traces.dedup();
+    for order in [Order::Newest, Order::Oldest, Order::Longest] {
+        let all = querier.search(&Search { limit: usize::MAX, order, ..newest() }).await.unwrap().content;
+        assert_eq!((all.traces.len(), all.next), (traces.len(), None));
+        let none = querier.search(&Search { limit: 0, order, ..newest() }).await.unwrap().content;
+        assert!(none.traces.is_empty() && none.next.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn should_name_an_ingester_that_cannot_be_asked() {
     let (world, spans) = world().await;
     world.announce_the_dead().await;

@@ -71,7 +71,7 @@ impl Ranks {
 
     /// Forgets traces that are behind more than the limit: only a better span brings them back.
     pub(crate) fn shrink(&mut self) {
-        if self.best.len() > 4 * self.limit.saturating_add(1) {
+        if self.best.len() > self.limit.saturating_add(1).saturating_mul(4) {
             let (first, _) = self.sorted(self.limit.saturating_add(1));
             self.best = first.into_iter().map(|position| (position.trace, position.rank)).collect();
         }
