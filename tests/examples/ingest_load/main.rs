@@ -135,7 +135,10 @@ impl Server {
     ) -> Result<Self, Failure> {
         let mut command = Command::new(&plan.program);
         if let Some(store) = store {
-            command.envs(store.settings()).args(["--ingest-durability", "object"]);
+            command
+                .env_remove("SILTSTONE_MINIO")
+                .envs(store.settings())
+                .args(["--ingest-durability", "object"]);
         }
         let mut child = command
             .current_dir(folder)
