@@ -88,7 +88,7 @@ impl Querier {
     ) -> Result<Answer<BTreeMap<K, u64>>, QueryError> {
         let Of { tenant, filter, window } = of.clone();
         self.within(async |mut query| {
-            let counts = query.count(Counting { tenant, filter, window, parts, of_rows }).await?;
+            let counts = query.count(Counting { tenant, filter, window, once: true, parts, of_rows }).await?;
             Ok(query.answer(counts))
         })
         .await

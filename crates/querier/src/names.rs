@@ -4,19 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::{StreamExt, stream};
 use siltstone_ask::{Comparison, Field, Filter, FilterError, Window};
-use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_format::block::parts::Parts;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::tenant::Tenant;
-use siltstone_live::question::{Question, Wanted};
 
-use crate::hidden::{Hidden, HiddenHere, NEVER_CLEANED};
 use crate::querier::{Answer, Querier, Query, QueryError};
-
-/// Blocks that are read at the same time.
-const PARALLEL_BLOCKS: usize = 4;
+use crate::tally::{Counting, OfRows};
 
 /// A name of a service's spans, with the kind that they have.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,9 +91,6 @@ impl OperationsOf {
     }
 }
 
-/// What some rows of some columns say, each once.
-type OfRows<T> = fn(&SpanColumns, &[u32]) -> BTreeSet<T>;
-
 impl Query<'_> {
     /// What matching spans say, each once.
     async fn distinct<T: Ord + Send + 'static>(
@@ -108,81 +99,13 @@ impl Query<'_> {
         filter: Filter,
         window: Window,
         parts: Parts,
-        of_rows: OfRows<T>,
+        of_rows: fn(&SpanColumns, &[u32]) -> BTreeSet<T>,
     ) -> Result<BTreeSet<T>, QueryError> {
-        let wanted = Wanted::Matching { filter: Some(filter.clone()), window };
-        let view = self.open(&Question { tenant: tenant.clone(), wanted }).await?;
-        let plan = self.planner(&view).of_filter(&filter, window).await;
-        let plan = plan.map_err(|error| self.late_or(&view, error.into()))?;
-        let filter = Arc::new(filter);
-        let mut all = BTreeSet::new();
-        let hidden = plan.hidden.at(NEVER_CLEANED);
-        for segment in &view.live {
-            let rows = seen_rows(&segment.spans, &filter, window, &hidden)?;
-            all.extend(of_rows(&segment.spans, &rows));
-        }
-        let reads: Vec<_> = plan
-            .blocks
-            .iter()
-            .map(|entry| self.distinct_of_block(entry, &filter, window, &plan.hidden, &parts, of_rows))
-            .collect();
-        let mut reads = stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS);
-        while let Some(read) = reads.next().await {
-            all.extend(read.map_err(|error| self.late_or(&view, error))?);
-        }
-        drop(reads);
-        if self.is_expired(&view) {
-            return Err(QueryError::Expired);
-        }
-        self.lacks(plan.missing);
-        Ok(all)
+        let of_rows: OfRows<T, ()> = Arc::new(move |columns, rows| {
+            Ok(of_rows(columns, rows).into_iter().map(|one| (one, ())).collect())
+        });
+        let tenant = tenant.clone();
+        let counting = Counting { tenant, filter, window, once: false, parts, of_rows };
+        Ok(self.count(counting).await?.into_keys().collect())
     }
-
-    async fn distinct_of_block<T: Ord + Send + 'static>(
-        &self,
-        entry: &BlockEntry,
-        filter: &Arc<Filter>,
-        window: Window,
-        hidden: &Hidden,
-        parts: &Parts,
-        of_rows: OfRows<T>,
-    ) -> Result<BTreeSet<T>, QueryError> {
-        let block = self.querier.blocks.open(entry, self.purse()).await?;
-        self.cost.read_block();
-        let hidden = Arc::new(hidden.at(entry.clean_through));
-        let spans = &entry.summary.spans;
-        let is_inside =
-            window.contains(spans.min_start_unix_nano) && window.contains(spans.max_start_unix_nano);
-        let must_look = !is_inside || !hidden.is_nothing();
-        let parts = Parts { starts: must_look, trace_ids: must_look, ..parts.clone().and(&filter.parts()) };
-        let mut all = BTreeSet::new();
-        for group in block.spans.groups() {
-            self.cost.scanned(group.rows.len());
-            let (filter, hidden) = (Arc::clone(filter), Arc::clone(&hidden));
-            let read = self.read(&block, vec![group], parts.clone(), move |columns| {
-                let rows = if must_look {
-                    seen_rows(&columns, &filter, window, &hidden)?
-                } else {
-                    filter.rows(&columns)?.iter().map(|row| row as u32).collect()
-                };
-                Ok(of_rows(&columns, &rows))
-            });
-            all.extend(read.await?);
-        }
-        Ok(all)
-    }
-}
-
-/// Rows that match, start in the window and are not hidden.
-pub(crate) fn seen_rows(
-    columns: &SpanColumns,
-    filter: &Filter,
-    window: Window,
-    hidden: &HiddenHere,
-) -> Result<Vec<u32>, QueryError> {
-    let is_seen = |row: &usize| {
-        let start = columns.starts[*row].cast_unsigned();
-        window.contains(start) && !hidden.hides(&columns.trace_ids[*row], start)
-    };
-    Ok(filter.rows(columns)?.iter().filter(is_seen).map(|row| row as u32).collect())
 }

@@ -18,9 +18,9 @@ use siltstone_format::id::{SpanId, TraceId};
 use ulid::Ulid;
 
 use crate::hidden::NEVER_CLEANED;
-use crate::names::seen_rows;
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
+use crate::scan::seen_rows;
 use crate::view::View;
 
 const PARALLEL_BLOCKS: usize = 4;

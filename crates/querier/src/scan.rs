@@ -161,6 +161,20 @@ impl Query<'_> {
     }
 }
 
+/// Rows that match, start in the window and are not hidden.
+pub(crate) fn seen_rows(
+    columns: &SpanColumns,
+    filter: &Filter,
+    window: Window,
+    hidden: &HiddenHere,
+) -> Result<Vec<u32>, QueryError> {
+    let is_seen = |row: &usize| {
+        let start = columns.starts[*row].cast_unsigned();
+        window.contains(start) && !hidden.hides(&columns.trace_ids[*row], start)
+    };
+    Ok(filter.rows(columns)?.iter().filter(is_seen).map(|row| row as u32).collect())
+}
+
 fn extents_of(columns: &SpanColumns, traces: &[TraceId], hidden: &HiddenHere) -> BTreeMap<TraceId, Extent> {
     let mut extents = BTreeMap::new();
     for (row, trace) in columns.trace_ids.iter().enumerate() {

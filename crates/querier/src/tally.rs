@@ -1,4 +1,4 @@
-//! Counting matching spans, each once: rows of columns into numbers by key.
+//! Counting matching spans: rows of columns into numbers by key.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use siltstone_format::value::ValueError;
 use siltstone_live::question::{Question, Wanted};
 
 use crate::hidden::{HiddenHere, NEVER_CLEANED};
-use crate::names::seen_rows;
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
+use crate::scan::seen_rows;
 
 /// Blocks that are read at the same time.
 const PARALLEL_BLOCKS: usize = 4;
@@ -34,11 +34,18 @@ impl Sum for u64 {
     }
 }
 
+/// Whether there is one.
+impl Sum for () {
+    fn add(&mut self, (): Self) {}
+}
+
 /// What is counted of matching spans.
 pub(crate) struct Counting<K, V> {
     pub(crate) tenant: Tenant,
     pub(crate) filter: Filter,
     pub(crate) window: Window,
+    /// A span that is stored twice counts once. Who only asks whether there is one need not care.
+    pub(crate) once: bool,
     /// What `of_rows` looks at.
     pub(crate) parts: Parts,
     pub(crate) of_rows: OfRows<K, V>,
@@ -65,7 +72,10 @@ impl Query<'_> {
         let view = self.open(&Question { tenant: counting.tenant.clone(), wanted }).await?;
         let plan = self.planner(&view).of_filter(&filter, counting.window).await;
         let plan = plan.map_err(|error| self.late_or(&view, error.into()))?;
-        let doubtful = self.doubtful(&view, &plan, &filter, counting.window).await;
+        let doubtful = match counting.once {
+            true => self.doubtful(&view, &plan, &filter, counting.window).await,
+            false => Ok(HashSet::new()),
+        };
         let doubtful = Arc::new(doubtful.map_err(|error| self.late_or(&view, error))?);
         let shared = Shared { counting: &counting, filter, plan: &plan, doubtful };
 
