@@ -10,6 +10,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use siltstone_ask::{Filter, Window};
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
+use siltstone_querier::counts::Of;
 use siltstone_querier::limits::{LimitReached, QueryLimits};
 use siltstone_querier::querier::{Querier, QueryError};
 use siltstone_querier::rank::Order;
@@ -140,6 +141,11 @@ async fn should_fail_alone_and_say_which_bound_it_met() {
     assert_eq!(error, LimitReached::Traces(10));
     // By start, no more are compared than are wanted.
     assert_eq!(few_traces.search(&newest()).await.unwrap().content.traces.len(), 5);
+
+    let few_groups = with(QueryLimits { groups: 3, ..QueryLimits::default() });
+    let of = Of { tenant: Tenant::single(), filter: Filter::all(), window: Window::ALL };
+    let error = limit(few_groups.red(&of, 1).await.unwrap_err());
+    assert_eq!(error, LimitReached::Groups(3));
 
     let no_time = with(QueryLimits { deadline: Duration::ZERO, ..QueryLimits::default() });
     let error = limit(no_time.search(&newest()).await.unwrap_err());

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what is built here is within all bounds")]
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::collection::vec;
@@ -20,6 +20,7 @@ use siltstone_querier::limits::QueryLimits;
 use siltstone_querier::names::{Operation, OperationsOf};
 use siltstone_querier::querier::Querier;
 use siltstone_querier::rank::Order;
+use siltstone_querier::red::Step;
 use siltstone_querier::search::{FoundTrace, Search};
 use siltstone_testkit::oracle::{self, CanonicalSpan, HexBytes, Oracle, TimeWindow, canonical_spans};
 use siltstone_testkit::{arbitrary, nasty};
@@ -288,6 +289,33 @@ async fn check_counts(
     Ok(())
 }
 
+/// Rate, errors and durations, with steps that are not a minute's.
+async fn check_red(querier: &Querier, scene: &Scene, asked: &Asked) -> Result<(), TestCaseError> {
+    let window = asked.window(&scene.spans).unwrap_or(Window::ALL);
+    let step_nanos = [1, 1_000, 7_000_000_007, u64::MAX][asked.limit % 4];
+    let of = Of { tenant: Tenant::single(), filter: Filter::all(), window };
+    let found = querier.red(&of, step_nanos).await.unwrap().content;
+    let mut right = BTreeMap::<Step, (u64, u64, Vec<i128>)>::new();
+    for span in scene.oracle.spans().iter().filter(|span| window.contains(span.start_unix_nanos)) {
+        let operation =
+            Operation { service: span.service_name().to_owned(), name: span.name.clone(), kind: span.kind };
+        let start_unix_nano = span.start_unix_nanos / step_nanos * step_nanos;
+        let red = right.entry(Step { operation, start_unix_nano }).or_default();
+        red.0 += 1;
+        red.1 += u64::from(span.status_code == 2);
+        red.2.push(span.duration_nanos().max(0));
+    }
+    prop_assert!(found.keys().eq(right.keys()), "{found:#?}\n{right:#?}");
+    for (red, (calls, errors, mut durations)) in found.values().zip(right.into_values()) {
+        prop_assert_eq!((red.calls, red.errors, red.durations.count()), (calls, errors, calls));
+        durations.sort_unstable();
+        let (median, exact) =
+            (red.durations.quantile(0.5).unwrap(), durations[(durations.len() - 1) / 2] as f64);
+        prop_assert!((median - exact).abs() <= exact * 0.02, "{median} for {exact}");
+    }
+    Ok(())
+}
+
 async fn check_ids(querier: &Querier, scene: &Scene) -> Result<(), TestCaseError> {
     let mut ids: Vec<TraceId> = scene.spans.iter().map(|span| span.trace_id).collect();
     ids.push(TraceId([0xee; 16]));
@@ -332,6 +360,7 @@ fn random_spans_are_found_as_the_oracle_says_wherever_they_lie() {
             if !scene.spans.is_empty() {
                 check_names(&querier, &scene, &asked[0]).await?;
                 check_counts(&querier, &scene, &known, &LEVELS).await?;
+                check_red(&querier, &scene, &asked[0]).await?;
             }
             check_ids(&querier, &scene).await
         })

@@ -34,12 +34,15 @@ mod rows;
 
 // What counts as one answer.
 mod same;
+// How long spans took, in short.
+mod histogram;
 
 pub use error::FilterError;
 pub use field::Field;
 pub use filter::{
     Comparison, Filter, Level, MAX_DEPTH, MAX_NODES, MAX_PATTERNS, Node, Predicate, Target, Test,
 };
+pub use histogram::Histogram;
 pub use literal::{Literal, Operand};
 pub use pattern::{MAX_PATTERN_BYTES, Pattern};
 pub use probe::{Probe, probe};

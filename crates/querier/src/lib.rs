@@ -34,6 +34,7 @@ mod scan;
 // Numbers over many spans, each counted once.
 pub mod counts;
 mod once;
+pub mod red;
 mod tally;
 // The plain reader: whole traces, and all there is.
 pub mod find;

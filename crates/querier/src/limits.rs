@@ -12,11 +12,19 @@ pub struct QueryLimits {
     pub traces: usize,
     /// Spans of an answer.
     pub spans: usize,
+    /// Values, operations and steps that are counted apart.
+    pub groups: usize,
 }
 
 impl Default for QueryLimits {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(60), bytes: 64 << 30, traces: 100_000, spans: 2_000_000 }
+        Self {
+            deadline: Duration::from_secs(60),
+            bytes: 64 << 30,
+            traces: 100_000,
+            spans: 2_000_000,
+            groups: 1_000_000,
+        }
     }
 }
 
@@ -35,4 +43,8 @@ pub enum LimitReached {
     Traces(usize),
     #[error("the answer has more than {0} spans (`query.spans`): ask for fewer traces")]
     Spans(usize),
+    #[error(
+        "more than {0} values, operations or steps are counted (`query.groups`): ask more selectively, or for longer steps"
+    )]
+    Groups(usize),
 }

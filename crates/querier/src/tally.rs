@@ -14,6 +14,7 @@ use siltstone_format::value::ValueError;
 use siltstone_live::question::{Question, Wanted};
 
 use crate::hidden::{HiddenHere, NEVER_CLEANED};
+use crate::limits::LimitReached;
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
 use crate::scan::seen_rows;
@@ -90,6 +91,9 @@ impl Query<'_> {
         let mut reads = stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS);
         while let Some(read) = reads.next().await {
             add_all(&mut sums, read.map_err(|error| self.late_or(&view, error))?);
+            if sums.len() > self.querier.limits.groups {
+                return Err(LimitReached::Groups(self.querier.limits.groups).into());
+            }
         }
         drop(reads);
         if self.is_expired(&view) {
