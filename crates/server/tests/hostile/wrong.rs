@@ -95,8 +95,9 @@ fn should_open_few_bodies_at_once() {
     });
     let peak = target.process.peak_mebibytes();
     println!("{peak} MiB after windows of {} MiB", senders * 8);
-    // Beside what a process has anyway: of each sender its body, read and opened, and its connection.
-    let allowed = ALLOWANCE + senders * 3 / 2;
+    // Beside what a process has anyway: a connection of a mebibyte at most for each sender, and as much again for
+    // its body on the wire, read and opened. All windows at once were seen to take 235 to 433 MiB.
+    let allowed = ALLOWANCE + senders * 2;
     assert!(peak <= allowed, "{peak} MiB of {allowed}");
     // It took nothing, so nothing keeps it.
     target.process.end();
