@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use siltstone_ask::{Window, canonical_span, collapse};
+use siltstone_ask::Window;
 use siltstone_catalog::Catalog;
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::groups::Wanted as WantedBlocks;
@@ -20,6 +20,7 @@ use siltstone_live::question::Wanted;
 use crate::block::{BlockError, read_block};
 use crate::gap::Gap;
 use crate::hidden::{FilterMark, Hidden, HiddenHere, NEVER_CLEANED};
+use crate::traces::once_in_order;
 use crate::view::View;
 
 /// Blocks that are read at the same time.
@@ -139,12 +140,7 @@ impl Reading<'_> {
         if self.clock.elapsed() > self.view.snapshot.expires() {
             return Err(FindError::Expired);
         }
-        let mut spans = collapse(spans);
-        let key = |span: &Span| (span.trace_id, span.start_unix_nano, span.span_id);
-        spans.sort_by(|one, other| {
-            key(one).cmp(&key(other)).then_with(|| canonical_span(one).cmp(&canonical_span(other)))
-        });
-        Ok(Found { spans, missing })
+        Ok(Found { spans: once_in_order(spans), missing })
     }
 
     fn live(&self) -> Result<Vec<Span>, FindError> {

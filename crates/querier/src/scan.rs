@@ -77,9 +77,9 @@ impl Query<'_> {
         self.cost.scanned(group.rows.len());
         let filter = Arc::clone(filter);
         let starts = self.read(block, vec![group.clone()], parts, move |columns| {
-            let rows = filter.rows(&columns)?;
+            let rows = filter.rows_within(window, &columns)?;
             let starts = rows.iter().map(|row| (row as u32, columns.starts[row].cast_unsigned()));
-            Ok(starts.filter(|(_, start)| window.contains(*start)).collect::<Vec<_>>())
+            Ok(starts.collect::<Vec<_>>())
         });
         let starts = starts.await?;
         if starts.is_empty() {
@@ -169,10 +169,10 @@ pub(crate) fn seen_rows(
     hidden: &HiddenHere,
 ) -> Result<Vec<u32>, QueryError> {
     let is_seen = |row: &usize| {
-        let start = columns.starts[*row].cast_unsigned();
-        window.contains(start) && !hidden.hides(&columns.trace_ids[*row], start)
+        hidden.is_nothing() || !hidden.hides(&columns.trace_ids[*row], columns.starts[*row].cast_unsigned())
     };
-    Ok(filter.rows(columns)?.iter().filter(is_seen).map(|row| row as u32).collect())
+    let rows = filter.rows_within(window, columns)?;
+    Ok(rows.iter().filter(is_seen).map(|row| row as u32).collect())
 }
 
 fn extents_of(columns: &SpanColumns, traces: &[TraceId], hidden: &HiddenHere) -> BTreeMap<TraceId, Extent> {

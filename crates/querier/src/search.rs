@@ -23,6 +23,7 @@ use crate::hidden::NEVER_CLEANED;
 use crate::limits::LimitReached;
 use crate::querier::{Answer, Querier, Query, QueryError};
 use crate::rank::{Order, Position, Ranks};
+use crate::scan::seen_rows;
 use crate::traces::Trace;
 
 /// Blocks that are scanned at the same time: of those behind the first ones it is often enough to know that they
@@ -147,13 +148,9 @@ impl Query<'_> {
         let mut live = Vec::new();
         let hidden = plan.hidden.at(NEVER_CLEANED);
         for segment in &view.live {
-            let rows = filter.rows(&segment.spans)?;
-            let found = rows
-                .iter()
-                .map(|row| (segment.spans.trace_ids[row], segment.spans.starts[row].cast_unsigned()));
-            live.extend(
-                found.filter(|(trace, start)| search.window.contains(*start) && !hidden.hides(trace, *start)),
-            );
+            let (traces, starts) = (&segment.spans.trace_ids, &segment.spans.starts);
+            let rows = seen_rows(&segment.spans, &filter, search.window, &hidden)?.into_iter();
+            live.extend(rows.map(|row| (traces[row as usize], starts[row as usize].cast_unsigned())));
         }
         let mut is_done = each(live, bounds.first().copied())?;
         let scans: Vec<_> = plan

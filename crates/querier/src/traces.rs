@@ -79,16 +79,10 @@ impl Query<'_> {
     /// Spans into traces, each once.
     fn assemble(&self, spans: Vec<Span>) -> BTreeMap<TraceId, Vec<Span>> {
         let before = spans.len();
-        let spans = collapse(spans);
+        let spans = once_in_order(spans);
         self.cost.collapsed(before - spans.len());
         let mut traces = BTreeMap::<TraceId, Vec<Span>>::new();
         spans.into_iter().for_each(|span| traces.entry(span.trace_id).or_default().push(span));
-        let key = |span: &Span| (span.start_unix_nano, span.span_id);
-        for spans in traces.values_mut() {
-            spans.sort_by(|one, other| {
-                key(one).cmp(&key(other)).then_with(|| canonical_span(one).cmp(&canonical_span(other)))
-            });
-        }
         traces
     }
 
@@ -125,6 +119,16 @@ impl Query<'_> {
         blocks.used(&block).await;
         Ok(spans)
     }
+}
+
+/// Each span once, by trace, start, id and content.
+pub(crate) fn once_in_order(spans: Vec<Span>) -> Vec<Span> {
+    let mut spans = collapse(spans);
+    let key = |span: &Span| (span.trace_id, span.start_unix_nano, span.span_id);
+    spans.sort_by(|one, other| {
+        key(one).cmp(&key(other)).then_with(|| canonical_span(one).cmp(&canonical_span(other)))
+    });
+    spans
 }
 
 fn live_spans(view: &View, hidden: &Hidden) -> Result<Vec<Span>, QueryError> {
