@@ -32,6 +32,7 @@ pub mod traces;
 pub mod rank;
 mod scan;
 // Numbers over many spans, each counted once.
+mod attributes;
 pub mod counts;
 mod once;
 pub mod red;
