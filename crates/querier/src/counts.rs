@@ -79,7 +79,7 @@ impl Querier {
         of_rows: OfRows<K, u64>,
     ) -> Result<Answer<BTreeMap<K, u64>>, QueryError> {
         let Of { tenant, filter, window } = of.clone();
-        self.within(async |mut query| {
+        self.within(&of.tenant, async |mut query| {
             let counts = query.count(Counting { tenant, filter, window, once: true, parts, of_rows }).await?;
             Ok(query.answer(counts))
         })

@@ -21,6 +21,8 @@ pub mod cache;
 // What a query may use, and what it has used.
 pub mod cost;
 pub mod limits;
+// Whose query runs next.
+pub mod turns;
 // Which blocks a query must read.
 mod plan;
 // A querier, and its questions.

@@ -55,7 +55,7 @@ impl Querier {
         let of_rows =
             Arc::new(move |columns: &SpanColumns, rows: &[u32]| Ok(of_rows(columns, rows, step_nanos)));
         let Of { tenant, filter, window } = of.clone();
-        self.within(async |mut query| {
+        self.within(&of.tenant, async |mut query| {
             let steps = query.count(Counting { tenant, filter, window, once: true, parts, of_rows }).await?;
             Ok(query.answer(steps))
         })
