@@ -29,6 +29,7 @@ mod plan;
 pub mod names;
 pub mod querier;
 pub mod search;
+pub mod spans;
 pub mod traces;
 // Which traces come first; rows that match.
 pub mod rank;

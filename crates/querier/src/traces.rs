@@ -86,7 +86,7 @@ impl Query<'_> {
         traces
     }
 
-    async fn traces_of_block(
+    pub(crate) async fn traces_of_block(
         &self,
         entry: &BlockEntry,
         traces: &Arc<Vec<TraceId>>,

@@ -18,6 +18,8 @@ pub mod coercion;
 pub mod filter;
 // Find traces.
 pub mod find;
+// Find spans.
+pub mod find_spans;
 // Counting questions.
 pub mod count;
 
