@@ -31,12 +31,16 @@ pub mod querier;
 pub mod search;
 pub mod spans;
 pub mod traces;
+// Whole traces, slice by slice.
+mod slice;
+mod whole;
 // Which traces come first; rows that match.
 pub mod rank;
 mod scan;
 // Numbers over many spans, each counted once.
 mod attributes;
 pub mod counts;
+pub mod dependencies;
 mod once;
 pub mod red;
 mod tally;

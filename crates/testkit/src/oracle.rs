@@ -22,6 +22,8 @@ pub mod find;
 pub mod find_spans;
 // Counting questions.
 pub mod count;
+// Who calls whom.
+pub mod dependencies;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
