@@ -12,6 +12,7 @@ pub mod ingest_world;
 pub mod otlp_json;
 #[expect(clippy::expect_used, reason = "what tests share is a test too")]
 pub mod query_world;
+pub mod scene;
 pub mod shake;
 #[expect(clippy::panic, reason = "what tests share is a test too")]
 pub mod verdict;

@@ -34,8 +34,9 @@ use siltstone_live::members::{Membership, MembershipConfig, Timing};
 use siltstone_live::question::{Question, Wanted};
 use siltstone_live::source::{LiveError, LiveSource};
 use siltstone_querier::cache::CacheSizes;
-use siltstone_querier::limits::QueryLimits;
+use siltstone_querier::limits::Limits;
 use siltstone_querier::querier::{Querier, QuerierConfig, QuerierParts};
+use siltstone_querier::turns::TurnSettings;
 use siltstone_querier::{InProcess, Ingesters};
 use siltstone_testkit::CountingStore;
 use ulid::Ulid;
@@ -58,8 +59,13 @@ impl QueryWorld {
     }
 
     /// Another process on the same bucket, with nothing in memory.
-    pub fn querier(&self, limits: QueryLimits) -> Querier {
-        let config = QuerierConfig { caches: CacheSizes::default(), limits, workers: 2 };
+    pub fn querier(&self, limits: impl Into<Limits>) -> Querier {
+        let config = QuerierConfig {
+            caches: CacheSizes::default(),
+            limits: limits.into(),
+            turns: TurnSettings::default(),
+            workers: 2,
+        };
         let objects = Arc::clone(&self.store) as Arc<dyn object_store::ObjectStore>;
         let parts = QuerierParts {
             catalog: catalog(&self.store, &self.clock, 2),

@@ -43,9 +43,9 @@ fn documented_view(store: &Path) -> Result<String, Box<dyn Error>> {
 fn oracle_answers(requests: &[ExportTraceServiceRequest]) -> Json {
     let mut oracle = Oracle::default();
     requests.iter().for_each(|request| oracle.accept(request));
-    let codes = oracle.spans_per_value(Level::Span, "http.response.status_code");
+    let codes = oracle.spans_per_value(&[Level::Span], "http.response.status_code");
     let namespaces: BTreeMap<String, u64> = oracle
-        .spans_per_value(Level::Resource, "k8s.namespace.name")
+        .spans_per_value(&[Level::Resource], "k8s.namespace.name")
         .into_iter()
         .map(|(value, count)| match value {
             CanonicalValue::String(text) => (text, count),

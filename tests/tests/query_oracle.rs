@@ -5,7 +5,6 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -13,157 +12,30 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use siltstone_ask::{Filter, Level, Window};
 use siltstone_format::id::TraceId;
-use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_querier::counts::Of;
 use siltstone_querier::limits::QueryLimits;
 use siltstone_querier::names::{Operation, OperationsOf};
 use siltstone_querier::querier::Querier;
-use siltstone_querier::rank::Order;
 use siltstone_querier::red::Step;
 use siltstone_querier::search::{FoundTrace, Search};
-use siltstone_testkit::oracle::{self, CanonicalSpan, HexBytes, Oracle, TimeWindow, canonical_spans};
+use siltstone_testkit::oracle::{self, CanonicalSpan, HexBytes, OracleFilter};
 use siltstone_testkit::{arbitrary, nasty};
 use siltstone_tests::decode::request_spans;
-use siltstone_tests::described::{Built, Described, Known, described};
-use siltstone_tests::encode::encode_request;
-use siltstone_tests::query_world::QueryWorld;
+use siltstone_tests::described::{Built, Known};
+use siltstone_tests::scene::{Asked, LAYOUTS, Layout, Scene, asked, canonical};
 use siltstone_traffic::{Traffic, TrafficConfig};
 
-const LEVELS: [(Level, oracle::Level); 5] = [
-    (Level::Span, oracle::Level::Span),
-    (Level::Resource, oracle::Level::Resource),
-    (Level::Scope, oracle::Level::Scope),
-    (Level::Event, oracle::Level::Event),
-    (Level::Link, oracle::Level::Link),
+use oracle::Level::{Event, Link, Resource, Scope, Span as OfSpan};
+
+const LEVELS: [(Level, &[oracle::Level]); 6] = [
+    (Level::Span, &[OfSpan]),
+    (Level::Resource, &[Resource]),
+    (Level::Scope, &[Scope]),
+    (Level::Event, &[Event]),
+    (Level::Link, &[Link]),
+    (Level::Any, &[OfSpan, Resource, Scope, Event, Link]),
 ];
-
-/// Where a span is put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Live,
-    Flush(usize),
-    Merged(usize),
-}
-
-/// Where spans may be.
-#[derive(Clone, Copy, Debug)]
-enum Layout {
-    LiveOnly,
-    FlushesOnly,
-    MergedOnly,
-    Mixed,
-}
-
-const LAYOUTS: [Layout; 4] = [Layout::LiveOnly, Layout::FlushesOnly, Layout::MergedOnly, Layout::Mixed];
-const MERGES: usize = 2;
-const FLUSHES: usize = 3;
-
-impl Layout {
-    fn places(self) -> Vec<Place> {
-        let flushes = (0..FLUSHES).map(Place::Flush);
-        let merged = (0..MERGES).map(Place::Merged);
-        match self {
-            Self::LiveOnly => vec![Place::Live],
-            Self::FlushesOnly => flushes.collect(),
-            Self::MergedOnly => merged.collect(),
-            Self::Mixed => [Place::Live].into_iter().chain(flushes).chain(merged).collect(),
-        }
-    }
-}
-
-/// All spans, some of them twice, each in its place.
-struct Scene {
-    world: QueryWorld,
-    oracle: Oracle,
-    spans: Vec<Span>,
-}
-
-impl Scene {
-    /// `dice` decides for each span where it goes, and whether it comes once more.
-    async fn of(
-        requests: &[ExportTraceServiceRequest],
-        layout: Layout,
-        most_spans_of_a_block: usize,
-        mut dice: impl FnMut(usize) -> usize,
-    ) -> Self {
-        let world = QueryWorld::new().await;
-        let places = layout.places();
-        let spans: Vec<Span> = requests.iter().flat_map(request_spans).collect();
-        let mut placed: Vec<(Place, Vec<Span>)> = places.iter().map(|place| (*place, Vec::new())).collect();
-        for span in &spans {
-            for _ in 0..1 + usize::from(dice(8) == 0) {
-                placed[dice(places.len())].1.push(span.clone());
-            }
-        }
-        for (_, spans) in placed.iter().filter(|(place, _)| matches!(place, Place::Merged(_))) {
-            // Of several flushes each.
-            let half = spans.len() / 2;
-            world.flush(&spans[..half]).await;
-            world.flush(&spans[half..]).await;
-            world.merge(most_spans_of_a_block).await;
-        }
-        for (place, spans) in placed {
-            match place {
-                Place::Merged(_) => {}
-                Place::Live => world.live.accept(spans),
-                Place::Flush(_) => world.flush(&spans).await,
-            }
-        }
-        let mut oracle = Oracle::default();
-        requests.iter().for_each(|request| oracle.accept(request));
-        Self { world, oracle, spans }
-    }
-}
-
-fn canonical(spans: &[Span]) -> Vec<CanonicalSpan> {
-    let mut spans = canonical_spans(&encode_request(spans));
-    spans.sort();
-    spans
-}
-
-/// What is asked of find traces, beside the filter.
-#[derive(Clone, Debug)]
-struct Asked {
-    described: Described,
-    order: Order,
-    /// Positions among the starts of all spans.
-    window: Option<(prop::sample::Index, prop::sample::Index)>,
-    limit: usize,
-}
-
-fn asked() -> impl Strategy<Value = Asked> {
-    let order = select(vec![Order::Newest, Order::Oldest, Order::Longest]);
-    let window = proptest::option::of(any::<(prop::sample::Index, prop::sample::Index)>());
-    (described(), order, window, 1..6_usize).prop_map(|(described, order, window, limit)| Asked {
-        described,
-        order,
-        window,
-        limit,
-    })
-}
-
-impl Asked {
-    fn window(&self, spans: &[Span]) -> Option<Window> {
-        let (one, other) = self.window?;
-        let (one, other) = (one.get(spans).start_unix_nano, other.get(spans).start_unix_nano);
-        Some(Window { start: one.min(other), end: one.max(other) + 1 })
-    }
-
-    fn of_oracle(&self, built: &Built, window: Option<Window>, limit: usize) -> oracle::Search {
-        oracle::Search {
-            filter: built.oracle.clone(),
-            window: window
-                .map(|window| TimeWindow { start_unix_nanos: window.start, end_unix_nanos: window.end }),
-            order: match self.order {
-                Order::Newest => oracle::Order::Newest,
-                Order::Oldest => oracle::Order::Oldest,
-                Order::Longest => oracle::Order::Longest,
-            },
-            limit,
-        }
-    }
-}
 
 /// How often what happened, so that a test that tests nothing is noticed.
 #[derive(Debug, Default)]
@@ -262,28 +134,29 @@ async fn check_counts(
     querier: &Querier,
     scene: &Scene,
     known: &Known,
-    levels: &[(Level, oracle::Level)],
+    levels: &[(Level, &[oracle::Level])],
 ) -> Result<(), TestCaseError> {
     let of = Of { tenant: Tenant::single(), filter: Filter::all(), window: Window::ALL };
     let services = querier.spans_per_service(&of).await.unwrap();
     prop_assert_eq!(services.content, scene.oracle.spans_per_service());
-    for (level, oracle_level) in levels.iter().copied() {
+    for (level, oracle_levels) in levels.iter().copied() {
         let keys = querier.attribute_keys(&of, level).await.unwrap().content;
         for (key, count) in keys.iter().take(3) {
-            let test = oracle::Test::Exists;
-            let has = oracle::filter::OracleFilter::attribute(oracle_level, key, test);
+            let has = |level: &oracle::Level| OracleFilter::attribute(*level, key, oracle::Test::Exists);
+            let has = OracleFilter::Or(oracle_levels.iter().map(has).collect());
             let right = scene.oracle.spans().iter().filter(|span| has.holds_on(span)).count() as u64;
             prop_assert_eq!(*count, right, "{:?} {:?}", level, key);
             let values = querier.attribute_values(&of, level, key).await.unwrap();
             let mut found: Vec<u64> = values.content.into_values().collect();
-            let mut right: Vec<u64> = scene.oracle.spans_per_value(oracle_level, key).into_values().collect();
+            let mut right: Vec<u64> =
+                scene.oracle.spans_per_value(oracle_levels, key).into_values().collect();
             found.sort_unstable();
             right.sort_unstable();
             prop_assert_eq!(found, right, "{:?} {:?}", level, key);
         }
         let of_known = known.keys(level).filter(|key| !keys.contains_key(*key)).take(3);
         for key in of_known {
-            prop_assert!(scene.oracle.spans_per_value(oracle_level, key).is_empty(), "{level:?} {key:?}");
+            prop_assert!(scene.oracle.spans_per_value(oracle_levels, key).is_empty(), "{level:?} {key:?}");
         }
     }
     Ok(())

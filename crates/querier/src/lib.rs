@@ -21,18 +21,26 @@ pub mod cache;
 // What a query may use, and what it has used.
 pub mod cost;
 pub mod limits;
+// Whose query runs next.
+pub mod turns;
 // Which blocks a query must read.
 mod plan;
 // A querier, and its questions.
 pub mod names;
 pub mod querier;
 pub mod search;
+pub mod spans;
 pub mod traces;
+// Whole traces, slice by slice.
+mod slice;
+mod whole;
 // Which traces come first; rows that match.
 pub mod rank;
 mod scan;
 // Numbers over many spans, each counted once.
+mod attributes;
 pub mod counts;
+pub mod dependencies;
 mod once;
 pub mod red;
 mod tally;

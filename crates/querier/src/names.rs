@@ -36,7 +36,7 @@ impl Querier {
         tenant: &Tenant,
         window: Window,
     ) -> Result<Answer<BTreeSet<String>>, QueryError> {
-        self.within(async |mut query| {
+        self.within(tenant, async |mut query| {
             let of_span = |columns: &SpanColumns, rows: &[u32]| {
                 let origins: BTreeSet<u32> =
                     rows.iter().map(|row| columns.origins_of_rows[*row as usize]).collect();
@@ -57,7 +57,7 @@ impl Querier {
         window: Window,
     ) -> Result<Answer<BTreeSet<Operation>>, QueryError> {
         let Ok(filter) = of.filter() else { return Ok(Answer::nothing()) };
-        self.within(async |mut query| {
+        self.within(tenant, async |mut query| {
             let of_span = |columns: &SpanColumns, rows: &[u32]| {
                 let numbers: BTreeSet<(u32, u32, i32)> = rows
                     .iter()

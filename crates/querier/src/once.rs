@@ -143,7 +143,7 @@ impl Query<'_> {
         rows.sort_by_key(|rows| (rows.group, rows.rows.start));
         rows.dedup();
         let parts = Parts { trace_ids: true, span_ids: true, starts: true, ..Parts::default() };
-        self.read(&block, joined(rows), parts, move |columns| {
+        self.read(&block, joined(rows, 0), parts, move |columns| {
             let all = rough_of(&columns, 0..columns.len()).into_iter();
             Ok(all.filter(|rough| elsewhere.rough.contains_key(rough)).map(|(trace, ..)| trace).collect())
         })
@@ -151,12 +151,12 @@ impl Query<'_> {
     }
 }
 
-/// Rows that overlap are read once.
-fn joined(rows: Vec<GroupRows>) -> Vec<GroupRows> {
+/// Ascending runs of rows that overlap, or lie no further apart than a gap, as one.
+pub(crate) fn joined(rows: Vec<GroupRows>, gap: usize) -> Vec<GroupRows> {
     let mut all: Vec<GroupRows> = Vec::new();
     for next in rows {
         match all.last_mut() {
-            Some(last) if last.group == next.group && next.rows.start <= last.rows.end => {
+            Some(last) if last.group == next.group && next.rows.start <= last.rows.end + gap => {
                 last.rows.end = last.rows.end.max(next.rows.end);
             }
             _ => all.push(next),

@@ -2,12 +2,14 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{Either, select};
 use siltstone_catalog::Catalog;
 use siltstone_catalog::snapshot::{Missing, SnapshotError};
 use siltstone_catalog::time::Clock;
 use siltstone_format::block::error::ReadError;
+use siltstone_format::tenant::Tenant;
 use siltstone_format::value::ValueError;
 use siltstone_live::question::Question;
 use tokio::sync::Semaphore;
@@ -19,8 +21,9 @@ use crate::cost::{Cost, CostReport};
 use crate::gap::Gap;
 use crate::hidden::FilterMark;
 use crate::ingesters::{InProcess, Ingesters, OpenError};
-use crate::limits::{LimitReached, QueryLimits};
+use crate::limits::{LimitReached, Limits, QueryLimits};
 use crate::plan::{PlanError, Planner};
+use crate::turns::{Place, QueueFull, TurnSettings, Turns};
 use crate::view::View;
 
 /// What a querier is made of, beside its settings.
@@ -32,10 +35,11 @@ pub struct QuerierParts {
     pub in_process: Option<InProcess>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct QuerierConfig {
     pub caches: CacheSizes,
-    pub limits: QueryLimits,
+    pub limits: Limits,
+    pub turns: TurnSettings,
     /// Pieces of work that need a processor, at the same time, of all queries together.
     pub workers: usize,
 }
@@ -47,8 +51,17 @@ pub struct Querier {
     ingesters: Ingesters,
     in_process: Option<InProcess>,
     pub(crate) blocks: Blocks,
-    pub(crate) limits: QueryLimits,
+    limits: Limits,
+    turns: Arc<Turns>,
     workers: Arc<Semaphore>,
+}
+
+/// One query may run for as long as this is held, within the limits of its tenant.
+pub struct Turn {
+    pub limits: QueryLimits,
+    /// By the querier's clock. The time in the queue counts.
+    deadline: Duration,
+    _place: Place,
 }
 
 /// What is said, what it may lack, and what it cost.
@@ -79,6 +92,8 @@ pub enum QueryError {
     #[error(transparent)]
     Limit(#[from] LimitReached),
     #[error(transparent)]
+    QueueFull(#[from] QueueFull),
+    #[error(transparent)]
     FilterMark(#[from] FilterMark),
     #[error("a span holds what is no value: {0}")]
     Value(#[from] ValueError),
@@ -93,6 +108,7 @@ pub enum QueryError {
 /// One query that is under way: its cost and its gaps.
 pub(crate) struct Query<'a> {
     pub(crate) querier: &'a Querier,
+    pub(crate) limits: QueryLimits,
     pub(crate) cost: Arc<Cost>,
     pub(crate) gaps: Vec<String>,
 }
@@ -106,24 +122,58 @@ impl Querier {
             ingesters: parts.ingesters,
             in_process: parts.in_process,
             blocks: Blocks::new(objects, config.caches),
-            limits: config.limits,
+            limits: config.limits.clone(),
+            turns: Turns::new(config.turns),
             workers: Arc::new(Semaphore::new(config.workers.max(1))),
         }
     }
 
-    /// Runs a query within its time. Whoever does not want the answer any more drops it: nothing goes on.
+    /// Waits until a tenant may run one more query.
+    pub async fn turn(&self, tenant: &Tenant) -> Result<Turn, QueryError> {
+        let limits = self.limits.of(tenant);
+        let deadline = self.clock.elapsed().saturating_add(limits.deadline);
+        let place = self.until(deadline, limits, async { Ok(self.turns.take(tenant).await?) }).await?;
+        Ok(Turn { limits, deadline, _place: place })
+    }
+
+    /// Does a part of the work of a query within its time.
+    pub async fn within_turn<T>(
+        &self,
+        turn: &Turn,
+        work: impl Future<Output = Result<T, QueryError>>,
+    ) -> Result<T, QueryError> {
+        self.until(turn.deadline, turn.limits, work).await
+    }
+
+    /// Runs a query when it is its tenant's turn, within its time. Whoever does not want the answer any more drops
+    /// it: nothing goes on.
     pub(crate) async fn within<'a, T, Run>(
         &'a self,
+        tenant: &Tenant,
         run: impl FnOnce(Query<'a>) -> Run,
     ) -> Result<T, QueryError>
     where
         Run: Future<Output = Result<T, QueryError>>,
     {
-        let query = Query { querier: self, cost: Arc::new(Cost::default()), gaps: Vec::new() };
-        let deadline = self.limits.deadline;
-        match select(pin!(run(query)), self.clock.sleep(deadline)).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(_) => Err(LimitReached::Deadline(deadline).into()),
+        let turn = self.turn(tenant).await?;
+        self.within_turn(&turn, run(self.query(&turn))).await
+    }
+
+    /// A query that has its turn.
+    pub(crate) fn query(&self, turn: &Turn) -> Query<'_> {
+        Query { querier: self, limits: turn.limits, cost: Arc::new(Cost::default()), gaps: Vec::new() }
+    }
+
+    async fn until<T>(
+        &self,
+        deadline: Duration,
+        limits: QueryLimits,
+        work: impl Future<Output = Result<T, QueryError>>,
+    ) -> Result<T, QueryError> {
+        let left = deadline.saturating_sub(self.clock.elapsed());
+        match select(pin!(work), self.clock.sleep(left)).await {
+            Either::Left((done, _)) => done,
+            Either::Right(_) => Err(LimitReached::Deadline(limits.deadline).into()),
         }
     }
 }
@@ -144,7 +194,7 @@ impl<'a> Query<'a> {
     }
 
     pub(crate) fn purse(&self) -> Purse<'_> {
-        Purse { cost: &self.cost, most_bytes: self.querier.limits.bytes }
+        Purse { cost: &self.cost, most_bytes: self.limits.bytes }
     }
 
     pub(crate) fn lacks(&mut self, missing: Vec<Missing>) {

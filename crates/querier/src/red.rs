@@ -39,6 +39,16 @@ impl Sum for Red {
     }
 }
 
+impl Red {
+    pub(crate) fn add_span(&mut self, columns: &SpanColumns, row: usize) {
+        self.calls += 1;
+        self.errors += u64::from(columns.status_codes[row] == ERROR);
+        let start = columns.starts[row].cast_unsigned();
+        let end = start.wrapping_add(columns.durations[row].cast_unsigned());
+        self.durations.add(i128::from(end) - i128::from(start));
+    }
+}
+
 impl Querier {
     /// Calls, errors and durations by operation and step. Steps without spans are not there.
     pub async fn red(&self, of: &Of, step_nanos: u64) -> Result<Answer<BTreeMap<Step, Red>>, QueryError> {
@@ -55,7 +65,7 @@ impl Querier {
         let of_rows =
             Arc::new(move |columns: &SpanColumns, rows: &[u32]| Ok(of_rows(columns, rows, step_nanos)));
         let Of { tenant, filter, window } = of.clone();
-        self.within(async |mut query| {
+        self.within(&of.tenant, async |mut query| {
             let steps = query.count(Counting { tenant, filter, window, once: true, parts, of_rows }).await?;
             Ok(query.answer(steps))
         })
@@ -70,11 +80,7 @@ fn of_rows(columns: &SpanColumns, rows: &[u32], step_nanos: u64) -> BTreeMap<Ste
         let start = columns.starts[row].cast_unsigned();
         let step = start - start % step_nanos;
         let key = (columns.origins_of_rows[row], columns.names_of_rows[row], columns.kinds[row], step);
-        let red = by_numbers.entry(key).or_default();
-        red.calls += 1;
-        red.errors += u64::from(columns.status_codes[row] == ERROR);
-        let end = start.wrapping_add(columns.durations[row].cast_unsigned());
-        red.durations.add(i128::from(end) - i128::from(start));
+        by_numbers.entry(key).or_default().add_span(columns, row);
     }
     let mut steps = BTreeMap::<Step, Red>::new();
     for ((origin, name, kind, start_unix_nano), red) in by_numbers {

@@ -194,7 +194,7 @@ fn add_extents(extents: &mut BTreeMap<TraceId, Extent>, more: BTreeMap<TraceId, 
 }
 
 /// Ascending rows of a group as few runs.
-fn runs_of(rows: impl Iterator<Item = u32>, group: usize) -> Vec<GroupRows> {
+pub(crate) fn runs_of(rows: impl Iterator<Item = u32>, group: usize) -> Vec<GroupRows> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for row in rows {
         match runs.last_mut() {
@@ -206,7 +206,7 @@ fn runs_of(rows: impl Iterator<Item = u32>, group: usize) -> Vec<GroupRows> {
 }
 
 /// Where ascending rows of a group are when these runs were read.
-fn places_of<'a>(
+pub(crate) fn places_of<'a>(
     rows: impl Iterator<Item = u32> + 'a,
     runs: &'a [GroupRows],
 ) -> impl Iterator<Item = usize> + 'a {

@@ -61,7 +61,7 @@ pub struct FoundTrace {
 
 impl Querier {
     pub async fn search(&self, search: &Search) -> Result<Answer<FoundTraces>, QueryError> {
-        self.within(async |mut query| {
+        self.within(&search.tenant, async |mut query| {
             let found = query.search(search).await?;
             Ok(query.answer(found))
         })
@@ -95,7 +95,7 @@ impl Query<'_> {
 
     async fn by_start(&mut self, search: &Search) -> Result<Ranks, QueryError> {
         let mut ranks = Ranks::new(search.order, search.limit, search.after);
-        let most = self.querier.limits.traces;
+        let most = self.limits.traces;
         self.matching(search, |found, best_left| {
             found.into_iter().for_each(|(trace, start)| ranks.add(trace, start));
             ranks.shrink();
@@ -110,7 +110,7 @@ impl Query<'_> {
 
     async fn by_duration(&mut self, search: &Search) -> Result<Ranks, QueryError> {
         let mut traces = BTreeSet::new();
-        let most = self.querier.limits.traces;
+        let most = self.limits.traces;
         self.matching(search, |found, _| {
             traces.extend(found.into_iter().map(|(trace, _)| trace));
             if traces.len() > most { Err(LimitReached::Traces(most).into()) } else { Ok(false) }

@@ -91,8 +91,8 @@ impl Query<'_> {
         let mut reads = stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS);
         while let Some(read) = reads.next().await {
             add_all(&mut sums, read.map_err(|error| self.late_or(&view, error))?);
-            if sums.len() > self.querier.limits.groups {
-                return Err(LimitReached::Groups(self.querier.limits.groups).into());
+            if sums.len() > self.limits.groups {
+                return Err(LimitReached::Groups(self.limits.groups).into());
             }
         }
         drop(reads);

@@ -35,7 +35,7 @@ impl Querier {
         tenant: &Tenant,
         traces: &[TraceId],
     ) -> Result<Answer<Vec<Trace>>, QueryError> {
-        self.within(async |mut query| {
+        self.within(tenant, async |mut query| {
             let found = query.traces(tenant, traces).await?;
             Ok(query.answer(found.into_iter().map(|(id, spans)| Trace { id, spans }).collect()))
         })
@@ -64,8 +64,8 @@ impl Query<'_> {
         let mut reads = stream::iter(reads).buffered(PARALLEL_BLOCKS);
         while let Some(read) = reads.next().await {
             spans.extend(read.map_err(|error| self.late_or(&view, error))?);
-            if spans.len() > self.querier.limits.spans {
-                return Err(LimitReached::Spans(self.querier.limits.spans).into());
+            if spans.len() > self.limits.spans {
+                return Err(LimitReached::Spans(self.limits.spans).into());
             }
         }
         drop(reads);
@@ -86,7 +86,7 @@ impl Query<'_> {
         traces
     }
 
-    async fn traces_of_block(
+    pub(crate) async fn traces_of_block(
         &self,
         entry: &BlockEntry,
         traces: &Arc<Vec<TraceId>>,

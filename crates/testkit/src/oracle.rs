@@ -18,8 +18,12 @@ pub mod coercion;
 pub mod filter;
 // Find traces.
 pub mod find;
+// Find spans.
+pub mod find_spans;
 // Counting questions.
 pub mod count;
+// Who calls whom.
+pub mod dependencies;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 

@@ -131,10 +131,15 @@ impl SpansFile {
     /// Rows whose pages may hold a trace: from the page index alone. Empty if the
     /// trace is certainly not there.
     pub fn find(&self, trace: &TraceId) -> Vec<GroupRows> {
-        (0..self.leaves.len()).filter_map(|group| self.find_in(group, trace)).collect()
+        self.find_between(trace, trace)
     }
 
-    fn find_in(&self, group: usize, trace: &TraceId) -> Option<GroupRows> {
+    /// The same for traces from the first to the last one, both included.
+    pub fn find_between(&self, first: &TraceId, last: &TraceId) -> Vec<GroupRows> {
+        (0..self.leaves.len()).filter_map(|group| self.find_in(group, first, last)).collect()
+    }
+
+    fn find_in(&self, group: usize, from: &TraceId, to: &TraceId) -> Option<GroupRows> {
         let column = Fixed::TraceId as usize;
         let index = self.metadata.column_index().and_then(|index| index.get(group)?.get(column));
         let Some(ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(index)) = index else {
@@ -142,18 +147,18 @@ impl SpansFile {
             return Some(GroupRows { group, rows: 0..self.group_rows(group) });
         };
         let pages = index.num_pages() as usize;
-        // The first page that does not end before the trace; pages are in order.
+        // The first page that does not end before the traces; pages are in order.
         let (mut first, mut after) = (0, pages);
         while first < after {
             let middle = first.midpoint(after);
-            if index.max_value(middle) < Some(&trace.0[..]) {
+            if index.max_value(middle) < Some(&from.0[..]) {
                 first = middle + 1;
             } else {
                 after = middle;
             }
         }
         let mut end = first;
-        while end < pages && index.min_value(end) <= Some(&trace.0[..]) {
+        while end < pages && index.min_value(end) <= Some(&to.0[..]) {
             end += 1;
         }
         if first == end {

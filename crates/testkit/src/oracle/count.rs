@@ -15,13 +15,14 @@ impl Oracle {
         counts
     }
 
-    /// How many spans have which value under a key. A span with several values counts for each of them, with
+    /// How many spans have which value under a key at one of some levels. A span with several values counts for each of them, with
     /// one value several times (the key twice, or in two events) once. An array is one value.
-    pub fn spans_per_value(&self, level: Level, key: &str) -> BTreeMap<CanonicalValue, u64> {
+    pub fn spans_per_value(&self, levels: &[Level], key: &str) -> BTreeMap<CanonicalValue, u64> {
         let mut counts = BTreeMap::new();
         for span in self.spans() {
-            let values: BTreeSet<&CanonicalValue> = attributes_at(&span, level)
-                .into_iter()
+            let values: BTreeSet<&CanonicalValue> = levels
+                .iter()
+                .flat_map(|level| attributes_at(&span, *level))
                 .flat_map(|attributes| attributes.values_of(key))
                 .collect();
             for value in values {

@@ -64,7 +64,7 @@ impl Search {
         Search { filter, window: None, order: Order::Newest, limit: usize::MAX }
     }
 
-    fn matches(&self, span: &CanonicalSpan) -> bool {
+    pub(super) fn matches(&self, span: &CanonicalSpan) -> bool {
         let in_window = self.window.is_none_or(|window| window.contains(span.start_unix_nanos));
         in_window && self.filter.holds_on(span)
     }

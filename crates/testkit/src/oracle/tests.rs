@@ -496,10 +496,10 @@ fn should_count_spans_by_service_and_by_value() {
     ]);
     let services: Vec<_> = oracle.spans_per_service().into_iter().collect();
     assert_eq!(services, [(String::new(), 1), ("a".to_owned(), 2), ("b".to_owned(), 1)]);
-    let values: Vec<_> = oracle.spans_per_value(Level::Span, "k").into_iter().collect();
+    let values: Vec<_> = oracle.spans_per_value(&[Level::Span], "k").into_iter().collect();
     let value = |text: &str| CanonicalValue::String(text.to_owned());
     assert_eq!(values, [(value("x"), 2), (value("y"), 1)]);
-    let by_resource = oracle.spans_per_value(Level::Resource, "service.name");
+    let by_resource = oracle.spans_per_value(&[Level::Resource], "service.name");
     assert_eq!(by_resource.values().copied().collect::<Vec<_>>(), [2, 1]);
 }
 

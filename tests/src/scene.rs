@@ -1,0 +1,141 @@
+//! Spans in places of all kinds, some of them twice, with the oracle that knows them; and questions about them.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use proptest::prelude::*;
+use proptest::sample::select;
+use siltstone_ask::Window;
+use siltstone_format::span::Span;
+use siltstone_querier::rank::Order;
+use siltstone_testkit::oracle::{self, CanonicalSpan, Oracle, TimeWindow, canonical_spans};
+
+use crate::decode::request_spans;
+use crate::described::{Built, Described, described};
+use crate::encode::encode_request;
+use crate::query_world::QueryWorld;
+
+/// Where a span is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Live,
+    Flush(usize),
+    Merged(usize),
+}
+
+/// Where spans may be.
+#[derive(Clone, Copy, Debug)]
+pub enum Layout {
+    LiveOnly,
+    FlushesOnly,
+    MergedOnly,
+    Mixed,
+}
+
+pub const LAYOUTS: [Layout; 4] = [Layout::LiveOnly, Layout::FlushesOnly, Layout::MergedOnly, Layout::Mixed];
+const MERGES: usize = 2;
+const FLUSHES: usize = 3;
+
+impl Layout {
+    fn places(self) -> Vec<Place> {
+        let flushes = (0..FLUSHES).map(Place::Flush);
+        let merged = (0..MERGES).map(Place::Merged);
+        match self {
+            Self::LiveOnly => vec![Place::Live],
+            Self::FlushesOnly => flushes.collect(),
+            Self::MergedOnly => merged.collect(),
+            Self::Mixed => [Place::Live].into_iter().chain(flushes).chain(merged).collect(),
+        }
+    }
+}
+
+/// All spans, some of them twice, each in its place.
+pub struct Scene {
+    pub world: QueryWorld,
+    pub oracle: Oracle,
+    pub spans: Vec<Span>,
+}
+
+impl Scene {
+    /// `dice` decides for each span where it goes, and whether it comes once more.
+    pub async fn of(
+        requests: &[ExportTraceServiceRequest],
+        layout: Layout,
+        most_spans_of_a_block: usize,
+        mut dice: impl FnMut(usize) -> usize,
+    ) -> Self {
+        let world = QueryWorld::new().await;
+        let places = layout.places();
+        let spans: Vec<Span> = requests.iter().flat_map(request_spans).collect();
+        let mut placed: Vec<(Place, Vec<Span>)> = places.iter().map(|place| (*place, Vec::new())).collect();
+        for span in &spans {
+            for _ in 0..1 + usize::from(dice(8) == 0) {
+                placed[dice(places.len())].1.push(span.clone());
+            }
+        }
+        for (_, spans) in placed.iter().filter(|(place, _)| matches!(place, Place::Merged(_))) {
+            // Of several flushes each.
+            let half = spans.len() / 2;
+            world.flush(&spans[..half]).await;
+            world.flush(&spans[half..]).await;
+            world.merge(most_spans_of_a_block).await;
+        }
+        for (place, spans) in placed {
+            match place {
+                Place::Merged(_) => {}
+                Place::Live => world.live.accept(spans),
+                Place::Flush(_) => world.flush(&spans).await,
+            }
+        }
+        let mut oracle = Oracle::default();
+        requests.iter().for_each(|request| oracle.accept(request));
+        Self { world, oracle, spans }
+    }
+}
+
+/// What is asked of find traces and find spans.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub described: Described,
+    pub order: Order,
+    /// Positions among the starts of all spans.
+    window: Option<(prop::sample::Index, prop::sample::Index)>,
+    pub limit: usize,
+}
+
+pub fn asked() -> impl Strategy<Value = Asked> {
+    let order = select(vec![Order::Newest, Order::Oldest, Order::Longest]);
+    let window = proptest::option::of(any::<(prop::sample::Index, prop::sample::Index)>());
+    (described(), order, window, 1..6_usize).prop_map(|(described, order, window, limit)| Asked {
+        described,
+        order,
+        window,
+        limit,
+    })
+}
+
+impl Asked {
+    pub fn window(&self, spans: &[Span]) -> Option<Window> {
+        let (one, other) = self.window?;
+        let (one, other) = (one.get(spans).start_unix_nano, other.get(spans).start_unix_nano);
+        Some(Window { start: one.min(other), end: one.max(other) + 1 })
+    }
+
+    pub fn of_oracle(&self, built: &Built, window: Option<Window>, limit: usize) -> oracle::Search {
+        oracle::Search {
+            filter: built.oracle.clone(),
+            window: window
+                .map(|window| TimeWindow { start_unix_nanos: window.start, end_unix_nanos: window.end }),
+            order: match self.order {
+                Order::Newest => oracle::Order::Newest,
+                Order::Oldest => oracle::Order::Oldest,
+                Order::Longest => oracle::Order::Longest,
+            },
+            limit,
+        }
+    }
+}
+
+pub fn canonical(spans: &[Span]) -> Vec<CanonicalSpan> {
+    let mut spans = canonical_spans(&encode_request(spans));
+    spans.sort();
+    spans
+}
