@@ -36,6 +36,7 @@ use siltstone_live::source::{LiveError, LiveSource};
 use siltstone_querier::cache::CacheSizes;
 use siltstone_querier::limits::Limits;
 use siltstone_querier::querier::{Querier, QuerierConfig, QuerierParts};
+use siltstone_querier::sql::SqlConfig;
 use siltstone_querier::turns::TurnSettings;
 use siltstone_querier::{InProcess, Ingesters};
 use siltstone_testkit::CountingStore;
@@ -59,11 +60,12 @@ impl QueryWorld {
     }
 
     /// Another process on the same bucket, with nothing in memory.
-    pub fn querier(&self, limits: impl Into<Limits>) -> Querier {
+    pub fn querier(&self, limits: impl Into<Limits>) -> Arc<Querier> {
         let config = QuerierConfig {
             caches: CacheSizes::default(),
             limits: limits.into(),
             turns: TurnSettings::default(),
+            sql: SqlConfig::default(),
             workers: 2,
         };
         let objects = Arc::clone(&self.store) as Arc<dyn object_store::ObjectStore>;
@@ -72,8 +74,9 @@ impl QueryWorld {
             clock: Arc::clone(&self.clock),
             ingesters: Ingesters::new(objects, RemoteLimits::default(), Arc::new(NoLogs)),
             in_process: Some(InProcess { ingester: ObjectId(Ulid(1)), source: Arc::clone(&self.live) as _ }),
+            processors: tokio::runtime::Handle::current(),
         };
-        Querier::new(&config, parts)
+        Arc::new(Querier::new(&config, parts).expect("sets up"))
     }
 
     /// Commits spans as one flush.
@@ -223,7 +226,7 @@ impl LiveSource for Live {
                 }
             });
             wanted.for_each(|span| columns.push(span).expect("fits"));
-            LiveSegment { writer: *writer, number: 0, spans: columns }
+            LiveSegment { writer: *writer, number: 0, spans: columns.into() }
         });
         let segments = segments.collect();
         Ok(Answer { segments, committed: BTreeMap::new(), min_root: 0, fresh: false })

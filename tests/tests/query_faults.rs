@@ -129,7 +129,7 @@ async fn should_fail_alone_and_say_which_bound_it_met() {
     let few_bytes = with(QueryLimits { bytes: 1_000, ..QueryLimits::default() });
     let error = limit(few_bytes.search(&newest()).await.unwrap_err());
     assert_eq!(error, LimitReached::Bytes(1_000));
-    assert!(error.to_string().contains("`query.bytes`"));
+    assert!(error.to_string().contains("`limits.default.query_bytes`"));
 
     let few_spans = with(QueryLimits { spans: 100, ..QueryLimits::default() });
     let error = limit(few_spans.traces(&Tenant::single(), &ids).await.unwrap_err());

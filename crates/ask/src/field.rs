@@ -114,6 +114,14 @@ impl Field {
         }
     }
 
+    /// The short name of a number of this field, if its numbers have names.
+    pub fn name_of(self, number: i32) -> Option<&'static str> {
+        match self.field_type() {
+            FieldType::Named(names) => names.short.get(usize::try_from(number).ok()?).copied(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn field_type(self) -> FieldType {
         match self {
             Self::Name

@@ -21,7 +21,34 @@ pub struct TenantError {
     name: String,
 }
 
+/// Headers that name a tenant: what Tempo, Loki and Mimir call it, and a plain name.
+pub const TENANT_HEADERS: [&str; 2] = ["x-scope-orgid", "x-tenant"];
+
+/// Why a request does not say whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnclearTenant {
+    #[error("no org id: name the tenant in the header X-Scope-OrgID")]
+    None,
+    #[error("the request names two tenants")]
+    Two,
+    #[error("the tenant's name is not ASCII")]
+    NotAscii,
+    #[error(transparent)]
+    Name(#[from] TenantError),
+}
+
 impl Tenant {
+    /// The tenant that a request names in the values of its [`TENANT_HEADERS`].
+    pub fn of_headers<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<Self, UnclearTenant> {
+        let first = values.next().ok_or(UnclearTenant::None)?;
+        // Of two names one would be wrong.
+        if values.any(|other| other != first) {
+            return Err(UnclearTenant::Two);
+        }
+        let name = std::str::from_utf8(first).ok().filter(|name| name.is_ascii());
+        Ok(name.ok_or(UnclearTenant::NotAscii)?.parse()?)
+    }
+
     /// The one tenant of a system that has no tenants.
     pub fn single() -> Self {
         Self(Arc::from("default"))

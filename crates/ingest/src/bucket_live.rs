@@ -93,7 +93,9 @@ impl LiveSource for BucketLive {
             found.insert(name, searched.map_err(garbled)?);
         }
         let found = found.into_iter().filter(|(_, spans)| !spans.is_empty());
-        let segments = found.map(|((writer, number), spans)| LiveSegment { writer, number, spans }).collect();
+        let segments = found
+            .map(|((writer, number), spans)| LiveSegment { writer, number, spans: spans.into() })
+            .collect();
         Ok(Answer { segments, fresh: true, ..Answer::default() })
     }
 }

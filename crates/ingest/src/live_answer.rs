@@ -45,7 +45,11 @@ impl LocalLive {
             let Some(part) = live.segment.part(tenant) else { continue };
             let spans = find(&part)?;
             if !spans.is_empty() {
-                segments.push(LiveSegment { writer: live.name.writer, number: live.name.number, spans });
+                segments.push(LiveSegment {
+                    writer: live.name.writer,
+                    number: live.name.number,
+                    spans: spans.into(),
+                });
             }
         }
         Ok(Answer { segments, committed: moment.committed, min_root: moment.min_root, fresh: false })

@@ -1,6 +1,7 @@
 //! What live spans there are, under which names, and what a snapshot must know beside them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::WriterId;
@@ -25,5 +26,5 @@ pub struct Answer {
 pub struct LiveSegment {
     pub writer: WriterId,
     pub number: u64,
-    pub spans: SpanColumns,
+    pub spans: Arc<SpanColumns>,
 }

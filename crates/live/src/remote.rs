@@ -222,7 +222,7 @@ impl Receiver {
         let segments = segments.into_iter().zip(self.segments).map(|(announced, spans)| LiveSegment {
             writer: announced.writer,
             number: announced.number,
-            spans: spans.finish(),
+            spans: spans.finish().into(),
         });
         // An ingester knows what it has committed.
         Ok(Answer { segments: segments.collect(), committed, min_root, fresh: false })

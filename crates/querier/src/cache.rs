@@ -21,9 +21,16 @@ pub struct CacheSizes {
     pub pages: u64,
 }
 
+impl CacheSizes {
+    /// So many bytes in all.
+    pub fn of(bytes: u64) -> Self {
+        Self { opened: bytes / 2, filters: bytes / 8, pages: bytes / 8 * 3 }
+    }
+}
+
 impl Default for CacheSizes {
     fn default() -> Self {
-        Self { opened: 128 << 20, filters: 32 << 20, pages: 96 << 20 }
+        Self::of(256 << 20)
     }
 }
 

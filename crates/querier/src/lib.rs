@@ -44,6 +44,10 @@ pub mod dependencies;
 mod once;
 pub mod red;
 mod tally;
+// SQL over all of it.
+pub mod sql;
+// How they are asked from outside.
+pub mod http;
 // The plain reader: whole traces, and all there is.
 pub mod find;
 

@@ -17,6 +17,8 @@ pub struct QueryLimits {
     pub spans: usize,
     /// Values, operations and steps that are counted apart.
     pub groups: usize,
+    /// Bytes that sorts, groups and joins of an SQL statement may hold.
+    pub memory: usize,
 }
 
 impl Default for QueryLimits {
@@ -27,6 +29,7 @@ impl Default for QueryLimits {
             traces: 100_000,
             spans: 2_000_000,
             groups: 1_000_000,
+            memory: 512 << 20,
         }
     }
 }
@@ -46,6 +49,7 @@ pub struct OwnLimits {
     pub traces: Option<usize>,
     pub spans: Option<usize>,
     pub groups: Option<usize>,
+    pub memory: Option<usize>,
 }
 
 impl Limits {
@@ -68,6 +72,7 @@ impl OwnLimits {
             traces: self.traces.unwrap_or(default.traces),
             spans: self.spans.unwrap_or(default.spans),
             groups: self.groups.unwrap_or(default.groups),
+            memory: self.memory.unwrap_or(default.memory),
         }
     }
 }
@@ -78,7 +83,7 @@ pub enum LimitReached {
     #[error("the query took longer than {0:?} (`query.deadline`): ask for less time or more selectively")]
     Deadline(Duration),
     #[error(
-        "the query would read more than {0} bytes (`query.bytes`): ask for less time or more selectively"
+        "the query would read more than {0} bytes (`limits.default.query_bytes`): ask for less time or more selectively"
     )]
     Bytes(u64),
     #[error(

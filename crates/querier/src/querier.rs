@@ -12,6 +12,7 @@ use siltstone_format::block::error::ReadError;
 use siltstone_format::tenant::Tenant;
 use siltstone_format::value::ValueError;
 use siltstone_live::question::Question;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::block::BlockError;
@@ -23,6 +24,7 @@ use crate::hidden::FilterMark;
 use crate::ingesters::{InProcess, Ingesters, OpenError};
 use crate::limits::{LimitReached, Limits, QueryLimits};
 use crate::plan::{PlanError, Planner};
+use crate::sql::{ArrayError, SqlConfig, SqlEngine};
 use crate::turns::{Place, QueueFull, TurnSettings, Turns};
 use crate::view::View;
 
@@ -33,6 +35,8 @@ pub struct QuerierParts {
     pub ingesters: Ingesters,
     /// The ingester of the same process, if it has one.
     pub in_process: Option<InProcess>,
+    /// Where plans of SQL run: apart from sockets, which must not wait for them.
+    pub processors: Handle,
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +44,7 @@ pub struct QuerierConfig {
     pub caches: CacheSizes,
     pub limits: Limits,
     pub turns: TurnSettings,
+    pub sql: SqlConfig,
     /// Pieces of work that need a processor, at the same time, of all queries together.
     pub workers: usize,
 }
@@ -53,6 +58,8 @@ pub struct Querier {
     pub(crate) blocks: Blocks,
     limits: Limits,
     turns: Arc<Turns>,
+    pub(crate) sql: SqlEngine,
+    pub(crate) processors: Handle,
     workers: Arc<Semaphore>,
 }
 
@@ -80,6 +87,11 @@ impl<T: Default> Answer<T> {
     }
 }
 
+/// Why there is no querier.
+#[derive(Debug, thiserror::Error)]
+#[error("SQL cannot be set up: {0}")]
+pub struct QuerierError(String);
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
@@ -103,6 +115,11 @@ pub enum QueryError {
     Expired,
     #[error("the process ends")]
     Ending,
+    #[error("rows cannot be put into columns: {0}")]
+    Columns(String),
+    /// An SQL statement's.
+    #[error("more memory is needed than there is for one query (`query.memory`): {0}")]
+    Memory(String),
 }
 
 /// One query that is under way: its cost and its gaps.
@@ -114,9 +131,9 @@ pub(crate) struct Query<'a> {
 }
 
 impl Querier {
-    pub fn new(config: &QuerierConfig, parts: QuerierParts) -> Self {
+    pub fn new(config: &QuerierConfig, parts: QuerierParts) -> Result<Self, QuerierError> {
         let objects = Arc::clone(parts.catalog.bucket().objects());
-        Self {
+        Ok(Self {
             catalog: parts.catalog,
             clock: parts.clock,
             ingesters: parts.ingesters,
@@ -124,8 +141,10 @@ impl Querier {
             blocks: Blocks::new(objects, config.caches),
             limits: config.limits.clone(),
             turns: Turns::new(config.turns),
+            sql: SqlEngine::new(&config.sql).map_err(|error| QuerierError(error.to_string()))?,
+            processors: parts.processors,
             workers: Arc::new(Semaphore::new(config.workers.max(1))),
-        }
+        })
     }
 
     /// Waits until a tenant may run one more query.
@@ -250,6 +269,15 @@ impl From<ReadBlockError> for QueryError {
         match error {
             ReadBlockError::Block(error) => Self::Block(error),
             ReadBlockError::Limit(limit) => Self::Limit(limit),
+        }
+    }
+}
+
+impl From<ArrayError> for QueryError {
+    fn from(error: ArrayError) -> Self {
+        match error {
+            ArrayError::Value(error) => Self::Value(error),
+            ArrayError::Arrow(error) => Self::Columns(error.to_string()),
         }
     }
 }

@@ -146,17 +146,13 @@ impl Query<'_> {
         traces: &[TraceId],
         counting: &Counting<K, V>,
     ) -> Result<BTreeMap<K, V>, QueryError> {
-        let mut columns = SpanColumns::default();
-        for span in self.traces(&counting.tenant, traces).await?.into_values().flatten() {
-            // It was in columns before, so it is fit for columns.
-            columns.push(&span).map_err(|rejected| QueryError::Refused(rejected.to_string()))?;
-        }
+        let columns = self.columns_of_traces(&counting.tenant, traces).await?;
         let rows = seen_rows(&columns, &counting.filter, counting.window, &HiddenHere::default())?;
         Ok((counting.of_rows)(&columns, &rows)?)
     }
 }
 
-fn without(mut rows: Vec<u32>, columns: &SpanColumns, doubtful: &HashSet<TraceId>) -> Vec<u32> {
+pub(crate) fn without(mut rows: Vec<u32>, columns: &SpanColumns, doubtful: &HashSet<TraceId>) -> Vec<u32> {
     if !doubtful.is_empty() {
         rows.retain(|row| !doubtful.contains(&columns.trace_ids[*row as usize]));
     }

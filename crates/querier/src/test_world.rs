@@ -270,7 +270,7 @@ impl LiveSource for Ingester {
                 });
                 let mut spans = SpanColumns::default();
                 wanted.for_each(|span| spans.push(span).unwrap());
-                LiveSegment { writer: flush.writer, number: flush.number, spans }
+                LiveSegment { writer: flush.writer, number: flush.number, spans: spans.into() }
             });
             let segments = segments.collect();
             let (committed, min_root) = (state.committed.clone(), state.min_root);

@@ -8,6 +8,7 @@ use futures::{StreamExt, stream};
 use siltstone_ask::{canonical_span, collapse};
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_format::block::read::GroupRows;
+use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::TraceId;
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
@@ -74,6 +75,20 @@ impl Query<'_> {
         }
         self.lacks(plan.missing);
         Ok(self.assemble(spans))
+    }
+
+    /// The same as columns, for what works on rows.
+    pub(crate) async fn columns_of_traces(
+        &mut self,
+        tenant: &Tenant,
+        traces: &[TraceId],
+    ) -> Result<SpanColumns, QueryError> {
+        let mut columns = SpanColumns::default();
+        for span in self.traces(tenant, traces).await?.into_values().flatten() {
+            // It was in columns before, so it is fit for columns.
+            columns.push(&span).map_err(|rejected| QueryError::Refused(rejected.to_string()))?;
+        }
+        Ok(columns)
     }
 
     /// Spans into traces, each once.

@@ -14,7 +14,8 @@ use siltstone_ingest::metrics::Metrics;
 use siltstone_ingest::receive::connections::Answer;
 
 use crate::ingest::IngestCore;
-use crate::settings::{Listen, Resolved, Role};
+use crate::run::Listening;
+use crate::settings::{Resolved, Role};
 
 /// What a process is at. Only a running one is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Phase {
 
 /// Answers on the admin port.
 pub(crate) struct Admin {
-    pub listen: Listen,
+    pub listening: Listening,
     pub role: Role,
     pub store: String,
     pub metrics: Arc<Metrics>,
@@ -48,12 +49,12 @@ pub(crate) struct Admin {
 impl Admin {
     pub(crate) fn new(
         settings: &Resolved,
-        listen: Listen,
+        listening: Listening,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            listen,
+            listening,
             role: settings.role,
             store: settings.store.to_string(),
             metrics,
@@ -104,23 +105,13 @@ impl Admin {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "phase": self.phase().name(),
-            "role": match self.role { Role::All => "all", Role::Ingest => "ingest" },
+            "role": self.role.name(),
             "store": self.store,
             "uptime_seconds": self.clock.elapsed().as_secs(),
-            "listen": listen_as_json(&self.listen),
+            "listen": self.listening.as_json(),
             "ingest": self.core.get().map(|core| core.status()),
         })
     }
-}
-
-/// The addresses that were really taken.
-pub(crate) fn listen_as_json(listen: &Listen) -> serde_json::Value {
-    json!({
-        "otlp_grpc": listen.otlp_grpc.to_string(),
-        "otlp_http": listen.otlp_http.to_string(),
-        "live": listen.live.to_string(),
-        "admin": listen.admin.to_string(),
-    })
 }
 
 impl Answer for Admin {

@@ -6,11 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rand::TryRngCore;
-use siltstone_catalog::bucket::{Bucket, Listing as CatalogListing};
-use siltstone_catalog::time::Clock;
-use siltstone_catalog::windows::Windows;
-use siltstone_catalog::{Catalog, CatalogConfig};
 use siltstone_format::id::ObjectId;
 use siltstone_format::tenant::Tenant;
 use siltstone_ingest::config::IngestConfig;
@@ -21,10 +16,11 @@ use siltstone_ingest::log::wal::{RealFiles, Wal};
 use siltstone_ingest::metrics::Metrics;
 use siltstone_ingest::receive::connections::Stop;
 use siltstone_ingest::service::{Ingest, IngestParts};
-use siltstone_store::{Listing, Opened, open};
+use siltstone_querier::InProcess;
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 
+use crate::parts::{Shared, StartError, chance, failed};
 use crate::settings::{Durability as DurabilitySetting, Resolved};
 
 /// An ingester that runs.
@@ -43,58 +39,37 @@ pub trait IngestCore: Accept {
     fn status(&self) -> serde_json::Value;
 }
 
-/// Why the ingester cannot start.
-#[derive(Debug, thiserror::Error)]
-#[error("the ingester cannot start: {0}")]
-pub struct StartError(pub String);
-
-fn failed(error: impl std::fmt::Display) -> StartError {
-    StartError(error.to_string())
-}
-
-/// Starts the ingester: the store is opened, the log read back, what it holds is live again. `live` is where it
-/// listens for readers.
-pub async fn start_ingest(
+/// Starts the ingester: its log is read back, what it holds is live again. `live` is where it listens for readers.
+pub(crate) async fn start_ingest(
     settings: &Resolved,
-    clock: Arc<dyn Clock>,
+    shared: &Shared,
     metrics: Arc<Metrics>,
     live: SocketAddr,
-) -> Result<Arc<dyn IngestCore>, StartError> {
-    let store = open(&settings.store, &settings.store_settings).await.map_err(failed)?;
-    let name = store.name.clone();
-    let catalog = catalog(store, Arc::clone(&clock))?;
+) -> Result<Arc<Core>, StartError> {
+    let catalog = Arc::clone(&shared.catalog);
     let new = ObjectId(catalog.next_id());
     let config = ingest_config(settings);
     let (log, ingester) = match settings.ingest.durability {
-        DurabilitySetting::Wal => {
-            (wal(settings).await?, remembered(settings.ingest.data.clone(), new).await?)
-        }
+        DurabilitySetting::Wal => (wal(settings).await?, remembered(settings.data.clone(), new).await?),
         DurabilitySetting::Object => {
             let most_queued_bytes = settings.ingest.memory_bytes as u64 / 4;
-            let logs = ObjectLogs::new(catalog.bucket().clone(), Arc::clone(&clock), most_queued_bytes);
+            let logs =
+                ObjectLogs::new(catalog.bucket().clone(), Arc::clone(&shared.clock), most_queued_bytes);
             // What it leaves is found by its writers' names: no other incarnation has to be the same.
             (Durability::Object(logs), new)
         }
     };
     let address = settings.ingest.advertise.clone().unwrap_or_else(|| format!("http://{live}"));
     let seed = u64::from_le_bytes(chance()?);
+    let clock = Arc::clone(&shared.clock);
     let parts = IngestParts { catalog, clock, metrics, log, ingester, address, seed };
     let ingest = Ingest::start(config, parts).await.map_err(failed)?;
-    Ok(Arc::new(Core { ingest, id: ingester, store: name, patience: settings.drain_deadline.mul_f32(0.9) }))
-}
-
-fn catalog(store: Opened, clock: Arc<dyn Clock>) -> Result<Arc<Catalog>, StartError> {
-    let listing = match store.listing {
-        Listing::Together => CatalogListing::Together,
-        Listing::Apart => CatalogListing::LogThenRoots,
-    };
-    let bucket = Bucket::new(store.objects, listing);
-    let config = CatalogConfig { bucket, clock, seed: chance()?, windows: Windows::default() };
-    Ok(Arc::new(Catalog::new(config).map_err(failed)?))
+    let patience = settings.drain_deadline.mul_f32(0.9);
+    Ok(Arc::new(Core { ingest, id: ingester, store: shared.store.clone(), patience }))
 }
 
 async fn wal(settings: &Resolved) -> Result<Durability, StartError> {
-    let (folder, most) = (settings.ingest.data.join("wal"), settings.ingest.log_bytes);
+    let (folder, most) = (settings.data.join("wal"), settings.ingest.log_bytes);
     let opening = tokio::task::spawn_blocking(move || Wal::open(&folder, Arc::new(RealFiles), most));
     let (wal, found) = opening.await.map_err(failed)?.map_err(failed)?;
     Ok(Durability::Wal { wal, found })
@@ -129,26 +104,26 @@ fn ingest_config(settings: &Resolved) -> IngestConfig {
         large_tenant_age: ingest.large_tenant_age,
         small_tenant_age: ingest.small_tenant_age,
         // Without a log on the disk the machine may have none: what waits for the store waits in memory.
-        spool: (ingest.durability == DurabilitySetting::Wal).then(|| ingest.data.join("spool")),
+        spool: (ingest.durability == DurabilitySetting::Wal).then(|| settings.data.join("spool")),
         limits: ingest.limits.clone(),
         encoders: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         ..IngestConfig::default()
     }
 }
 
-/// The process's one source of chance: ids and hashes that nobody outside can foresee.
-fn chance<const BYTES: usize>() -> Result<[u8; BYTES], StartError> {
-    let mut bytes = [0; BYTES];
-    rand::rngs::OsRng.try_fill_bytes(&mut bytes).map_err(failed)?;
-    Ok(bytes)
-}
-
-struct Core {
+pub(crate) struct Core {
     ingest: Ingest,
     id: ObjectId,
     store: String,
     /// Less than the whole process has for its end, so that it ends in order.
     patience: Duration,
+}
+
+impl Core {
+    /// The spans that are in no block yet, for queries of the same process.
+    pub(crate) fn in_process(&self) -> InProcess {
+        InProcess { ingester: self.id, source: Arc::new(self.ingest.live()) }
+    }
 }
 
 #[async_trait]

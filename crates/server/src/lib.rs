@@ -6,6 +6,8 @@ pub mod settings;
 pub mod cli;
 // The parts that it starts,
 pub mod ingest;
+pub mod parts;
+pub mod query;
 // and what it says of itself.
 mod admin;
 // Memory that is free.

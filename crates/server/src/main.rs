@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use siltstone_catalog::time::{Clock, SystemClock};
 use siltstone_server::cli::{Asked, asked};
-use siltstone_server::ingest::start_ingest;
+use siltstone_server::parts::start_parts;
 use siltstone_server::run::run;
 use siltstone_server::settings::Resolved;
 use siltstone_server::signals::Signals;
@@ -14,6 +14,9 @@ use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Of each thread: statements and filters nest. What is not used takes no memory.
+const STACK_BYTES: usize = 8 << 20;
 
 /// A mistake in the settings, as other programs have it.
 const EXIT_USAGE: u8 = 2;
@@ -50,26 +53,35 @@ fn run_it(settings: &Resolved) -> ExitCode {
         tracing::warn!("{doubt}");
     }
     abort_on_panic();
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("no runtime can be made: {error}"));
-    let outcome = outcome.and_then(|runtime| {
-        runtime.block_on(async {
-            let signals = Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
-            let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-            let start = |metrics, live| start_ingest(settings, Arc::clone(&clock), metrics, live);
-            let end = signals.first_then_exit();
-            run(settings, Arc::clone(&clock), start, print_line, end).await.map_err(|error| error.to_string())
-        })
-    });
-    match outcome {
+    match run_until_told(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("siltstone: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run_until_told(settings: &Resolved) -> Result<(), String> {
+    let runtime = |name| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let built = builder.thread_name(name).thread_stack_size(STACK_BYTES).enable_all().build();
+        built.map_err(|error| format!("no runtime can be made: {error}"))
+    };
+    // Plans of queries have threads of their own, so that sockets never wait for them.
+    let (sockets, processors) = (runtime("sockets")?, runtime("processors")?);
+    let of_queries = processors.handle().clone();
+    let outcome = sockets.block_on(async {
+        let signals = Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let start = |metrics, listening| {
+            start_parts(settings, Arc::clone(&clock), metrics, listening, of_queries.clone())
+        };
+        let end = signals.first_then_exit();
+        run(settings, Arc::clone(&clock), start, print_line, end).await.map_err(|error| error.to_string())
+    });
+    processors.shutdown_background();
+    outcome
 }
 
 /// The one line on standard output: that it has started, and where it listens.

@@ -1,8 +1,8 @@
 //! A process from its start to its orderly end.
 //!
-//! Start: sockets, ingester, receivers, ready. End, in this order: not ready; receivers take in no more and
-//! answer what is under way; the ingester flushes; readers of live spans and the admin port go last. What is
-//! not done by the deadline is dropped: acknowledged spans are in the log.
+//! Start: sockets, the parts of its role, their ports, ready. End, in this order: not ready; ports take in no more
+//! and answer what is under way; the ingester flushes; queries get what is left of the time; readers of live spans
+//! and the admin port go last. What is not done by the deadline is dropped: acknowledged spans are in the log.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -12,14 +12,16 @@ use std::time::Duration;
 
 use siltstone_catalog::time::Clock;
 use siltstone_ingest::metrics::Metrics;
-use siltstone_ingest::receive::connections::{Bounds, Stop, serve};
+use siltstone_ingest::receive::connections::{Answer, Bounds, Stop, serve};
 use siltstone_ingest::receive::otlp::{Otlp, grpc::GrpcReceiver, http::HttpReceiver};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{Admin, Phase, listen_as_json};
-use crate::ingest::{IngestCore, StartError};
-use crate::settings::{Listen, Resolved};
+use crate::admin::{Admin, Phase};
+use crate::ingest::IngestCore;
+use crate::parts::StartError;
+use crate::query::QueryPort;
+use crate::settings::Resolved;
 
 /// The admin port's own bounds: it must answer when all else is full.
 const ADMIN: Bounds = Bounds { connections: 64, idle: Duration::from_secs(60) };
@@ -37,107 +39,180 @@ pub enum RunError {
     Unfinished(String),
 }
 
-struct Sockets {
+/// Where a process of some role listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    pub otlp_grpc: Option<SocketAddr>,
+    pub otlp_http: Option<SocketAddr>,
+    pub live: Option<SocketAddr>,
+    pub query: Option<SocketAddr>,
+    pub admin: SocketAddr,
+}
+
+/// What a process of some role is made of.
+pub struct Parts {
+    pub ingest: Option<Arc<dyn IngestCore>>,
+    pub query: Option<Arc<QueryPort>>,
+}
+
+struct IngestSockets {
     otlp_grpc: TcpListener,
     otlp_http: TcpListener,
     live: TcpListener,
-    admin: TcpListener,
-    /// With the ports that were chosen for port 0.
-    addresses: Listen,
 }
 
-/// Runs until `end` resolves and everything is in order. `start_core` is told where readers of live spans ask,
-/// `started` all addresses.
+struct Sockets {
+    ingest: Option<IngestSockets>,
+    query: Option<TcpListener>,
+    admin: TcpListener,
+    /// With the ports that were chosen for port 0.
+    listening: Listening,
+}
+
+/// Servers of the same kind, and how they are told to end.
+#[derive(Default)]
+struct Servers {
+    tasks: TaskTracker,
+    stop: Stop,
+}
+
+/// Runs until `end` resolves and everything is in order. `start` is told where the process listens, `started` the
+/// same as a line.
 pub async fn run<Start>(
     settings: &Resolved,
     clock: Arc<dyn Clock>,
-    start_core: impl FnOnce(Arc<Metrics>, SocketAddr) -> Start,
+    start: impl FnOnce(Arc<Metrics>, Listening) -> Start,
     started: impl FnOnce(String),
     end: impl Future<Output = ()>,
 ) -> Result<(), RunError>
 where
-    Start: Future<Output = Result<Arc<dyn IngestCore>, StartError>>,
+    Start: Future<Output = Result<Parts, StartError>>,
 {
-    let sockets = listen(&settings.listen).await?;
+    let Sockets { ingest, query, admin: admin_socket, listening } = listen(settings).await?;
     let metrics = Arc::new(Metrics::default());
-    let admin =
-        Arc::new(Admin::new(settings, sockets.addresses.clone(), Arc::clone(&metrics), Arc::clone(&clock)));
-    let (receivers_stop, readers_stop) = (Stop::default(), Stop::default());
-    let (receivers, readers) = (TaskTracker::new(), TaskTracker::new());
-    readers.spawn(serve(sockets.admin, Arc::clone(&admin), ADMIN, Arc::clone(&clock), readers_stop.clone()));
+    let admin = Arc::new(Admin::new(settings, listening.clone(), Arc::clone(&metrics), Arc::clone(&clock)));
+    let (receivers, queries, readers) = (Servers::default(), Servers::default(), Servers::default());
+    readers.serve(admin_socket, Arc::clone(&admin), ADMIN, &clock);
     let mut end = pin!(end);
-    let core = tokio::select! {
-        core = start_core(Arc::clone(&metrics), sockets.addresses.live) => core?,
+    let parts = tokio::select! {
+        parts = start(Arc::clone(&metrics), listening.clone()) => parts?,
         // Nothing was accepted yet.
         () = &mut end => return Ok(()),
     };
-    admin.has_core(Arc::clone(&core));
-    readers.spawn(Arc::clone(&core).serve_live(sockets.live, readers_stop.clone()));
-    let otlp = Arc::new(Otlp {
-        accept: Arc::clone(&core) as _,
-        metrics,
-        clock: Arc::clone(&clock),
-        settings: settings.ingest.otlp.clone(),
-    });
-    let grpc = Arc::new(GrpcReceiver::new(Arc::clone(&otlp)).await);
-    let http = Arc::new(HttpReceiver::new(otlp));
-    let bounds = settings.ingest.connections;
-    let stop = &receivers_stop;
-    receivers.spawn(serve(sockets.otlp_grpc, Arc::clone(&grpc), bounds, Arc::clone(&clock), stop.clone()));
-    receivers.spawn(serve(sockets.otlp_http, http, bounds, Arc::clone(&clock), stop.clone()));
+    let mut grpc = None;
+    if let (Some(sockets), Some(core)) = (ingest, &parts.ingest) {
+        admin.has_core(Arc::clone(core));
+        readers.tasks.spawn(Arc::clone(core).serve_live(sockets.live, readers.stop.clone()));
+        let otlp = Arc::new(Otlp {
+            accept: Arc::clone(core) as _,
+            metrics,
+            clock: Arc::clone(&clock),
+            settings: settings.ingest.otlp.clone(),
+        });
+        let service = grpc.insert(Arc::new(GrpcReceiver::new(Arc::clone(&otlp)).await));
+        let bounds = settings.ingest.connections;
+        receivers.serve(sockets.otlp_grpc, Arc::clone(service), bounds, &clock);
+        receivers.serve(sockets.otlp_http, Arc::new(HttpReceiver::new(otlp)), bounds, &clock);
+    }
+    if let (Some(socket), Some(port)) = (query, parts.query) {
+        queries.serve(socket, port, settings.query.connections, &clock);
+    }
     admin.enter(Phase::Running);
-    started(started_line(&sockets.addresses));
+    started(started_line(&listening));
 
     end.await;
     admin.enter(Phase::Draining);
-    grpc.stops().await;
+    if let Some(grpc) = grpc {
+        grpc.stops().await;
+    }
     let deadline = async { clock.sleep(settings.drain_deadline).await };
-    let finished = drain(&*core, &receivers, &receivers_stop, deadline).await;
-    readers_stop.gently.cancel();
-    readers.close();
+    let finished = drain(parts.ingest.as_deref(), &receivers, &queries, deadline).await;
+    readers.stop.gently.cancel();
+    readers.tasks.close();
     tokio::select! {
-        () = readers.wait() => {}
+        () = readers.tasks.wait() => {}
         () = clock.sleep(LAST_ANSWERS) => {}
     }
-    readers_stop.now.cancel();
-    readers.wait().await;
+    readers.end().await;
     finished
 }
 
-/// Receivers first, so that the flush holds all that was acknowledged.
-async fn drain(
-    core: &dyn IngestCore,
-    receivers: &TaskTracker,
-    stop: &Stop,
-    deadline: impl Future<Output = ()>,
-) -> Result<(), RunError> {
-    let mut deadline = pin!(deadline);
-    stop.gently.cancel();
-    receivers.close();
-    let answered = tokio::select! {
-        () = receivers.wait() => true,
-        () = &mut deadline => false,
-    };
-    stop.now.cancel();
-    receivers.wait().await;
-    if !answered {
-        tracing::warn!("the drain deadline has passed: requests under way were dropped, unanswered");
-        return Err(RunError::Unfinished("the drain deadline has passed".to_owned()));
+impl Servers {
+    fn serve<A: Answer>(&self, socket: TcpListener, answer: Arc<A>, bounds: Bounds, clock: &Arc<dyn Clock>) {
+        self.tasks.spawn(serve(socket, answer, bounds, Arc::clone(clock), self.stop.clone()));
     }
-    tokio::select! {
-        finished = core.finish() => finished.map_err(RunError::Unfinished),
-        () = &mut deadline => Err(RunError::Unfinished("the drain deadline has passed".to_owned())),
+
+    fn take_no_more(&self) {
+        self.stop.gently.cancel();
+        self.tasks.close();
+    }
+
+    async fn end(&self) {
+        self.stop.now.cancel();
+        self.tasks.wait().await;
     }
 }
 
-async fn listen(settings: &Listen) -> Result<Sockets, RunError> {
-    let (otlp_grpc, grpc_address) = bind("listen.otlp_grpc", settings.otlp_grpc).await?;
-    let (otlp_http, http_address) = bind("listen.otlp_http", settings.otlp_http).await?;
-    let (live, live_address) = bind("listen.live", settings.live).await?;
-    let (admin, admin_address) = bind("listen.admin", settings.admin).await?;
-    let addresses =
-        Listen { otlp_grpc: grpc_address, otlp_http: http_address, live: live_address, admin: admin_address };
-    Ok(Sockets { otlp_grpc, otlp_http, live, admin, addresses })
+/// Receivers first, so that the flush holds all that was acknowledged; the flush before queries, which may be asked
+/// again.
+async fn drain(
+    core: Option<&dyn IngestCore>,
+    receivers: &Servers,
+    queries: &Servers,
+    deadline: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let late = || RunError::Unfinished("the drain deadline has passed".to_owned());
+    let mut deadline = pin!(deadline);
+    receivers.take_no_more();
+    queries.take_no_more();
+    let answered = tokio::select! {
+        () = receivers.tasks.wait() => true,
+        () = &mut deadline => false,
+    };
+    receivers.end().await;
+    if !answered {
+        tracing::warn!("the drain deadline has passed: requests under way were dropped, unanswered");
+        queries.end().await;
+        return Err(late());
+    }
+    let flushed = match core {
+        Some(core) => tokio::select! {
+            finished = core.finish() => finished.map_err(RunError::Unfinished),
+            () = &mut deadline => Err(late()),
+        },
+        None => Ok(()),
+    };
+    if flushed.is_ok() {
+        tokio::select! {
+            () = queries.tasks.wait() => {}
+            () = &mut deadline => tracing::warn!("the drain deadline has passed: queries under way were dropped"),
+        }
+    }
+    queries.end().await;
+    flushed
+}
+
+async fn listen(settings: &Resolved) -> Result<Sockets, RunError> {
+    let wanted = &settings.listen;
+    let (mut ingest, mut query) = (None, None);
+    let (admin, address) = bind("listen.admin", wanted.admin).await?;
+    let mut listening =
+        Listening { otlp_grpc: None, otlp_http: None, live: None, query: None, admin: address };
+    if settings.role.ingests() {
+        let (otlp_grpc, grpc_address) = bind("listen.otlp_grpc", wanted.otlp_grpc).await?;
+        let (otlp_http, http_address) = bind("listen.otlp_http", wanted.otlp_http).await?;
+        let (live, live_address) = bind("listen.live", wanted.live).await?;
+        listening.otlp_grpc = Some(grpc_address);
+        listening.otlp_http = Some(http_address);
+        listening.live = Some(live_address);
+        ingest = Some(IngestSockets { otlp_grpc, otlp_http, live });
+    }
+    if settings.role.queries() {
+        let (socket, address) = bind("listen.query", wanted.query).await?;
+        listening.query = Some(address);
+        query = Some(socket);
+    }
+    Ok(Sockets { ingest, query, admin, listening })
 }
 
 async fn bind(setting: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), RunError> {
@@ -148,13 +223,27 @@ async fn bind(setting: &'static str, address: SocketAddr) -> Result<(TcpListener
 }
 
 /// One line of JSON for programs that start this one.
-fn started_line(addresses: &Listen) -> String {
+fn started_line(listening: &Listening) -> String {
     let line = serde_json::json!({
         "event": "started",
         "version": env!("CARGO_PKG_VERSION"),
-        "listen": listen_as_json(addresses),
+        "listen": listening.as_json(),
     });
     line.to_string()
+}
+
+impl Listening {
+    pub(crate) fn as_json(&self) -> serde_json::Value {
+        let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+        let all = [
+            ("otlp_grpc", text(self.otlp_grpc)),
+            ("otlp_http", text(self.otlp_http)),
+            ("live", text(self.live)),
+            ("query", text(self.query)),
+            ("admin", text(Some(self.admin))),
+        ];
+        all.into_iter().filter_map(|(name, address)| Some((name, address?))).collect()
+    }
 }
 
 #[cfg(test)]

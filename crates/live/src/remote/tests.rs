@@ -63,7 +63,8 @@ fn everything() -> Question {
 }
 
 fn answer() -> Answer {
-    let segment = |number, spans| LiveSegment { writer: WriterId(Ulid(1)), number, spans };
+    let segment =
+        |number, spans: SpanColumns| LiveSegment { writer: WriterId(Ulid(1)), number, spans: spans.into() };
     Answer {
         segments: vec![
             segment(3, columns_of(&nasty::requests()).unwrap()),
@@ -115,7 +116,7 @@ async fn should_bring_a_span_that_is_larger_than_a_message() {
     let mut columns = siltstone_format::columns::SpanColumns::default();
     let span = siltstone_format::span::Span { name: "é".repeat(3 * PIECE_BYTES), ..Default::default() };
     columns.push(&span).unwrap();
-    let segment = LiveSegment { writer: WriterId(Ulid(1)), number: 0, spans: columns };
+    let segment = LiveSegment { writer: WriterId(Ulid(1)), number: 0, spans: columns.into() };
     let address = address_of(fake(Ok(Answer { segments: vec![segment], ..Answer::default() }))).await;
     let received = remote(&address, RemoteLimits::default()).ask(&everything()).await.unwrap();
     assert_eq!(received.segments[0].spans.spans().unwrap(), [span]);

@@ -72,7 +72,8 @@ struct Process {
 
 fn free_ports(drain_deadline: &str) -> Resolved {
     let mut layers = Layers::defaults();
-    let ports = ["otlp_grpc", "otlp_http", "live", "admin"].map(|name| format!("{name} = \"127.0.0.1:0\"\n"));
+    let ports = ["otlp_grpc", "otlp_http", "live", "query", "admin"]
+        .map(|name| format!("{name} = \"127.0.0.1:0\"\n"));
     let text = format!("drain_deadline = \"{drain_deadline}\"\n[listen]\n{}", ports.concat());
     layers.add_toml("test".as_ref(), &text).unwrap();
     Resolved::from_layers(&layers).unwrap()
@@ -85,7 +86,7 @@ impl Process {
         let (end, ended) = oneshot::channel::<()>();
         let started_core = Arc::clone(&core);
         let running = tokio::spawn(async move {
-            let start = |_, _| async { Ok(started_core as Arc<dyn IngestCore>) };
+            let start = |_, _| async { Ok(Parts { ingest: Some(started_core as _), query: None }) };
             let started = |line| told.send(line).unwrap();
             let end = async { ended.await.unwrap() };
             run(&settings, Arc::new(SystemClock::new()), start, started, end).await

@@ -37,7 +37,7 @@ const fn setting(name: &'static str, kind: Kind, default: &'static str, meaning:
 
 /// In the order of the reference page. A name's first part is a table of the file.
 pub(crate) const ALL: &[Setting] = &[
-    setting("role", Kind::Word(&["all", "ingest"]), "all", "What this process does."),
+    setting("role", Kind::Word(&["all", "ingest", "query"]), "all", "What this process does."),
     setting(
         "data",
         Kind::Text,
@@ -72,6 +72,7 @@ pub(crate) const ALL: &[Setting] = &[
         "127.0.0.1:14317",
         "Internal: other processes of Siltstone read here what is in no block yet.",
     ),
+    setting("listen.query", Kind::Address, "127.0.0.1:16686", "Queries over HTTP: SQL at /api/sql."),
     setting("listen.admin", Kind::Address, "127.0.0.1:13133", "/live, /ready, /metrics and /status."),
     setting(
         "ingest.durability",
@@ -151,6 +152,53 @@ pub(crate) const ALL: &[Setting] = &[
          host, or `*` alone for all.",
     ),
     setting(
+        "query.deadline",
+        Kind::Duration,
+        "60s",
+        "How long a query may take. This and the bounds below make a query fail alone, and say which it met.",
+    ),
+    setting(
+        "query.concurrent",
+        Kind::Count,
+        "16",
+        "Queries that run at once. Others wait, and tenants take turns.",
+    ),
+    setting(
+        "query.queue",
+        Kind::Count,
+        "256",
+        "Queries that may wait, of all tenants together. More are refused.",
+    ),
+    setting(
+        "query.memory",
+        Kind::Bytes,
+        "512MiB",
+        "What an SQL statement may hold in memory. Beyond it, sorts and groups go to the disk; what cannot, fails.",
+    ),
+    setting("query.spill_bytes", Kind::Bytes, "10GiB", "What all of them may put on the disk, in `data`."),
+    setting(
+        "query.traces",
+        Kind::Count,
+        "100000",
+        "Traces that a search for the longest ones may have to compare.",
+    ),
+    setting("query.spans", Kind::Count, "2000000", "Spans of whole traces that an answer may have."),
+    setting(
+        "query.groups",
+        Kind::Count,
+        "1000000",
+        "Values, operations and steps that a count may tell apart.",
+    ),
+    setting(
+        "query.cache",
+        Kind::Bytes,
+        "256MiB",
+        "What is kept in memory of blocks that were read: half for metadata and dictionaries, the rest for pages and \
+         filters.",
+    ),
+    setting("query.connections", Kind::Count, "1024", "Connections that are served at once. More wait."),
+    setting("query.idle", Kind::Duration, "2m", "A connection that is silent for so long is closed."),
+    setting(
         "limits.default.bytes_per_second",
         Kind::Bytes,
         "unlimited",
@@ -174,6 +222,12 @@ pub(crate) const ALL: &[Setting] = &[
         Kind::Count,
         "1000000",
         "The spans that one request may have.",
+    ),
+    setting(
+        "limits.default.query_bytes",
+        Kind::Bytes,
+        "64GiB",
+        "What one query of a tenant may read from the store.",
     ),
     setting(
         "limits.default.longest_keep",

@@ -7,6 +7,9 @@ use std::time::Duration;
 use siltstone_ingest::limits::{ByteCount, Keep, LimitKeys, LimitSettings, TenantLimits, UnitError};
 use siltstone_ingest::receive::connections::Bounds;
 use siltstone_ingest::receive::otlp;
+use siltstone_querier::cache::CacheSizes;
+use siltstone_querier::limits::{Limits, OwnLimits, QueryLimits};
+use siltstone_querier::turns::TurnSettings;
 use siltstone_store::{Addressing, AzureKey, S3Keys, Secret, Settings as StoreSettings, StoreUrl};
 
 use super::layers::{Layers, SettingsError, Written};
@@ -16,12 +19,15 @@ use super::list::{self, Kind};
 #[derive(Clone, Debug)]
 pub struct Resolved {
     pub role: Role,
+    /// The folder of what this machine keeps.
+    pub data: PathBuf,
     pub store: StoreUrl,
     pub store_settings: StoreSettings,
     pub log: String,
     pub drain_deadline: Duration,
     pub listen: Listen,
     pub ingest: Ingest,
+    pub query: Query,
     /// What may be a mistake in the settings: to be logged.
     pub doubts: Vec<String>,
 }
@@ -32,6 +38,25 @@ pub enum Role {
     /// Every part that there is.
     All,
     Ingest,
+    Query,
+}
+
+impl Role {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Ingest => "ingest",
+            Self::Query => "query",
+        }
+    }
+
+    pub(crate) fn ingests(self) -> bool {
+        matches!(self, Self::All | Self::Ingest)
+    }
+
+    pub(crate) fn queries(self) -> bool {
+        matches!(self, Self::All | Self::Query)
+    }
 }
 
 /// Where it listens.
@@ -40,14 +65,13 @@ pub struct Listen {
     pub otlp_grpc: SocketAddr,
     pub otlp_http: SocketAddr,
     pub live: SocketAddr,
+    pub query: SocketAddr,
     pub admin: SocketAddr,
 }
 
 /// What the ingester is told.
 #[derive(Clone, Debug)]
 pub struct Ingest {
-    /// The folder of its log.
-    pub data: PathBuf,
     pub durability: Durability,
     /// Where other processes reach its live spans; none: where it listens.
     pub advertise: Option<String>,
@@ -59,6 +83,17 @@ pub struct Ingest {
     pub otlp: otlp::Settings,
     pub connections: Bounds,
     pub limits: TenantLimits,
+}
+
+/// What the querier is told.
+#[derive(Clone, Debug)]
+pub struct Query {
+    pub connections: Bounds,
+    pub limits: Limits,
+    pub turns: TurnSettings,
+    pub caches: CacheSizes,
+    /// What does not fit into memory may take on the disk.
+    pub spill_bytes: u64,
 }
 
 /// What an acknowledged request survives by.
@@ -74,7 +109,11 @@ impl Resolved {
         check_all(layers)?;
         let data = values.needed("data", |text| Ok(PathBuf::from(text)))?;
         Ok(Self {
-            role: if values.text("role") == Some("ingest") { Role::Ingest } else { Role::All },
+            role: match values.text("role") {
+                Some("ingest") => Role::Ingest,
+                Some("query") => Role::Query,
+                _ => Role::All,
+            },
             store: store_url(&values, &data)?,
             store_settings: store_settings(&values)?,
             log: values.text("log").unwrap_or_default().to_owned(),
@@ -83,9 +122,12 @@ impl Resolved {
                 otlp_grpc: values.needed("listen.otlp_grpc", address)?,
                 otlp_http: values.needed("listen.otlp_http", address)?,
                 live: values.needed("listen.live", address)?,
+                query: values.needed("listen.query", address)?,
                 admin: values.needed("listen.admin", address)?,
             },
-            ingest: ingest(&values, data)?,
+            ingest: ingest(&values)?,
+            query: query(&values)?,
+            data,
             doubts: layers.doubts.clone(),
         })
     }
@@ -100,7 +142,7 @@ fn check_all(layers: &Layers) -> Result<(), SettingsError> {
         if words.contains(&written.text.as_str()) || written.text.is_empty() {
             continue;
         }
-        let planned = setting.name == "role" && ["compact", "query"].contains(&written.text.as_str());
+        let planned = setting.name == "role" && written.text == "compact";
         let what = if planned {
             format!("cannot be `{}` yet: this version has {}", written.text, words.join(" and "))
         } else {
@@ -111,7 +153,7 @@ fn check_all(layers: &Layers) -> Result<(), SettingsError> {
     Ok(())
 }
 
-fn ingest(values: &Values<'_>, data: PathBuf) -> Result<Ingest, SettingsError> {
+fn ingest(values: &Values<'_>) -> Result<Ingest, SettingsError> {
     let is_object = values.text("ingest.durability") == Some("object");
     let memory_bytes = values.needed("ingest.memory", size)?;
     let otlp = otlp::Settings {
@@ -136,7 +178,6 @@ fn ingest(values: &Values<'_>, data: PathBuf) -> Result<Ingest, SettingsError> {
     });
     let limits = LimitSettings { default: limits(values)?, tenants: own.collect::<Result<_, _>>()? };
     Ok(Ingest {
-        data,
         durability: if is_object { Durability::Object } else { Durability::Wal },
         advertise: advertise(values)?,
         memory_bytes,
@@ -153,7 +194,39 @@ fn ingest(values: &Values<'_>, data: PathBuf) -> Result<Ingest, SettingsError> {
     })
 }
 
-/// The limits that `values` name.
+fn query(values: &Values<'_>) -> Result<Query, SettingsError> {
+    let cache = values.needed("query.cache", size)? as u64;
+    let default = QueryLimits {
+        deadline: values.needed("query.deadline", duration)?,
+        bytes: query_bytes(values)?,
+        traces: values.needed("query.traces", count)?,
+        spans: values.needed("query.spans", count)?,
+        groups: values.needed("query.groups", count)?,
+        memory: values.needed("query.memory", size)?,
+    };
+    let own = values.layers.tenants.iter().map(|(tenant, own)| {
+        let bytes = query_bytes(&Values { own: Some(own), layers: values.layers })?;
+        Ok((tenant.clone(), OwnLimits { bytes: Some(bytes), ..OwnLimits::default() }))
+    });
+    Ok(Query {
+        connections: Bounds {
+            connections: values.needed("query.connections", count)?,
+            idle: values.needed("query.idle", duration)?,
+        },
+        limits: Limits { default, tenants: own.collect::<Result<_, SettingsError>>()? },
+        turns: TurnSettings {
+            concurrent: values.needed("query.concurrent", count)?,
+            queue: values.needed("query.queue", count)?,
+        },
+        caches: CacheSizes::of(cache),
+        spill_bytes: values.needed("query.spill_bytes", size)? as u64,
+    })
+}
+
+fn query_bytes(values: &Values<'_>) -> Result<u64, SettingsError> {
+    Ok(values.needed("limits.default.query_bytes", size)? as u64)
+}
+
 fn advertise(values: &Values<'_>) -> Result<Option<String>, SettingsError> {
     let Some(text) = values.text("ingest.advertise").filter(|text| !text.is_empty()) else { return Ok(None) };
     match text.split_once("://") {
@@ -165,6 +238,7 @@ fn advertise(values: &Values<'_>) -> Result<Option<String>, SettingsError> {
     }
 }
 
+/// The limits that `values` name.
 fn limits(values: &Values<'_>) -> Result<LimitKeys, SettingsError> {
     let bytes = |name| values.given(name, |text| text.parse::<ByteCount>().map_err(said));
     Ok(LimitKeys {

@@ -1,38 +1,25 @@
 //! Whose spans a request holds: one header, in HTTP as in gRPC.
 
-use http::HeaderMap;
-use siltstone_format::tenant::Tenant;
+use http::{HeaderMap, HeaderValue};
+use siltstone_format::tenant::{TENANT_HEADERS, Tenant, UnclearTenant};
 
 use super::answer::Failure;
 use super::setting;
-
-/// What Tempo, Loki and Mimir call it, and a plain name.
-const HEADERS: [&str; 2] = ["x-scope-orgid", "x-tenant"];
 
 /// The tenant of a request. Without tenants the headers mean nothing.
 pub(super) fn tenant_of(headers: &HeaderMap, with_tenants: bool) -> Result<Tenant, Failure> {
     if !with_tenants {
         return Ok(Tenant::single());
     }
-    let mut named = HEADERS.iter().flat_map(|name| headers.get_all(*name));
-    let Some(first) = named.next() else {
-        return Err(Failure::NoTenant(format!(
-            "no org id: say whose spans these are in the header X-Scope-OrgID ({} = true)",
-            setting::TENANTS
-        )));
-    };
-    // Two names in one request: one of them would be wrong.
-    if named.any(|other| other != first) {
-        return Err(Failure::BadTenant("the request names two tenants".to_owned()));
-    }
-    let name = first.to_str().map_err(|_| Failure::BadTenant("the tenant's name is not ASCII".to_owned()))?;
-    name.parse().map_err(|error: siltstone_format::tenant::TenantError| Failure::BadTenant(error.to_string()))
+    let named = TENANT_HEADERS.iter().flat_map(|name| headers.get_all(*name));
+    Tenant::of_headers(named.map(HeaderValue::as_bytes)).map_err(|unclear| match unclear {
+        UnclearTenant::None => Failure::NoTenant(format!("{unclear} ({} = true)", setting::TENANTS)),
+        unclear => Failure::BadTenant(unclear.to_string()),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -1,0 +1,76 @@
+//! The parts of a process: what its role asks for, over one store and one catalog.
+
+use std::sync::Arc;
+
+use rand::TryRngCore;
+use siltstone_catalog::bucket::{Bucket, Listing as CatalogListing};
+use siltstone_catalog::time::Clock;
+use siltstone_catalog::windows::Windows;
+use siltstone_catalog::{Catalog, CatalogConfig};
+use siltstone_ingest::metrics::Metrics;
+use siltstone_store::{Listing, Opened, open};
+use tokio::runtime::Handle;
+
+use crate::ingest::{IngestCore, start_ingest};
+use crate::query::start_query;
+use crate::run::{Listening, Parts};
+use crate::settings::Resolved;
+
+/// Why a process cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+pub(crate) fn failed(error: impl std::fmt::Display) -> StartError {
+    StartError(error.to_string())
+}
+
+/// What all parts work on.
+pub(crate) struct Shared {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// As people know the store.
+    pub(crate) store: String,
+}
+
+/// Opens the store and starts what the role asks for. `processors` is where plans of queries run.
+pub async fn start_parts(
+    settings: &Resolved,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    listening: Listening,
+    processors: Handle,
+) -> Result<Parts, StartError> {
+    let opened = open(&settings.store, &settings.store_settings).await.map_err(failed)?;
+    let store = opened.name.clone();
+    let shared = Shared { catalog: catalog(opened, Arc::clone(&clock))?, clock, store };
+    let ingest = match listening.live {
+        Some(live) => Some(start_ingest(settings, &shared, metrics, live).await?),
+        None => None,
+    };
+    let query = match listening.query {
+        Some(_) => {
+            let in_process = ingest.as_ref().map(|core| core.in_process());
+            Some(start_query(settings, &shared, in_process, processors).await?)
+        }
+        None => None,
+    };
+    Ok(Parts { ingest: ingest.map(|core| core as Arc<dyn IngestCore>), query })
+}
+
+fn catalog(store: Opened, clock: Arc<dyn Clock>) -> Result<Arc<Catalog>, StartError> {
+    let listing = match store.listing {
+        Listing::Together => CatalogListing::Together,
+        Listing::Apart => CatalogListing::LogThenRoots,
+    };
+    let bucket = Bucket::new(store.objects, listing);
+    let config = CatalogConfig { bucket, clock, seed: chance()?, windows: Windows::default() };
+    Ok(Arc::new(Catalog::new(config).map_err(failed)?))
+}
+
+/// The process's one source of chance: ids and hashes that nobody outside can foresee.
+pub(crate) fn chance<const BYTES: usize>() -> Result<[u8; BYTES], StartError> {
+    let mut bytes = [0; BYTES];
+    rand::rngs::OsRng.try_fill_bytes(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
