@@ -259,3 +259,6 @@ impl From<ReadError> for QueryError {
         Self::Block(error.into())
     }
 }
+
+#[cfg(test)]
+mod tests;
