@@ -12,7 +12,7 @@ use object_store::{ObjectStoreExt, PutPayload};
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
 use siltstone_catalog::bucket::{Bucket, Listing};
-use siltstone_catalog::change::{AddMark, Merge};
+use siltstone_catalog::change::{AddMark, CutDays, Merge};
 use siltstone_catalog::log_entry::LogEntry;
 use siltstone_catalog::mark::{MarkKind, MarkTarget};
 use siltstone_catalog::snapshot::Cover;
@@ -139,6 +139,12 @@ impl QueryWorld {
         let (kind, target) = (MarkKind::Delete, MarkTarget::Trace(trace));
         let mark = AddMark { tenant: Tenant::single(), kind, target };
         self.catalog.publish(&mark).await.expect("publishes");
+    }
+
+    /// Gives up all days before one.
+    pub async fn cut(&self, first_kept: Day) {
+        let cut = CutDays { tenant: Tenant::single(), first_kept };
+        self.catalog.publish(&cut).await.expect("publishes");
     }
 
     /// An ingester that nobody can reach any more, and that has not taken its announcement back.

@@ -13,6 +13,7 @@ use proptest::sample::{Index, select};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use siltstone_ask::Window;
+use siltstone_format::day::Day;
 use siltstone_format::id::{SpanId, TraceId};
 use siltstone_format::origin::{Origin, SERVICE_NAME};
 use siltstone_format::span::Span;
@@ -274,6 +275,31 @@ fn who_calls_whom_is_what_the_traces_tell() {
         assert_eq!(found.without_parent, [("mail".to_owned(), 1)].into());
         let tally = RefCell::default();
         same_dependencies(&found, right_dependencies(&scene, None), &tally).unwrap();
+    });
+}
+
+/// A trace may begin on a day that is given up.
+#[test]
+fn days_that_are_given_up_are_in_no_whole_trace() {
+    const DAY: u64 = 86_400_000_000_000;
+    let at = |day: u64, span: Span| Span { start_unix_nano: day * DAY, end_unix_nano: day * DAY, ..span };
+    let (server, client) = (2, 3);
+    let caller = at(20_000, calling_span(1, "shop", client, (1, None), &[]));
+    let callee = at(20_001, calling_span(1, "cart", server, (2, Some(1)), &[]));
+    let request = encode_request(&[caller, callee]);
+    runtime().block_on(async {
+        // What is merged goes with the day of its trace's earliest span, all at once.
+        for layout in [Layout::LiveOnly, Layout::FlushesOnly] {
+            let scene = Scene::of(std::slice::from_ref(&request), layout, 9, |sides| sides - 1).await;
+            let querier = scene.world.querier(QueryLimits::default());
+            let window = Window { start: 20_001 * DAY, end: 20_002 * DAY };
+            let ask = async || querier.dependencies(&Tenant::single(), window).await.unwrap().content;
+            let before = ask().await;
+            assert_eq!((before.edges.len(), before.without_parent.len()), (1, 0), "{layout:?}");
+            scene.world.cut(Day::of_unix_nano(20_001 * DAY)).await;
+            let found = ask().await;
+            assert_eq!((found.edges.len(), found.without_parent.len()), (0, 1), "{layout:?}");
+        }
     });
 }
 
