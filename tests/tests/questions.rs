@@ -308,7 +308,7 @@ fn deleted() -> impl Strategy<Value = Option<Index>> {
     option::weighted(0.3, any::<Index>())
 }
 
-fn has_spans(requests: &Vec<ExportTraceServiceRequest>) -> bool {
+fn has_spans(requests: &[ExportTraceServiceRequest]) -> bool {
     requests.iter().flat_map(request_spans).next().is_some()
 }
 
@@ -317,7 +317,7 @@ fn random_spans_are_found_one_by_one_as_the_oracle_says() {
     let runtime = runtime();
     let tally = RefCell::new(Tally::default());
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) };
-    let requests = arbitrary::arbitrary_requests().prop_filter("has spans", has_spans);
+    let requests = arbitrary::arbitrary_requests().prop_filter("has spans", |requests| has_spans(requests));
     let cases = (requests, vec(asked(), 8), select(LAYOUTS.to_vec()), vec(any::<usize>(), 64), deleted());
     let checked = TestRunner::new(config).run(&cases, |(requests, asked, layout, dice, deleted)| {
         runtime.block_on(async {
