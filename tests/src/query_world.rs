@@ -12,8 +12,9 @@ use object_store::{ObjectStoreExt, PutPayload};
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
 use siltstone_catalog::bucket::{Bucket, Listing};
-use siltstone_catalog::change::Merge;
+use siltstone_catalog::change::{AddMark, CutDays, Merge};
 use siltstone_catalog::log_entry::LogEntry;
+use siltstone_catalog::mark::{MarkKind, MarkTarget};
 use siltstone_catalog::snapshot::Cover;
 use siltstone_catalog::time::{Clock, SystemClock};
 use siltstone_catalog::windows::Windows;
@@ -23,7 +24,7 @@ use siltstone_format::block::summary::BlockSummary;
 use siltstone_format::block::write::encode_block;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::day::Day;
-use siltstone_format::id::{BlockId, ObjectId, WriterId};
+use siltstone_format::id::{BlockId, ObjectId, TraceId, WriterId};
 use siltstone_format::path::ObjectKey;
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
@@ -134,6 +135,19 @@ impl QueryWorld {
         }
         let merge = Merge { tenant, inputs: vec![(Section::Inbox, ids)], outputs };
         self.catalog.publish(&merge).await.expect("publishes");
+    }
+
+    /// Deletes a trace, whatever more comes of it.
+    pub async fn delete(&self, trace: TraceId) {
+        let (kind, target) = (MarkKind::Delete, MarkTarget::Trace(trace));
+        let mark = AddMark { tenant: Tenant::single(), kind, target };
+        self.catalog.publish(&mark).await.expect("publishes");
+    }
+
+    /// Gives up all days before one.
+    pub async fn cut(&self, first_kept: Day) {
+        let cut = CutDays { tenant: Tenant::single(), first_kept };
+        self.catalog.publish(&cut).await.expect("publishes");
     }
 
     /// An ingester that nobody can reach any more, and that has not taken its announcement back.

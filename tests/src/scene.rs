@@ -4,6 +4,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::prelude::*;
 use proptest::sample::select;
 use siltstone_ask::Window;
+use siltstone_format::id::TraceId;
 use siltstone_format::span::Span;
 use siltstone_querier::rank::Order;
 use siltstone_testkit::oracle::{self, CanonicalSpan, Oracle, TimeWindow, canonical_spans};
@@ -88,6 +89,13 @@ impl Scene {
         let mut oracle = Oracle::default();
         requests.iter().for_each(|request| oracle.accept(request));
         Self { world, oracle, spans }
+    }
+
+    /// Deletes the trace of a span: no answer has it any more.
+    pub async fn delete(&mut self, trace: TraceId) {
+        self.world.delete(trace).await;
+        self.oracle.forget(&trace.0);
+        self.spans.retain(|span| span.trace_id != trace);
     }
 }
 

@@ -10,6 +10,7 @@ use siltstone_format::value::{Attribute, Value};
 use siltstone_querier::limits::QueryLimits;
 use siltstone_querier::rank::Order;
 use siltstone_querier::search::Search;
+use siltstone_querier::spans::SpanSearch;
 use siltstone_tests::query_world::QueryWorld;
 
 const SPANS_OF_A_TRACE: u64 = 5;
@@ -118,15 +119,59 @@ async fn should_open_only_blocks_that_hold_the_needle() {
     assert!(answer.cost.blocks_read <= 20, "{:?}", answer.cost);
 }
 
-/// By start, what cannot be among the first is not read.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn should_stop_when_no_block_can_hold_newer_traces() {
+/// Blocks by time, as compactors make them.
+async fn world_by_time(spans: &[Span]) -> QueryWorld {
     let world = QueryWorld::new().await;
-    let spans = spans(100, None);
-    // Blocks by time: as compactors make them.
     for piece in spans.chunks((SPANS_OF_A_TRACE * TRACES_OF_A_BLOCK) as usize) {
         world.flush(piece).await;
     }
+    world
+}
+
+/// The same for single spans, by duration too: what a block can hold at best is known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_stop_when_no_block_can_hold_newer_or_longer_spans() {
+    let mut spans = spans(100, None);
+    spans.iter_mut().step_by(1_000).for_each(|span| span.end_unix_nano += 3_600_000_000_000);
+    let world = world_by_time(&spans).await;
+    let querier = world.querier(QueryLimits::default());
+    // Some are under way when the last one is known; then the first spans are read whole, the long ones in a block each.
+    for (order, limit, most_reads) in
+        [(Order::Newest, 20, 8), (Order::Oldest, 20, 8), (Order::Longest, 7, 10 + 4 + 9)]
+    {
+        let (tenant, filter, window) = (Tenant::single(), Filter::all(), Window::ALL);
+        let search = SpanSearch { tenant, filter, window, order, limit, after: None };
+        let answer = querier.find_spans(&search).await.unwrap();
+        println!("{order:?} {:?}", answer.cost);
+        let mut right = spans.clone();
+        right.sort_by_key(|span| match order {
+            Order::Newest => (-i128::from(span.start_unix_nano), span.trace_id),
+            Order::Oldest => (i128::from(span.start_unix_nano), span.trace_id),
+            Order::Longest => (-i128::from(span.duration_nano()), span.trace_id),
+        });
+        assert_eq!(answer.content.spans, right[..limit]);
+        assert!(answer.cost.blocks_read <= most_reads, "{order:?} {:?}", answer.cost);
+    }
+}
+
+/// Traces of a short time have all their spans looked for in few blocks, however many there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_read_few_blocks_for_who_called_whom_in_a_short_time() {
+    let (world, spans) = world(200, None).await;
+    let querier = world.querier(QueryLimits::default());
+    let window = Window { start: spans[0].start_unix_nano, end: spans[0].start_unix_nano + 10_000_000 };
+    let answer = querier.dependencies(&Tenant::single(), window).await.unwrap();
+    println!("{:?}", answer.cost);
+    // Ten traces, and every block may hold some by the time: blocks are by trace here.
+    assert!(answer.cost.blocks_read <= 12, "{:?}", answer.cost);
+    assert!(answer.content.edges.is_empty() && answer.content.without_parent.is_empty());
+}
+
+/// By start, what cannot be among the first is not read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_stop_when_no_block_can_hold_newer_traces() {
+    let spans = spans(100, None);
+    let world = world_by_time(&spans).await;
     let querier = world.querier(QueryLimits::default());
     let search = Search {
         tenant: Tenant::single(),

@@ -11,10 +11,11 @@ use siltstone_ask::{Filter, Window};
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_querier::counts::Of;
-use siltstone_querier::limits::{LimitReached, QueryLimits};
+use siltstone_querier::limits::{LimitReached, Limits, OwnLimits, QueryLimits};
 use siltstone_querier::querier::{Querier, QueryError};
 use siltstone_querier::rank::Order;
 use siltstone_querier::search::Search;
+use siltstone_querier::spans::SpanSearch;
 use siltstone_tests::decode::request_spans;
 use siltstone_tests::query_world::QueryWorld;
 use siltstone_traffic::{Traffic, TrafficConfig};
@@ -33,6 +34,11 @@ fn newest() -> Search {
         limit: 5,
         after: None,
     }
+}
+
+fn newest_spans() -> SpanSearch {
+    let Search { tenant, filter, window, order, limit, .. } = newest();
+    SpanSearch { tenant, filter, window, order, limit, after: None }
 }
 
 /// Merged blocks with groups of filters, and two flushes.
@@ -131,9 +137,19 @@ async fn should_fail_alone_and_say_which_bound_it_met() {
     assert_eq!(error, LimitReached::Bytes(1_000));
     assert!(error.to_string().contains("`limits.default.query_bytes`"));
 
+    let own = OwnLimits { bytes: Some(1_000), ..OwnLimits::default() };
+    let limits = Limits { tenants: [(Tenant::single(), own)].into(), ..Limits::default() };
+    let error = limit(world.querier(limits).search(&newest()).await.unwrap_err());
+    assert_eq!(error, LimitReached::Bytes(1_000));
+
     let few_spans = with(QueryLimits { spans: 100, ..QueryLimits::default() });
     let error = limit(few_spans.traces(&Tenant::single(), &ids).await.unwrap_err());
     assert_eq!(error, LimitReached::Spans(100));
+
+    let all = SpanSearch { limit: usize::MAX, ..newest_spans() };
+    let error = limit(few_spans.find_spans(&all).await.unwrap_err());
+    assert_eq!(error, LimitReached::Spans(100));
+    assert_eq!(few_spans.find_spans(&newest_spans()).await.unwrap().content.spans.len(), 5);
 
     let few_traces = with(QueryLimits { traces: 10, ..QueryLimits::default() });
     let longest = Search { order: Order::Longest, ..newest() };
@@ -164,6 +180,12 @@ async fn should_take_any_limit() {
         assert_eq!((all.traces.len(), all.next), (traces.len(), None));
         let none = querier.search(&Search { limit: 0, order, ..newest() }).await.unwrap().content;
         assert!(none.traces.is_empty() && none.next.is_none());
+        let all = SpanSearch { limit: usize::MAX, order, ..newest_spans() };
+        let all = querier.find_spans(&all).await.unwrap().content;
+        assert_eq!((all.spans.len(), all.next), (spans.len(), None));
+        let none = SpanSearch { limit: 0, order, ..newest_spans() };
+        let none = querier.find_spans(&none).await.unwrap().content;
+        assert!(none.spans.is_empty() && none.next.is_none());
     }
 }
 

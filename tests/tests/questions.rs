@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -12,6 +13,7 @@ use proptest::sample::{Index, select};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use siltstone_ask::Window;
+use siltstone_format::day::Day;
 use siltstone_format::id::{SpanId, TraceId};
 use siltstone_format::origin::{Origin, SERVICE_NAME};
 use siltstone_format::span::Span;
@@ -24,6 +26,7 @@ use siltstone_querier::rank::Order;
 use siltstone_querier::spans::SpanSearch;
 use siltstone_testkit::arbitrary;
 use siltstone_testkit::oracle::{self, CanonicalSpan, TimeWindow};
+use siltstone_tests::decode::request_spans;
 use siltstone_tests::described::{Built, Known};
 use siltstone_tests::encode::encode_request;
 use siltstone_tests::scene::{Asked, LAYOUTS, Layout, Scene, asked, canonical};
@@ -202,17 +205,127 @@ fn calling_spans() -> impl Strategy<Value = Vec<Span>> {
     vec(span, 1..50)
 }
 
+fn calling_span(
+    trace: u8,
+    service: &str,
+    kind: i32,
+    (id, parent): (u8, Option<u8>),
+    texts: &[(&str, &str)],
+) -> Span {
+    let text =
+        |(key, value): (&str, &str)| Attribute { key: key.to_owned(), value: Value::Str(value.to_owned()) };
+    let resource_attributes = vec![text((SERVICE_NAME, service))];
+    Span {
+        trace_id: TraceId([trace + 1; 16]),
+        span_id: SpanId([id; 8]),
+        parent_span_id: parent.map(|parent| SpanId([parent; 8])),
+        kind,
+        attributes: texts.iter().map(|pair| text(*pair)).collect(),
+        origin: Arc::new(Origin { resource_attributes, ..Origin::default() }),
+        ..Span::default()
+    }
+}
+
+/// What a person who reads the traces would say: of the oracle too.
+#[test]
+fn who_calls_whom_is_what_the_traces_tell() {
+    let (internal, server, client, producer, consumer) = (1, 2, 3, 4, 5);
+    let kafka = ("messaging.system", "kafka");
+    let ordering = [
+        calling_span(1, "shop", server, (1, None), &[]),
+        calling_span(1, "shop", client, (2, Some(1)), &[("server.address", "cart:80")]),
+        Span { status_code: 2, ..calling_span(1, "cart", server, (3, Some(2)), &[]) },
+        calling_span(1, "cart", client, (4, Some(3)), &[("db.system", "redis"), ("server.address", "db")]),
+        calling_span(1, "cart", internal, (5, Some(3)), &[]),
+        calling_span(1, "cart", client, (6, Some(5)), &[("server.address", "10.0.0.1")]),
+        calling_span(1, "cart", producer, (7, Some(3)), &[kafka]),
+        calling_span(1, "mail", consumer, (8, Some(7)), &[kafka]),
+        calling_span(1, "mail", producer, (9, Some(8)), &[("messaging.system", "rabbitmq")]),
+        calling_span(1, "mail", server, (10, Some(99)), &[]),
+    ];
+    let sharing_an_id = [
+        calling_span(2, "web", client, (1, None), &[]),
+        calling_span(2, "pay", server, (1, None), &[]),
+        calling_span(2, "pay", internal, (2, Some(1)), &[]),
+    ];
+    let spans = [&ordering[..], &sharing_an_id].concat();
+    let edge = |caller: &str, callee: &str, kind| {
+        (
+            Edge { caller: caller.to_owned(), callee: callee.to_owned(), kind },
+            (1, u64::from(callee == "cart")),
+        )
+    };
+    let messaging = |system: &str| EdgeKind::Messaging { system: system.to_owned() };
+    let mut expected = [
+        edge("shop", "cart", EdgeKind::Service),
+        edge("cart", "redis", EdgeKind::Database),
+        edge("cart", "10.0.0.1", EdgeKind::Peer),
+        edge("cart", "mail", messaging("kafka")),
+        edge("mail", "rabbitmq", messaging("rabbitmq")),
+        edge("web", "pay", EdgeKind::Service),
+    ];
+    expected.sort();
+    runtime().block_on(async {
+        let scene = Scene::of(&[encode_request(&spans)], Layout::FlushesOnly, 9, |sides| sides - 1).await;
+        let querier = scene.world.querier(QueryLimits::default());
+        let found = querier.dependencies(&Tenant::single(), Window::ALL).await.unwrap().content;
+        let edges: Vec<_> =
+            found.edges.iter().map(|(edge, red)| (edge.clone(), (red.calls, red.errors))).collect();
+        assert_eq!(edges, expected);
+        assert_eq!(found.without_parent, [("mail".to_owned(), 1)].into());
+        let tally = RefCell::default();
+        same_dependencies(&found, right_dependencies(&scene, None), &tally).unwrap();
+    });
+}
+
+/// A trace may begin on a day that is given up.
+#[test]
+fn days_that_are_given_up_are_in_no_whole_trace() {
+    const DAY: u64 = 86_400_000_000_000;
+    let at = |day: u64, span: Span| Span { start_unix_nano: day * DAY, end_unix_nano: day * DAY, ..span };
+    let (server, client) = (2, 3);
+    let caller = at(20_000, calling_span(1, "shop", client, (1, None), &[]));
+    let callee = at(20_001, calling_span(1, "cart", server, (2, Some(1)), &[]));
+    let request = encode_request(&[caller, callee]);
+    runtime().block_on(async {
+        // What is merged goes with the day of its trace's earliest span, all at once.
+        for layout in [Layout::LiveOnly, Layout::FlushesOnly] {
+            let scene = Scene::of(std::slice::from_ref(&request), layout, 9, |sides| sides - 1).await;
+            let querier = scene.world.querier(QueryLimits::default());
+            let window = Window { start: 20_001 * DAY, end: 20_002 * DAY };
+            let ask = async || querier.dependencies(&Tenant::single(), window).await.unwrap().content;
+            let before = ask().await;
+            assert_eq!((before.edges.len(), before.without_parent.len()), (1, 0), "{layout:?}");
+            scene.world.cut(Day::of_unix_nano(20_001 * DAY)).await;
+            let found = ask().await;
+            assert_eq!((found.edges.len(), found.without_parent.len()), (0, 1), "{layout:?}");
+        }
+    });
+}
+
+/// A trace that is deleted.
+fn deleted() -> impl Strategy<Value = Option<Index>> {
+    option::weighted(0.3, any::<Index>())
+}
+
+fn has_spans(requests: &[ExportTraceServiceRequest]) -> bool {
+    requests.iter().flat_map(request_spans).next().is_some()
+}
+
 #[test]
 fn random_spans_are_found_one_by_one_as_the_oracle_says() {
     let runtime = runtime();
     let tally = RefCell::new(Tally::default());
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) };
-    let cases =
-        (arbitrary::arbitrary_requests(), vec(asked(), 8), select(LAYOUTS.to_vec()), vec(any::<usize>(), 64));
-    let checked = TestRunner::new(config).run(&cases, |(requests, asked, layout, dice)| {
+    let requests = arbitrary::arbitrary_requests().prop_filter("has spans", |requests| has_spans(requests));
+    let cases = (requests, vec(asked(), 8), select(LAYOUTS.to_vec()), vec(any::<usize>(), 64), deleted());
+    let checked = TestRunner::new(config).run(&cases, |(requests, asked, layout, dice, deleted)| {
         runtime.block_on(async {
             let mut rolls = dice.iter().cycle();
-            let scene = Scene::of(&requests, layout, 3, |sides| rolls.next().unwrap() % sides).await;
+            let mut scene = Scene::of(&requests, layout, 3, |sides| rolls.next().unwrap() % sides).await;
+            if let Some(deleted) = deleted {
+                scene.delete(deleted.get(&scene.spans).trace_id).await;
+            }
             let querier = scene.world.querier(QueryLimits::default());
             let known = Known::of(scene.spans.iter());
             for asked in asked.iter().filter(|_| !scene.spans.is_empty()) {
@@ -233,12 +346,15 @@ fn dependencies_are_what_the_oracle_says_however_much_is_held_at_a_time() {
     let tally = RefCell::new(Tally::default());
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) };
     let window = option::of((any::<Index>(), any::<Index>()));
-    let cases = (calling_spans(), window, select(LAYOUTS.to_vec()), vec(any::<usize>(), 64));
-    let checked = TestRunner::new(config).run(&cases, |(spans, window, layout, dice)| {
+    let cases = (calling_spans(), window, select(LAYOUTS.to_vec()), vec(any::<usize>(), 64), deleted());
+    let checked = TestRunner::new(config).run(&cases, |(spans, window, layout, dice, deleted)| {
         runtime.block_on(async {
             let mut rolls = dice.iter().cycle();
             let request = encode_request(&spans);
-            let scene = Scene::of(&[request], layout, 9, |sides| rolls.next().unwrap() % sides).await;
+            let mut scene = Scene::of(&[request], layout, 9, |sides| rolls.next().unwrap() % sides).await;
+            if let Some(deleted) = deleted {
+                scene.delete(deleted.get(&spans).trace_id).await;
+            }
             let window = window.map(|(one, other)| {
                 let starts = [one, other].map(|index| index.get(&spans).start_unix_nano);
                 Window { start: starts[0].min(starts[1]), end: starts[0].max(starts[1]) + 1 }

@@ -32,6 +32,7 @@ pub mod search;
 pub mod spans;
 pub mod traces;
 // Whole traces, slice by slice.
+mod ids;
 mod slice;
 mod whole;
 // Which traces come first; rows that match.

@@ -287,3 +287,6 @@ impl From<ReadError> for QueryError {
         Self::Block(error.into())
     }
 }
+
+#[cfg(test)]
+mod tests;

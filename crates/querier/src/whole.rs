@@ -11,8 +11,7 @@
 //! slice. All slices are of one view. Blocks outside of the window are asked by their trace filters, and read where
 //! these say so.
 
-use std::collections::{BTreeMap, HashSet};
-use std::ops::RangeInclusive;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
@@ -27,6 +26,7 @@ use siltstone_live::question::{Question, Wanted};
 
 use crate::cache::OpenedBlock;
 use crate::hidden::{HiddenHere, NEVER_CLEANED};
+use crate::ids::{Ids, Notes, ROWS_OF_A_SLICE, after, even_ranges, overlaps};
 use crate::limits::LimitReached;
 use crate::once::joined;
 use crate::plan::Plan;
@@ -35,8 +35,6 @@ use crate::slice::{Chunk, Slice};
 use crate::traces::once_in_order;
 use crate::view::View;
 
-/// Rows that a slice should have, so that its columns fit into memory beside others.
-const ROWS_OF_A_SLICE: u64 = 64 << 10;
 /// Rows of which a slice is halved, unless they are of one trace.
 const MOST_ROWS: usize = 4 * ROWS_OF_A_SLICE as usize;
 /// Blocks that are read at the same time.
@@ -45,8 +43,6 @@ const PARALLEL_BLOCKS: usize = 4;
 const FEW_TRACES: usize = 1_000;
 /// Runs that lie no further apart are fetched together: pages have more rows than that.
 const LARGEST_GAP_ROWS: usize = 4_096;
-
-type Ids = RangeInclusive<TraceId>;
 
 /// A walk over whole traces, see [`Query::next_slice`].
 pub(crate) struct WholeTraces {
@@ -59,20 +55,6 @@ pub(crate) struct WholeTraces {
     /// What is still to be walked, the next one last.
     left: Vec<Ids>,
     most_rows: usize,
-}
-
-/// What is known of a trace before it is read.
-#[derive(Clone, Copy, Default)]
-struct Noted {
-    rows: usize,
-    /// One of its spans starts in the window.
-    is_wanted: bool,
-}
-
-#[derive(Default)]
-struct Notes {
-    traces: BTreeMap<TraceId, Noted>,
-    rows: usize,
 }
 
 /// What a range of ids turned out to be.
@@ -284,49 +266,6 @@ impl Query<'_> {
     }
 }
 
-impl Notes {
-    fn add(&mut self, columns: &SpanColumns, ids: &Ids, window: Window, hidden: &HiddenHere) {
-        let mut row = 0;
-        for run in columns.trace_ids.chunk_by(|one, next| one == next) {
-            let rows = row..row + run.len();
-            row = rows.end;
-            let trace = run[0];
-            if !ids.contains(&trace) {
-                continue;
-            }
-            let mut starts = columns.starts[rows].iter().map(|start| start.cast_unsigned());
-            let noted = self.traces.entry(trace).or_default();
-            noted.rows += run.len();
-            noted.is_wanted |= starts.any(|start| window.contains(start) && !hidden.hides(&trace, start));
-            self.rows += run.len();
-        }
-    }
-
-    fn merge(&mut self, more: Self) {
-        self.rows += more.rows;
-        for (trace, more) in more.traces {
-            let noted = self.traces.entry(trace).or_default();
-            noted.rows += more.rows;
-            noted.is_wanted |= more.is_wanted;
-        }
-    }
-
-    /// A trace up to which half of the rows lie, and behind which there are others. None: all are of one trace.
-    fn middle(&self) -> Option<TraceId> {
-        let (last, _) = self.traces.last_key_value()?;
-        let mut before = 0;
-        let mut middle = None;
-        for (trace, noted) in self.traces.iter().filter(|(trace, _)| *trace != last) {
-            middle = Some(*trace);
-            before += noted.rows;
-            if before >= self.rows / 2 {
-                break;
-            }
-        }
-        middle
-    }
-}
-
 /// Runs of rows that are of some traces, among the rows of some pages.
 fn runs_of(ids: &[TraceId], pages: &[GroupRows], traces: &[TraceId]) -> Vec<GroupRows> {
     let mut runs: Vec<GroupRows> = Vec::new();
@@ -379,41 +318,6 @@ fn once(chunks: &[Chunk]) -> Result<(SpanColumns, usize), QueryError> {
     Ok((columns, before - spans.len()))
 }
 
-fn overlaps(entry: &BlockEntry, ids: &Ids) -> bool {
-    let spans = &entry.summary.spans;
-    spans.first_trace <= *ids.end() && *ids.start() <= spans.last_trace
-}
-
-fn after(trace: TraceId) -> TraceId {
-    TraceId(u128::from_be_bytes(trace.0).saturating_add(1).to_be_bytes())
-}
-
-/// Places within a block at which its rows are thought to lie.
-const POINTS: u64 = 16;
-
-/// All ids, in ranges of about as many rows if ids are spread evenly within blocks; the first range last. Where they
-/// are not, a range is cut once its rows are known.
-fn even_ranges(blocks: impl Iterator<Item = (Ids, u64)>) -> Vec<Ids> {
-    let mut points: Vec<(u128, u64)> = Vec::new();
-    for (ids, rows) in blocks {
-        let [first, last] = [ids.start(), ids.end()].map(|trace| u128::from_be_bytes(trace.0));
-        let step = last.saturating_sub(first) / u128::from(POINTS);
-        points.extend((1..=POINTS).map(|point| (first + step * u128::from(point), rows)));
-    }
-    points.sort_unstable();
-    let (mut ranges, mut start, mut rows) = (Vec::new(), 0_u128, 0);
-    for (id, more) in points {
-        rows += more;
-        if rows >= ROWS_OF_A_SLICE * POINTS && id >= start && id < u128::MAX {
-            ranges.push(TraceId(start.to_be_bytes())..=TraceId(id.to_be_bytes()));
-            (start, rows) = (id + 1, 0);
-        }
-    }
-    ranges.push(TraceId(start.to_be_bytes())..=TraceId([u8::MAX; 16]));
-    ranges.reverse();
-    ranges
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -437,45 +341,5 @@ mod tests {
         assert_eq!(found(&[1, 3]), [rows(0, 10..12), rows(0, 13..14), rows(1, 0..2)]);
         assert_eq!(found(&[2, 4, 5]), [rows(0, 12..13), rows(1, 7..9)]);
         assert_eq!(found(&[4]), []);
-    }
-
-    #[test]
-    fn should_halve_traces_by_their_rows_and_leave_none_on_one_side() {
-        let notes = |traces: &[(u8, usize)]| Notes {
-            rows: traces.iter().map(|(_, rows)| rows).sum(),
-            traces: traces
-                .iter()
-                .map(|(number, rows)| (trace(*number), Noted { rows: *rows, is_wanted: true }))
-                .collect(),
-        };
-        assert_eq!(notes(&[(1, 5), (2, 5), (3, 5), (4, 5)]).middle(), Some(trace(2)));
-        assert_eq!(notes(&[(1, 90), (2, 5), (3, 5)]).middle(), Some(trace(1)));
-        assert_eq!(notes(&[(1, 5), (2, 5), (3, 90)]).middle(), Some(trace(2)));
-        assert_eq!(notes(&[(3, 90)]).middle(), None);
-        assert_eq!(notes(&[]).middle(), None);
-    }
-
-    #[test]
-    fn should_cover_all_ids_with_ranges_of_as_many_rows() {
-        let first_and_last = |ids: &Ids| [ids.start(), ids.end()].map(|trace| u128::from_be_bytes(trace.0));
-        let all = trace(0)..=trace(255);
-        let small = trace(16)..=trace(17);
-        for (blocks, fewest, most) in [
-            (vec![], 1, 1),
-            (vec![(all.clone(), 10)], 1, 1),
-            (vec![(all.clone(), 10 * ROWS_OF_A_SLICE)], 8, 16),
-            (vec![(all.clone(), ROWS_OF_A_SLICE / 2); 20], 8, 16),
-            (vec![(small, 8 * ROWS_OF_A_SLICE), (all, 2 * ROWS_OF_A_SLICE)], 8, 20),
-            (vec![(trace(255)..=trace(255), 9 * ROWS_OF_A_SLICE)], 1, 1),
-        ] {
-            let ranges = even_ranges(blocks.into_iter());
-            assert!((fewest..=most).contains(&ranges.len()), "{ranges:?}");
-            let mut next = 0;
-            for [first, last] in ranges.iter().rev().map(first_and_last) {
-                assert!(first == next && first <= last, "{ranges:?}");
-                next = last.wrapping_add(1);
-            }
-            assert_eq!(next, 0, "the last one ends with the last id");
-        }
     }
 }

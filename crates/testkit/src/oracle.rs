@@ -44,6 +44,11 @@ impl Oracle {
         self.accepted.extend(canonical_spans(request));
     }
 
+    /// A trace was deleted.
+    pub fn forget(&mut self, trace_id: &[u8]) {
+        self.accepted.retain(|span| span.trace_id.0 != trace_id);
+    }
+
     /// How many spans were accepted, same spans counted each time.
     pub fn accepted(&self) -> usize {
         self.accepted.len()

@@ -1,6 +1,6 @@
-//! What counting keys and values of attributes costs over a million spans in merged blocks:
-//! `cargo run --release -p siltstone-tests --example attribute_counts`. Each question is asked twice: the second
-//! time its pages are in memory.
+//! What questions over a million spans in merged blocks cost that look at most of them: counting keys and values of
+//! attributes, dependencies, and spans one by one. `cargo run --release -p siltstone-tests --example questions`. Each
+//! is asked twice: the second time its pages may be in memory.
 
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_querier::counts::Of;
 use siltstone_querier::limits::QueryLimits;
+use siltstone_querier::rank::Order;
+use siltstone_querier::spans::SpanSearch;
 use siltstone_tests::decode::request_spans;
 use siltstone_tests::query_world::QueryWorld;
 use siltstone_traffic::{Traffic, TrafficConfig};
@@ -43,11 +45,10 @@ async fn main() {
     let querier = world.querier(QueryLimits::default());
     let of = Of { tenant: Tenant::single(), filter: Filter::all(), window: Window::ALL };
     for level in [Level::Span, Level::Resource, Level::Event, Level::Any] {
-        for _ in 0..2 {
-            let before = cpu_time();
-            let found = querier.attribute_keys(&of, level).await.expect("answers").content;
-            println!("keys {level:?}: {} keys, {:?}", found.len(), cpu_time() - before);
-        }
+        measure(&format!("keys {level:?}"), async || {
+            querier.attribute_keys(&of, level).await.expect("answers").content.len()
+        })
+        .await;
     }
     for (level, key) in [
         (Level::Span, "http.route"),
@@ -56,15 +57,29 @@ async fn main() {
         (Level::Event, "exception.type"),
         (Level::Any, "http.route"),
     ] {
-        for _ in 0..2 {
-            let before = cpu_time();
-            let found = querier.attribute_values(&of, level, key).await.expect("answers").content;
-            let spans: u64 = found.values().sum();
-            println!(
-                "values {level:?} {key}: {} values, {spans} spans, {:?}",
-                found.len(),
-                cpu_time() - before
-            );
-        }
+        measure(&format!("values {level:?} {key}"), async || {
+            querier.attribute_values(&of, level, key).await.expect("answers").content.len()
+        })
+        .await;
+    }
+    for order in [Order::Newest, Order::Longest] {
+        let Of { tenant, filter, window } = of.clone();
+        let search = SpanSearch { tenant, filter, window, order, limit: 20, after: None };
+        measure(&format!("spans {order:?}"), async || {
+            querier.find_spans(&search).await.expect("answers").content.spans.len()
+        })
+        .await;
+    }
+    measure("dependencies", async || {
+        querier.dependencies(&of.tenant, of.window).await.expect("answers").content.edges.len()
+    })
+    .await;
+}
+
+async fn measure(what: &str, ask: impl AsyncFn() -> usize) {
+    for _ in 0..2 {
+        let before = cpu_time();
+        let found = ask().await;
+        println!("{what}: {found} found, {:?}", cpu_time() - before);
     }
 }
