@@ -225,7 +225,7 @@ impl LiveSource for Live {
 }
 
 /// Nobody has a log in the bucket.
-struct NoLogs;
+pub struct NoLogs;
 
 impl BucketLogs for NoLogs {
     fn of(&self, _: &str, _: &std::collections::BTreeSet<WriterId>) -> Arc<dyn LiveSource> {
