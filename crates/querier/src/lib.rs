@@ -23,12 +23,16 @@ pub mod cost;
 pub mod limits;
 // Which blocks a query must read.
 mod plan;
+// Threads that do what takes a processor.
+mod workers;
 // A querier, and its questions.
 pub mod names;
 pub mod querier;
 pub mod search;
 pub mod traces;
-// Which traces come first; rows that match.
+// Rows of blocks that are worth reading; which match; which traces come first; how long traces are.
+mod extent;
+mod matching;
 pub mod rank;
 mod scan;
 // Numbers over many spans, each counted once.

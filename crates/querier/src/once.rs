@@ -12,7 +12,6 @@ use futures::{StreamExt, stream};
 use siltstone_ask::{Filter, Window};
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_format::block::parts::Parts;
-use siltstone_format::block::read::GroupRows;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::{SpanId, TraceId};
 use ulid::Ulid;
@@ -20,7 +19,7 @@ use ulid::Ulid;
 use crate::hidden::NEVER_CLEANED;
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
-use crate::scan::seen_rows;
+use crate::scan::{seen_rows, without_hidden};
 use crate::view::View;
 
 const PARALLEL_BLOCKS: usize = 4;
@@ -111,15 +110,18 @@ impl Query<'_> {
     ) -> Result<Vec<Rough>, QueryError> {
         let block = self.querier.blocks.open(entry, self.purse()).await?;
         let hidden = Arc::new(plan.hidden.at(entry.clean_through));
-        let parts = Parts { trace_ids: true, span_ids: true, starts: true, ..filter.parts() };
+        let parts = Parts { trace_ids: true, span_ids: true, starts: true, ..Parts::default() };
         let mut all = Vec::new();
         for group in block.spans.groups() {
+            let worth = self.worth_reading(&block, group.group, filter, window).await?;
+            let (runs, parts) = (worth.runs(), parts.clone().and(&worth.parts(filter)));
             let (filter, hidden) = (Arc::clone(filter), Arc::clone(&hidden));
-            let read = self.read(&block, vec![group], parts.clone(), move |columns| {
-                let rows = seen_rows(&columns, &filter, window, &hidden)?;
-                Ok(rough_of(&columns, rows.into_iter().map(|row| row as usize)))
+            let pieces = self.read_pieces(&block, runs, parts, move |read, columns| {
+                let rows = worth.matching(read, &columns, &filter, window)?;
+                let rows = without_hidden(&rows, &columns, &hidden).into_iter();
+                Ok(rough_of(&columns, rows.map(|row| row as usize)))
             });
-            all.extend(read.await?);
+            all.extend(pieces.await?.into_iter().flatten());
         }
         Ok(all)
     }
@@ -139,28 +141,12 @@ impl Query<'_> {
             return Ok(Vec::new());
         }
         let block = self.querier.blocks.open(entry, self.purse()).await?;
-        let mut rows: Vec<GroupRows> = here.iter().flat_map(|trace| block.spans.find(trace)).collect();
-        rows.sort_by_key(|rows| (rows.group, rows.rows.start));
-        rows.dedup();
+        let rows = block.spans.find_all(&here);
         let parts = Parts { trace_ids: true, span_ids: true, starts: true, ..Parts::default() };
-        self.read(&block, joined(rows), parts, move |columns| {
+        self.read(&block, rows, parts, move |columns| {
             let all = rough_of(&columns, 0..columns.len()).into_iter();
             Ok(all.filter(|rough| elsewhere.rough.contains_key(rough)).map(|(trace, ..)| trace).collect())
         })
         .await
     }
-}
-
-/// Rows that overlap are read once.
-fn joined(rows: Vec<GroupRows>) -> Vec<GroupRows> {
-    let mut all: Vec<GroupRows> = Vec::new();
-    for next in rows {
-        match all.last_mut() {
-            Some(last) if last.group == next.group && next.rows.start <= last.rows.end => {
-                last.rows.end = last.rows.end.max(next.rows.end);
-            }
-            _ => all.push(next),
-        }
-    }
-    all
 }

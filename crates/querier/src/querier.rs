@@ -10,7 +10,6 @@ use siltstone_catalog::time::Clock;
 use siltstone_format::block::error::ReadError;
 use siltstone_format::value::ValueError;
 use siltstone_live::question::Question;
-use tokio::sync::Semaphore;
 
 use crate::block::BlockError;
 use crate::blocks::{Blocks, Purse, ReadBlockError};
@@ -22,6 +21,7 @@ use crate::ingesters::{InProcess, Ingesters, OpenError};
 use crate::limits::{LimitReached, QueryLimits};
 use crate::plan::{PlanError, Planner};
 use crate::view::View;
+use crate::workers::{NotDone, Workers};
 
 /// What a querier is made of, beside its settings.
 pub struct QuerierParts {
@@ -36,7 +36,7 @@ pub struct QuerierParts {
 pub struct QuerierConfig {
     pub caches: CacheSizes,
     pub limits: QueryLimits,
-    /// Pieces of work that need a processor, at the same time, of all queries together.
+    /// Threads for work that needs a processor, of all queries together.
     pub workers: usize,
 }
 
@@ -48,7 +48,7 @@ pub struct Querier {
     in_process: Option<InProcess>,
     pub(crate) blocks: Blocks,
     pub(crate) limits: QueryLimits,
-    workers: Arc<Semaphore>,
+    workers: Workers,
 }
 
 /// What is said, what it may lack, and what it cost.
@@ -86,8 +86,8 @@ pub enum QueryError {
     Refused(String),
     #[error("reading took so long that the snapshot expired: ask again, for less at once")]
     Expired,
-    #[error("the process ends")]
-    Ending,
+    #[error("a part of the query was not done: a thread could not be started, or met a bug that it has told")]
+    NotDone,
 }
 
 /// One query that is under way: its cost and its gaps.
@@ -107,7 +107,7 @@ impl Querier {
             in_process: parts.in_process,
             blocks: Blocks::new(objects, config.caches),
             limits: config.limits,
-            workers: Arc::new(Semaphore::new(config.workers.max(1))),
+            workers: Workers::new(config.workers),
         }
     }
 
@@ -156,13 +156,7 @@ impl<'a> Query<'a> {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, QueryError> {
-        // The turn goes with the work: a query that is given up does not stop it.
-        let turn = Arc::clone(&self.querier.workers).acquire_owned().await.map_err(|_| QueryError::Ending)?;
-        let work = move || {
-            let _turn = turn;
-            work()
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|_| QueryError::Ending)
+        self.querier.workers.run(work).await.map_err(|NotDone| QueryError::NotDone)
     }
 
     /// What is gone after the snapshot's time is no broken promise.

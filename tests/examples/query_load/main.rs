@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::asks::Ask;
 use crate::process::Place;
-use crate::report::Row;
+use crate::report::{Row, Sent};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -75,6 +75,12 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// Of all threads of this process.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 fn main() -> Result<(), Failure> {
     let plan = Plan::of(std::env::args())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -108,14 +114,16 @@ async fn measure(plan: &Plan, place: &Place, truth: &truth::Truth, ask: Ask) -> 
     store.reset();
     let cold = ask.ask(&counted, truth, 0).await?;
     let counts = store.snapshot();
+    let sent = Sent { requests: counts.total(), deep: counts.depth, bytes: counts.bytes_read };
 
     // So that all it can keep is kept.
     for number in 1..ask.variants(truth).max(3) {
         ask.ask(&querier, truth, number).await?;
     }
-    let (began, mut warm) = (now(), Vec::new());
+    let (began, processor, mut warm) = (now(), processor_time(), Vec::new());
     while warm.len() < 3 || now().duration_since(began) < plan.each {
         warm.push(ask.ask(&querier, truth, warm.len()).await?);
     }
-    Ok(Row { ask, after_start, cold, counts, warm })
+    let processor = (processor_time() - processor) / warm.len() as u32;
+    Ok(Row { ask, after_start, cold, sent, warm, processor })
 }

@@ -119,7 +119,7 @@ impl OpenBlocks {
         let Some(oldest) = self.blocks.pop_front() else { return Ok(None) };
         self.gone += 1;
         self.spans -= oldest.len();
-        oldest.trace_ids.iter().for_each(|trace| drop(self.places.remove(trace)));
+        oldest.trace_ids.iter().for_each(|trace| _ = self.places.remove(trace));
         Ok(Some(oldest))
     }
 }

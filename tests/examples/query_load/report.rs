@@ -3,23 +3,29 @@
 use std::fmt;
 use std::time::Duration;
 
-use siltstone_testkit::Counts;
-
 use crate::asks::{Answered, Ask};
+
+/// All requests of the cold one, those of the catalog among them.
+pub(crate) struct Sent {
+    pub(crate) requests: u64,
+    pub(crate) deep: u64,
+    pub(crate) bytes: u64,
+}
 
 pub(crate) struct Row {
     pub(crate) ask: Ask,
     pub(crate) after_start: Answered,
     pub(crate) cold: Answered,
-    /// Of the cold one.
-    pub(crate) counts: Counts,
+    pub(crate) sent: Sent,
     pub(crate) warm: Vec<Answered>,
+    /// Of all threads, for one of the warm ones.
+    pub(crate) processor: Duration,
 }
 
 impl Row {
     pub(crate) const HEAD: &str = "\
-| question | found | first after a start, ms | cold, ms | requests / deep / MB | blocks read | p50, ms | p99, ms | fastest, ms | warm requests |\n\
-|---|---|---|---|---|---|---|---|---|---|";
+| question | found | first after a start, ms | cold, ms | requests / deep / MB | blocks read | p50, ms | p99, ms | fastest, ms | CPU, ms | warm requests |\n\
+|---|---|---|---|---|---|---|---|---|---|---|";
 }
 
 impl fmt::Display for Row {
@@ -30,18 +36,19 @@ impl fmt::Display for Row {
         let requests: u64 = self.warm.iter().map(|answered| answered.cost.requests).sum();
         write!(
             f,
-            "| {} | {} | {} | {} | {} / {} / {:.2} | {} | {} | {} | {} | {:.1} |",
+            "| {} | {} | {} | {} | {} / {} / {:.2} | {} | {} | {} | {} | {} | {:.1} |",
             self.ask.name(),
             self.cold.found,
             Millis(self.after_start.took),
             Millis(self.cold.took),
-            self.counts.total(),
-            self.counts.depth,
-            self.counts.bytes_read as f64 / 1e6,
+            self.sent.requests,
+            self.sent.deep,
+            self.sent.bytes as f64 / 1e6,
             self.cold.cost.blocks_read,
             at(0.5),
             at(0.99),
             at(0.0),
+            Millis(self.processor),
             requests as f64 / times.len() as f64,
         )
     }
