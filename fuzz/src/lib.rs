@@ -15,8 +15,6 @@ pub mod samples;
 #[path = "../../tests/src/verdict.rs"]
 mod verdict;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
@@ -25,9 +23,10 @@ use siltstone_catalog::message::seal;
 use siltstone_format::block::error::ReadError;
 use siltstone_format::block::origins::OriginsFile;
 use siltstone_format::block::parts::{AttributeParts, Parts};
-use siltstone_format::block::prune::TextPart;
+use siltstone_format::block::prune::{Distinct, DistinctPart};
 use siltstone_format::block::ranges::Fetched;
 use siltstone_format::block::read::{GroupRows, Origins, SpansFile};
+use siltstone_format::columns::KnownOrigin;
 use siltstone_format::content::canonical_span;
 use siltstone_format::filter::size::SizeClass;
 use siltstone_format::filter::split_block::{FilterKey, SplitBlockFilter};
@@ -50,8 +49,8 @@ const MOST_BYTES: i64 = 1 << 24;
 struct AnyOrigin;
 
 impl Origins for AnyOrigin {
-    fn origin(&self, _: u32) -> Option<Arc<Origin>> {
-        Some(Arc::new(Origin::default()))
+    fn origin(&self, _: u32) -> Option<KnownOrigin> {
+        Some(Origin::default().into())
     }
 }
 
@@ -92,10 +91,18 @@ fn read_some(file: &SpansFile, fetched: &Fetched, groups: &[GroupRows]) {
         let read = file.read_parts(&rows, &parts, fetched, &AnyOrigin).expect("whole spans were read");
         assert_eq!(read.len(), rows.len());
     }
-    let own = file.attributes().iter().map(|(_, key)| TextPart::Attribute(key));
-    for part in own.chain([TextPart::Name, TextPart::ServiceName, TextPart::StatusMessage]) {
+    let own = file.attributes().iter().map(|(_, key)| DistinctPart::Attribute(key));
+    for part in own.chain([
+        DistinctPart::Name,
+        DistinctPart::ServiceName,
+        DistinctPart::StatusMessage,
+        DistinctPart::Kind,
+    ]) {
         for group in 0..groups.len() {
-            let _ = file.any_text(group, part, fetched, |text| text == "name");
+            let wanted = |value: Distinct<'_>| value != Distinct::Str("name");
+            if let Ok(Some(values)) = file.wanted_values(group, part, fetched, wanted) {
+                let _ = file.rows_with(&values, fetched, wanted, |_| ());
+            }
         }
     }
 }

@@ -150,6 +150,21 @@ impl QueryWorld {
         self.catalog.publish(&cut).await.expect("publishes");
     }
 
+    /// Merged blocks as a compactor leaves them: one set that shares no spans, with its filters in groups.
+    pub async fn lay(&self, blocks: &[&[Span]]) {
+        let set = self.catalog.next_id();
+        let mut outputs = Vec::new();
+        for spans in blocks {
+            let summary = self.write(spans, Vec::new()).await;
+            let day = Day::of_unix_nano(summary.spans.min_start_unix_nano);
+            outputs.push((day, BlockEntry::merged(summary, 0, set)));
+        }
+        let tenant = Tenant::single();
+        let merge = Merge { tenant: tenant.clone(), inputs: Vec::new(), outputs };
+        self.catalog.publish(&merge).await.expect("publishes");
+        self.catalog.regroup(&tenant).await.expect("groups filters");
+    }
+
     /// An ingester that nobody can reach any more, and that has not taken its announcement back.
     pub async fn announce_the_dead(&self) {
         let membership = Membership::new(MembershipConfig {
@@ -248,7 +263,7 @@ impl LiveSource for Live {
 }
 
 /// Nobody has a log in the bucket.
-struct NoLogs;
+pub struct NoLogs;
 
 impl BucketLogs for NoLogs {
     fn of(&self, _: &str, _: &std::collections::BTreeSet<WriterId>) -> Arc<dyn LiveSource> {

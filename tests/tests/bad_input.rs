@@ -15,7 +15,7 @@ use parquet::schema::types::Type;
 use siltstone_format::block::error::{ReadError, Wrong};
 use siltstone_format::block::origins::OriginsFile;
 use siltstone_format::block::parts::Parts;
-use siltstone_format::block::prune::TextPart;
+use siltstone_format::block::prune::{Distinct, DistinctPart};
 use siltstone_format::block::ranges::Fetched;
 use siltstone_format::block::read::{GroupRows, SpansFile};
 use siltstone_format::block::summary::{OriginsSummary, SpansSummary};
@@ -178,8 +178,16 @@ fn check_parts(sample: &Sample, origins: &OriginsFile, damaged: &Bytes, what: &s
     assert_eq!(file.groups().count(), 1);
     let fetched = Fetched::whole(damaged.clone());
     let (name, _) = &sample.names_and_starts[0];
-    match file.any_text(0, TextPart::Name, &fetched, |text| text == name) {
-        Ok(found) => assert_ne!(found, Some(false), "{what}: a name is denied"),
+    let is_it = |value: Distinct<'_>| value == Distinct::Str(name);
+    let found = file.wanted_values(0, DistinctPart::Name, &fetched, is_it).and_then(|values| {
+        let values = values.expect("names have a dictionary");
+        let mut found = Vec::new();
+        file.rows_with(&values, &fetched, is_it, |row| found.push(row)).map(|()| found)
+    });
+    let names = sample.names_and_starts.iter().map(|(name, _)| name);
+    let right: Vec<usize> = names.enumerate().filter(|(_, one)| *one == name).map(|(row, _)| row).collect();
+    match found {
+        Ok(found) => assert_eq!(found, right, "{what}: other rows have the name"),
         Err(error) => assert_named(&error, SPANS, what),
     }
     let rows = (0..sample.names_and_starts.len()).step_by(2);

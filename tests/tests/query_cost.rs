@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says so by a panic")]
 
-use siltstone_ask::{Comparison, Filter, Level, Target, Window};
+use futures::TryStreamExt;
+use object_store::ObjectStore;
+use siltstone_ask::{Comparison, Field, Filter, Level, Target, Window};
 use siltstone_format::id::{SpanId, TraceId};
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_format::value::{Attribute, Value};
+use siltstone_querier::counts::Of;
 use siltstone_querier::limits::QueryLimits;
 use siltstone_querier::rank::Order;
 use siltstone_querier::search::Search;
@@ -17,8 +20,12 @@ const SPANS_OF_A_TRACE: u64 = 5;
 const TRACES_OF_A_BLOCK: u64 = 20;
 const START: u64 = 1_800_000_000_000_000_000;
 
-/// Spans of some traces; those of one user, if it is named, in three blocks.
+/// Spans of some traces, a millisecond apart; those of one user, if it is named, in three blocks.
 fn spans(blocks: u64, needle: Option<&str>) -> Vec<Span> {
+    spans_apart(blocks, 1_000_000, needle)
+}
+
+fn spans_apart(blocks: u64, apart_nanos: u64, needle: Option<&str>) -> Vec<Span> {
     let traces = 0..blocks * TRACES_OF_A_BLOCK;
     let of_trace = |trace: u64| {
         (0..SPANS_OF_A_TRACE).map(move |number| {
@@ -28,7 +35,7 @@ fn spans(blocks: u64, needle: Option<&str>) -> Vec<Span> {
                 _ => format!("user {}", trace * SPANS_OF_A_TRACE + number),
             };
             let id = u128::from(trace.wrapping_mul(0x9e37_79b9_7f4a_7c15)) << 64 | u128::from(trace);
-            let start = START + trace * 1_000_000 + number;
+            let start = START + trace * apart_nanos + number;
             Span {
                 trace_id: TraceId(id.to_be_bytes()),
                 span_id: SpanId((trace * SPANS_OF_A_TRACE + number + 1).to_be_bytes()),
@@ -189,4 +196,66 @@ async fn should_stop_when_no_block_can_hold_newer_traces() {
     assert_eq!(newest, right[..20]);
     // Some are under way when the last one is known; then the traces are read whole.
     assert!(answer.cost.blocks_read <= 10, "{:?}", answer.cost);
+}
+
+const QUARTER_NANOS: u64 = 15 * 60 * 1_000_000_000;
+const QUARTERS_OF_A_DAY: u64 = 96;
+
+/// A day in merged blocks of a quarter of an hour each, its spans, and the bytes of all objects.
+async fn merged_day() -> (QueryWorld, Vec<Span>, u64) {
+    let world = QueryWorld::new().await;
+    let spans = spans_apart(QUARTERS_OF_A_DAY, QUARTER_NANOS / TRACES_OF_A_BLOCK, None);
+    let blocks: Vec<&[Span]> = spans.chunks((SPANS_OF_A_TRACE * TRACES_OF_A_BLOCK) as usize).collect();
+    assert_eq!(blocks.len() as u64, QUARTERS_OF_A_DAY);
+    world.lay(&blocks).await;
+    let objects: Vec<_> = world.store.inner().list(None).try_collect().await.unwrap();
+    let bytes = objects.iter().map(|object| object.size).sum();
+    (world, spans, bytes)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_find_the_newest_traces_of_a_merged_day_in_its_last_block() {
+    let (world, spans, bytes) = merged_day().await;
+    let querier = world.querier(QueryLimits::default());
+    world.store.reset();
+    let search = Search {
+        tenant: Tenant::single(),
+        filter: Filter::regex(Field::Name.into(), "GET /[0-3]").unwrap(),
+        window: Window::ALL,
+        order: Order::Newest,
+        limit: 15,
+        after: None,
+    };
+    let answer = querier.search(&search).await.unwrap();
+    let counts = world.store.snapshot();
+    println!("{:?}, {} of {bytes} bytes in {} requests", answer.cost, counts.bytes_read, counts.total());
+    let newest: Vec<TraceId> = answer.content.traces.iter().map(|found| found.trace.id).collect();
+    let mut right: Vec<TraceId> = spans.iter().rev().map(|span| span.trace_id).collect();
+    right.dedup();
+    assert_eq!(newest, right[..15]);
+    // Once for rows that match, once for whole traces.
+    assert_eq!(answer.cost.blocks_read, 2);
+    // Pages of the catalog and indexes of groups among them, which the next question has.
+    assert!(counts.bytes_read * 10 < bytes, "{} of {bytes} bytes", counts.bytes_read);
+    // A process that knows nothing: catalog and filters of blocks, rows, filters of traces, spans.
+    assert!(counts.total() <= 20 && counts.depth <= 13, "{counts}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_read_only_the_blocks_of_a_quarter_of_an_hour_for_its_rates() {
+    let (world, spans, bytes) = merged_day().await;
+    let querier = world.querier(QueryLimits::default());
+    world.store.reset();
+    // From within one block into the next.
+    let start = START + 40 * QUARTER_NANOS + QUARTER_NANOS / 3;
+    let window = Window { start, end: start + QUARTER_NANOS };
+    let of = Of { tenant: Tenant::single(), filter: Filter::all(), window };
+    let answer = querier.red(&of, QUARTER_NANOS / 15).await.unwrap();
+    let counts = world.store.snapshot();
+    println!("{:?}, {} of {bytes} bytes in {} requests", answer.cost, counts.bytes_read, counts.total());
+    let calls: u64 = answer.content.values().map(|red| red.calls).sum();
+    let right = spans.iter().filter(|span| window.contains(span.start_unix_nano)).count();
+    assert_eq!(calls, right as u64);
+    assert_eq!(answer.cost.blocks_read, 2);
+    assert!(counts.bytes_read * 10 < bytes, "{} of {bytes} bytes", counts.bytes_read);
 }

@@ -28,7 +28,9 @@ mod evaluate;
 // Its answer for one block, as far as terms tell.
 mod probe;
 
-// Its answer for many spans in columns: what must be read of them, and which match.
+// Its answer for many spans in columns: what must be read of them, and which match; which of a block need not
+// be read.
+mod narrow;
 mod parts;
 mod rows;
 
@@ -44,6 +46,7 @@ pub use filter::{
 };
 pub use histogram::Histogram;
 pub use literal::{Literal, Operand};
+pub use narrow::{Narrowed, Narrowing};
 pub use pattern::{MAX_PATTERN_BYTES, Pattern};
 pub use probe::{Probe, probe};
 pub use rows::Rows;

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 use siltstone_format::block::parts::{AttributeParts, Parts};
-use siltstone_format::block::prune::TextPart;
+use siltstone_format::block::prune::{Distinct, DistinctPart};
 use siltstone_format::block::ranges::Fetched;
 use siltstone_format::block::read::GroupRows;
 use siltstone_format::columns::attributes::ColumnValues;
@@ -175,7 +175,7 @@ fn attributes_of(columns: &SpanColumns, row: u32) -> Vec<(String, &'static str, 
 fn assert_nothing_else(columns: &SpanColumns, parts: &Parts) {
     let rows = columns.len();
     if !(parts.trace_ids || parts.parents) {
-        assert_eq!(columns.trace_ids, vec![TraceId::default(); rows]);
+        assert!(columns.trace_ids.is_empty());
     }
     let dropped = [&columns.dropped_attributes, &columns.dropped_events, &columns.dropped_links];
     for (wanted, len) in [
@@ -228,7 +228,7 @@ proptest! {
             rows.sort_unstable_by_key(|rows| rows.start);
         }
         let asked: Vec<GroupRows> = rows.iter().map(|rows| GroupRows { group: 0, rows: rows.clone() }).collect();
-        let needed = asked.iter().flat_map(|rows| opened.spans.ranges_of(rows, &parts)).collect();
+        let needed = opened.spans.ranges_of(&asked, &parts);
         let read = opened.spans.read_parts(&asked, &parts, &opened.fetch(needed), &opened.origins).unwrap();
         prop_assert_eq!(read.len(), rows.iter().map(Range::len).sum::<usize>());
         for (row, place) in rows.into_iter().flatten().enumerate() {
@@ -251,21 +251,30 @@ proptest! {
         prop_assert!(opened.spans.may_hold_attribute(0, key) || !held);
         prop_assert_eq!(opened.spans.may_hold_attribute(0, "absent"), overflows(&opened));
 
-        let found = |part| {
-            let fetched = opened.fetch(opened.spans.dictionary_ranges(0, part));
-            let found = opened.spans.any_text(0, part, &fetched, |text| text == wanted).unwrap();
-            assert!(opened.spans.dictionary_ranges(0, part).is_empty(), "dictionaries are held");
-            found
+        let rows_are = |part, is_it: &dyn Fn(&Span) -> bool| {
+            let Some(found) = rows_with(&opened, part, Distinct::Str(wanted)) else { return true };
+            let spans = whole(&opened).spans().unwrap();
+            let right: Vec<usize> = (0..spans.len()).filter(|row| is_it(&spans[*row])).collect();
+            found == right
         };
-        let agree = |found: Option<bool>, held| found.is_none_or(|found| found == held);
-        prop_assert!(agree(found(TextPart::Name), any(&|span| span.name == wanted)));
-        let service = any(&|span| span.origin.service_name() == wanted);
-        prop_assert!(agree(found(TextPart::ServiceName), service));
-        let message = any(&|span| !wanted.is_empty() && span.status_message == wanted);
-        prop_assert!(agree(found(TextPart::StatusMessage), message));
-        let text = any(&|span| has(span, &|value| matches!(value, Value::Str(text) if text == wanted)));
-        prop_assert!(agree(found(TextPart::Attribute(key)), text));
+        prop_assert!(rows_are(DistinctPart::Name, &|span| span.name == wanted));
+        prop_assert!(rows_are(DistinctPart::ServiceName, &|span| span.origin.service_name() == wanted));
+        let said = |span: &Span| !wanted.is_empty() && span.status_message == wanted;
+        prop_assert!(rows_are(DistinctPart::StatusMessage, &said));
+        let text = |span: &Span| has(span, &|value| matches!(value, Value::Str(text) if text == wanted));
+        prop_assert!(rows_are(DistinctPart::Attribute(key), &text));
     }
+}
+
+/// Rows of the only group with a value, if columns tell.
+fn rows_with(opened: &Opened, part: DistinctPart<'_>, wanted: Distinct<'_>) -> Option<Vec<usize>> {
+    let fetched = opened.fetch(opened.spans.distinct_ranges(0, part));
+    let is_it = |value: Distinct<'_>| value == wanted;
+    let values = opened.spans.wanted_values(0, part, &fetched, is_it).unwrap()?;
+    let mut rows = Vec::new();
+    opened.spans.rows_with(&values, &fetched, is_it, |row| rows.push(row)).unwrap();
+    assert!(!values.is_empty() || rows.is_empty());
+    Some(rows)
 }
 
 /// Whether the file has an attribute without a column.
@@ -279,30 +288,41 @@ fn numbered(number: usize) -> Span {
         trace_id: TraceId((number as u128).to_be_bytes()),
         span_id: SpanId((number as u64).to_be_bytes()),
         name: format!("name {}", number % 50),
-        attributes: vec![text("route", format!("/{}", number % 20)), text("unique", number.to_string())],
+        start_unix_nano: number as u64 * 10,
+        attributes: vec![
+            text("route", format!("/{}", number % 20)),
+            text("unique", number.to_string()),
+            Attribute { key: "code".to_owned(), value: Value::Int(number as i64 % 4) },
+        ],
         ..Span::default()
     }
 }
 
 #[test]
-fn should_tell_from_dictionaries_whether_a_group_holds_a_text() {
+fn should_tell_from_columns_which_rows_have_a_value() {
     let mut spans: Vec<Span> = (0..5_000).map(numbered).collect();
     spans[7].attributes.push(Attribute { key: "rare".to_owned(), value: Value::Str("here".to_owned()) });
     let opened = open(encode(&spans));
-    let tell = |part, wanted: &str| {
-        let fetched = opened.fetch(opened.spans.dictionary_ranges(0, part));
-        opened.spans.any_text(0, part, &fetched, |text| text == wanted).unwrap()
-    };
-    assert_eq!(tell(TextPart::Name, "name 49"), Some(true));
-    assert_eq!(tell(TextPart::Name, "name 50"), Some(false));
-    assert_eq!(tell(TextPart::ServiceName, "absent"), Some(false));
-    assert_eq!(tell(TextPart::StatusMessage, "absent"), Some(false));
-    assert_eq!(tell(TextPart::Attribute("route"), "/19"), Some(true));
-    assert_eq!(tell(TextPart::Attribute("route"), "/20"), Some(false));
-    assert_eq!(tell(TextPart::Attribute("unique"), "absent"), None, "there is no dictionary");
-    assert_eq!(tell(TextPart::Attribute("rare"), "here"), None, "it stands among those without a column");
-    assert_eq!(tell(TextPart::Attribute("absent"), "here"), Some(false));
-    let needed = opened.spans.ranges_of(&GroupRows { group: 0, rows: 0..5_000 }, &Parts::default());
+    let every = |step: usize, first: usize| Some((first..5_000).step_by(step).collect::<Vec<_>>());
+    let none = Some(Vec::new());
+    let rows = |part, wanted: &str| rows_with(&opened, part, Distinct::Str(wanted));
+    assert_eq!(rows(DistinctPart::Name, "name 49"), every(50, 49));
+    assert_eq!(rows(DistinctPart::Name, "name 50"), none);
+    assert_eq!(rows(DistinctPart::ServiceName, ""), every(1, 0));
+    assert_eq!(rows(DistinctPart::ServiceName, "absent"), none);
+    assert_eq!(rows(DistinctPart::StatusMessage, "absent"), none);
+    assert_eq!(rows(DistinctPart::Attribute("route"), "/19"), every(20, 19));
+    assert_eq!(rows(DistinctPart::Attribute("route"), "/20"), none);
+    assert_eq!(rows(DistinctPart::Attribute("unique"), "7"), Some(vec![7]), "without a dictionary");
+    assert_eq!(rows(DistinctPart::Attribute("rare"), "here"), None, "it stands among those without a column");
+    assert_eq!(rows(DistinctPart::Attribute("absent"), "here"), none);
+    let kinds = |wanted| rows_with(&opened, DistinctPart::Kind, Distinct::Int(wanted));
+    assert_eq!([kinds(0), kinds(1)], [every(1, 0), none.clone()]);
+    assert_eq!(rows_with(&opened, DistinctPart::Attribute("code"), Distinct::Int(3)), every(4, 3));
+    assert_eq!(rows_with(&opened, DistinctPart::Attribute("code"), Distinct::Double(3.0)), none);
+    let start = |number: u64| number * 10;
+    assert_eq!(opened.spans.starts_of(0), Some((start(0), start(4_999))));
+    let needed = opened.spans.ranges_of(&[GroupRows { group: 0, rows: 0..5_000 }], &Parts::default());
     assert!(needed.is_empty(), "no part needs {needed:?}");
 }
 

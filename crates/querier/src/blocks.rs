@@ -92,19 +92,19 @@ impl Blocks {
     pub(crate) async fn fetch(
         &self,
         block: &OpenedBlock,
-        wanted: Vec<Range<u64>>,
+        mut wanted: Vec<Range<u64>>,
         purse: Purse<'_>,
     ) -> Result<Fetched, ReadBlockError> {
-        let mut fetched = Fetched::default();
+        wanted.sort_unstable_by_key(|range| range.start);
+        wanted.dedup();
+        let mut pages: Vec<(u64, Bytes)> = Vec::with_capacity(wanted.len());
         let mut missing = Vec::new();
         for range in wanted {
             match self.cache.page(block.id, &range).await {
-                Some(page) => fetched.add(range.start, page),
+                Some(page) => pages.push((range.start, page)),
                 None => missing.push(range),
             }
         }
-        missing.sort_unstable_by_key(|range| range.start);
-        missing.dedup();
         let key = ObjectKey::Spans(block.id);
         let requests: Vec<Range<u64>> = coalesce(missing.clone(), LARGEST_GAP)
             .into_iter()
@@ -112,16 +112,17 @@ impl Blocks {
             .collect();
         let gets: Vec<_> = requests.iter().map(|range| self.get(&key, range.clone(), purse)).collect();
         let parts: Vec<Bytes> = stream::iter(gets).buffered(PARALLEL_REQUESTS).try_collect().await?;
+        let mut missing = missing.into_iter().peekable();
         for (range, bytes) in requests.iter().zip(parts) {
-            for page in missing.iter().filter(|page| range.start <= page.start && page.end <= range.end) {
+            while let Some(page) = missing.next_if(|page| page.end <= range.end) {
                 let (start, end) = ((page.start - range.start) as usize, (page.end - range.start) as usize);
                 // A copy of its own: a slice would keep all that came with it.
                 let bytes = Bytes::copy_from_slice(bytes.get(start..end).unwrap_or_default());
-                fetched.add(page.start, bytes.clone());
+                pages.push((page.start, bytes.clone()));
                 self.cache.keep_page(block.id, page.start, bytes).await;
             }
         }
-        Ok(fetched)
+        Ok(Fetched::of(pages))
     }
 
     /// To be told when dictionaries of a block may have been read: they count.

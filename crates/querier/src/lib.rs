@@ -25,6 +25,8 @@ pub mod limits;
 pub mod turns;
 // Which blocks a query must read.
 mod plan;
+// Threads that do what takes a processor.
+mod workers;
 // A querier, and its questions.
 pub mod names;
 pub mod querier;
@@ -35,7 +37,9 @@ pub mod traces;
 mod ids;
 mod slice;
 mod whole;
-// Which traces come first; rows that match.
+// Rows of blocks that are worth reading; which match; which traces come first; how long traces are.
+mod extent;
+mod matching;
 pub mod rank;
 mod scan;
 // Numbers over many spans, each counted once.

@@ -20,7 +20,7 @@ use ulid::Ulid;
 use crate::hidden::NEVER_CLEANED;
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
-use crate::scan::seen_rows;
+use crate::scan::{seen_rows, without_hidden};
 use crate::view::View;
 
 const PARALLEL_BLOCKS: usize = 4;
@@ -111,15 +111,18 @@ impl Query<'_> {
     ) -> Result<Vec<Rough>, QueryError> {
         let block = self.querier.blocks.open(entry, self.purse()).await?;
         let hidden = Arc::new(plan.hidden.at(entry.clean_through));
-        let parts = Parts { trace_ids: true, span_ids: true, starts: true, ..filter.parts() };
+        let parts = Parts { trace_ids: true, span_ids: true, starts: true, ..Parts::default() };
         let mut all = Vec::new();
         for group in block.spans.groups() {
+            let worth = self.worth_reading(&block, group.group, filter, window).await?;
+            let (runs, parts) = (worth.runs(), parts.clone().and(&worth.parts(filter)));
             let (filter, hidden) = (Arc::clone(filter), Arc::clone(&hidden));
-            let read = self.read(&block, vec![group], parts.clone(), move |columns| {
-                let rows = seen_rows(&columns, &filter, window, &hidden)?;
-                Ok(rough_of(&columns, rows.into_iter().map(|row| row as usize)))
+            let pieces = self.read_pieces(&block, runs, parts, move |read, columns| {
+                let rows = worth.matching(read, &columns, &filter, window)?;
+                let rows = without_hidden(&rows, &columns, &hidden).into_iter();
+                Ok(rough_of(&columns, rows.map(|row| row as usize)))
             });
-            all.extend(read.await?);
+            all.extend(pieces.await?.into_iter().flatten());
         }
         Ok(all)
     }
@@ -139,11 +142,9 @@ impl Query<'_> {
             return Ok(Vec::new());
         }
         let block = self.querier.blocks.open(entry, self.purse()).await?;
-        let mut rows: Vec<GroupRows> = here.iter().flat_map(|trace| block.spans.find(trace)).collect();
-        rows.sort_by_key(|rows| (rows.group, rows.rows.start));
-        rows.dedup();
+        let rows = block.spans.find_all(&here);
         let parts = Parts { trace_ids: true, span_ids: true, starts: true, ..Parts::default() };
-        self.read(&block, joined(rows, 0), parts, move |columns| {
+        self.read(&block, rows, parts, move |columns| {
             let all = rough_of(&columns, 0..columns.len()).into_iter();
             Ok(all.filter(|rough| elsewhere.rough.contains_key(rough)).map(|(trace, ..)| trace).collect())
         })

@@ -13,7 +13,6 @@ use siltstone_format::tenant::Tenant;
 use siltstone_format::value::ValueError;
 use siltstone_live::question::Question;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::block::BlockError;
 use crate::blocks::{Blocks, Purse, ReadBlockError};
@@ -27,6 +26,7 @@ use crate::plan::{PlanError, Planner};
 use crate::sql::{ArrayError, SqlConfig, SqlEngine};
 use crate::turns::{Place, QueueFull, TurnSettings, Turns};
 use crate::view::View;
+use crate::workers::{NotDone, Workers};
 
 /// What a querier is made of, beside its settings.
 pub struct QuerierParts {
@@ -45,7 +45,7 @@ pub struct QuerierConfig {
     pub limits: Limits,
     pub turns: TurnSettings,
     pub sql: SqlConfig,
-    /// Pieces of work that need a processor, at the same time, of all queries together.
+    /// Threads for work that needs a processor, of all queries together.
     pub workers: usize,
 }
 
@@ -60,7 +60,7 @@ pub struct Querier {
     turns: Arc<Turns>,
     pub(crate) sql: SqlEngine,
     pub(crate) processors: Handle,
-    workers: Arc<Semaphore>,
+    workers: Workers,
 }
 
 /// One query may run for as long as this is held, within the limits of its tenant.
@@ -113,8 +113,8 @@ pub enum QueryError {
     Refused(String),
     #[error("reading took so long that the snapshot expired: ask again, for less at once")]
     Expired,
-    #[error("the process ends")]
-    Ending,
+    #[error("a part of the query was not done: a thread could not be started, or met a bug that it has told")]
+    NotDone,
     #[error("rows cannot be put into columns: {0}")]
     Columns(String),
     /// An SQL statement's.
@@ -143,7 +143,7 @@ impl Querier {
             turns: Turns::new(config.turns),
             sql: SqlEngine::new(&config.sql).map_err(|error| QuerierError(error.to_string()))?,
             processors: parts.processors,
-            workers: Arc::new(Semaphore::new(config.workers.max(1))),
+            workers: Workers::new(config.workers),
         })
     }
 
@@ -225,13 +225,7 @@ impl<'a> Query<'a> {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, QueryError> {
-        // The turn goes with the work: a query that is given up does not stop it.
-        let turn = Arc::clone(&self.querier.workers).acquire_owned().await.map_err(|_| QueryError::Ending)?;
-        let work = move || {
-            let _turn = turn;
-            work()
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|_| QueryError::Ending)
+        self.querier.workers.run(work).await.map_err(|NotDone| QueryError::NotDone)
     }
 
     /// What is gone after the snapshot's time is no broken promise.

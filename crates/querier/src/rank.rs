@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use siltstone_format::id::TraceId;
 
-use crate::scan::Extent;
+use crate::extent::Extent;
 
 /// Ties go by trace id, ascending, in every order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Rate, errors and durations of each operation in time steps, computed from the spans themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use siltstone_ask::Histogram;
@@ -75,7 +75,7 @@ impl Querier {
 
 fn of_rows(columns: &SpanColumns, rows: &[u32], step_nanos: u64) -> BTreeMap<Step, Red> {
     // By numbers first: texts are spelled out once for each operation and step.
-    let mut by_numbers = BTreeMap::<(u32, u32, i32, u64), Red>::new();
+    let mut by_numbers = HashMap::<(u32, u32, i32, u64), Red>::new();
     for row in rows.iter().map(|row| *row as usize) {
         let start = columns.starts[row].cast_unsigned();
         let step = start - start % step_nanos;

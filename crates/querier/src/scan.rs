@@ -1,148 +1,107 @@
-//! Rows of blocks that match: first what the filter needs is read, then, of the rows that match, what is wanted.
+//! Rows of blocks: which are worth reading, and what is made of those that are read.
+//!
+//! ```text
+//! statistics, distinct values ──▶ rows worth reading ──▶ what the filter needs of them ──▶ rows that match
+//! ```
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
-use siltstone_ask::{Filter, Window};
-use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_ask::{Filter, Narrowed, Rows, Window};
 use siltstone_format::block::parts::Parts;
 use siltstone_format::block::read::GroupRows;
 use siltstone_format::columns::SpanColumns;
-use siltstone_format::id::TraceId;
-use siltstone_format::tenant::Tenant;
-use siltstone_live::question::{Question, Wanted};
 
 use crate::cache::OpenedBlock;
-use crate::hidden::{Hidden, HiddenHere, NEVER_CLEANED};
+use crate::hidden::HiddenHere;
 use crate::querier::{Query, QueryError};
 
-/// Blocks that are read at the same time.
-const PARALLEL_BLOCKS: usize = 4;
-/// Row groups of one block that are under way at the same time.
-const PARALLEL_GROUPS: usize = 4;
-/// Matching rows that lie no further apart are read together: pages have more rows than that.
-const LARGEST_GAP_ROWS: u32 = 4_096;
+/// Row groups of one block that are under way at the same time: all of one of a million spans.
+pub(crate) const PARALLEL_GROUPS: usize = 8;
+/// Rows of a group that are looked at together: several whole pages of most columns.
+const PIECE_ROWS: usize = 64 * 1024;
+/// Rows that lie no further apart are read together: passing them over would take as long.
+const LARGEST_GAP_ROWS: usize = 64;
 
-/// From the earliest start to the latest end of a trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extent {
-    start: u64,
-    end: u64,
+/// Rows of a row group that may match and start in a window: no others do.
+pub(crate) struct Worth {
+    pub(crate) group: usize,
+    pub(crate) rows: Rows,
+    /// Each of them matches.
+    pub(crate) is_exact: bool,
+    /// Each of them starts in the window.
+    pub(crate) is_inside: bool,
 }
 
-impl Extent {
-    pub(crate) fn nanos(self) -> i128 {
-        i128::from(self.end) - i128::from(self.start)
+impl Worth {
+    pub(crate) fn runs(&self) -> Vec<GroupRows> {
+        match self.rows.is_all() {
+            true => vec![GroupRows { group: self.group, rows: 0..self.rows.of() }],
+            false => runs_of(self.rows.iter(), self.group),
+        }
     }
 
-    fn and(self, more: Self) -> Self {
-        Self { start: self.start.min(more.start), end: self.end.max(more.end) }
+    /// Those that match and start in the window, by their places in columns that were read of some rows: at least
+    /// [`Self::parts`].
+    pub(crate) fn matching(
+        &self,
+        read: &[GroupRows],
+        columns: &SpanColumns,
+        filter: &Filter,
+        window: Window,
+    ) -> Result<Rows, QueryError> {
+        let window = if self.is_inside { Window::ALL } else { window };
+        if !self.is_exact {
+            return Ok(filter.rows_within(window, columns)?);
+        }
+        let inside = window.rows(columns);
+        if self.rows.is_all() {
+            return Ok(inside);
+        }
+        let mut exact = Rows::none(columns.len());
+        let rows = read.iter().flat_map(|rows| rows.rows.clone()).enumerate();
+        rows.filter(|(_, row)| self.rows.contains(*row)).for_each(|(place, _)| exact.insert(place));
+        Ok(exact.and(&inside))
+    }
+
+    /// What [`Self::matching`] looks at.
+    pub(crate) fn parts(&self, filter: &Filter) -> Parts {
+        let parts = if self.is_exact { Parts::default() } else { filter.parts() };
+        Parts { starts: parts.starts || !self.is_inside, ..parts }
     }
 }
 
 impl Query<'_> {
-    /// Traces and starts of a block's spans that match, start in the window and are not hidden.
-    pub(crate) async fn matching_of_block(
-        &self,
-        entry: &BlockEntry,
-        filter: &Arc<Filter>,
-        window: Window,
-        hidden: &Hidden,
-    ) -> Result<Vec<(TraceId, u64)>, QueryError> {
-        let block = self.querier.blocks.open(entry, self.purse()).await?;
-        self.cost.read_block();
-        let hidden = Arc::new(hidden.at(entry.clean_through));
-        let scans: Vec<_> = block
-            .spans
-            .groups()
-            .map(|group| self.matching_of_group(&block, group, filter, window, &hidden))
-            .collect();
-        let found: Vec<Vec<(TraceId, u64)>> =
-            stream::iter(scans).buffered(PARALLEL_GROUPS).try_collect().await?;
-        self.querier.blocks.used(&block).await;
-        Ok(found.concat())
-    }
-
-    async fn matching_of_group(
+    /// Which rows of a group are worth reading, told by statistics and distinct values.
+    pub(crate) async fn worth_reading(
         &self,
         block: &Arc<OpenedBlock>,
-        group: GroupRows,
+        group: usize,
         filter: &Arc<Filter>,
         window: Window,
-        hidden: &Arc<HiddenHere>,
-    ) -> Result<Vec<(TraceId, u64)>, QueryError> {
-        let parts = Parts { starts: true, ..filter.parts() };
-        self.cost.scanned(group.rows.len());
-        let filter = Arc::clone(filter);
-        let starts = self.read(block, vec![group.clone()], parts, move |columns| {
-            let rows = filter.rows_within(window, &columns)?;
-            let starts = rows.iter().map(|row| (row as u32, columns.starts[row].cast_unsigned()));
-            Ok(starts.collect::<Vec<_>>())
-        });
-        let starts = starts.await?;
-        if starts.is_empty() {
-            return Ok(Vec::new());
+    ) -> Result<Worth, QueryError> {
+        let file = &block.spans;
+        let starts = file.starts_of(group);
+        let is_inside = starts.is_some_and(|(first, last)| window.contains(first) && window.contains(last));
+        let worth = |narrowed: Narrowed| Worth {
+            group,
+            rows: narrowed.rows,
+            is_exact: narrowed.is_exact,
+            is_inside: is_inside || window == Window::ALL,
+        };
+        let count = file.group_rows(group);
+        if starts.is_some_and(|(first, last)| !window.overlaps(first, last)) {
+            return Ok(worth(Narrowed { rows: Rows::none(count), is_exact: true }));
         }
-        let runs = runs_of(starts.iter().map(|(row, _)| *row), group.group);
-        let ids = Parts { trace_ids: true, ..Parts::default() };
-        let hidden = Arc::clone(hidden);
-        let of_runs = runs.clone();
-        self.read(block, runs, ids, move |columns| {
-            let places = places_of(starts.iter().map(|(row, _)| *row), &of_runs);
-            let found = places.zip(&starts).map(|(place, (_, start))| (columns.trace_ids[place], *start));
-            Ok(found.filter(|(trace, start)| !hidden.hides(trace, *start)).collect())
-        })
-        .await
-    }
-
-    /// How long traces are; of those that have a span which is not hidden.
-    pub(crate) async fn extents(
-        &mut self,
-        tenant: &Tenant,
-        traces: Vec<TraceId>,
-    ) -> Result<BTreeMap<TraceId, Extent>, QueryError> {
-        let question = Question { tenant: tenant.clone(), wanted: Wanted::Traces(traces.clone()) };
-        let view = self.open(&question).await?;
-        let plan = self.planner(&view).of_traces(&traces).await;
-        let plan = plan.map_err(|error| self.late_or(&view, error.into()))?;
-        let traces = Arc::new(traces);
-        let mut extents = BTreeMap::new();
-        for segment in &view.live {
-            add_extents(&mut extents, extents_of(&segment.spans, &traces, &plan.hidden.at(NEVER_CLEANED)));
+        let narrowing = filter.narrowing();
+        if narrowing.is_empty() {
+            return Ok(worth(Narrowed { rows: Rows::all(count), is_exact: narrowing.is_whole() }));
         }
-        let reads: Vec<_> =
-            plan.blocks.iter().map(|entry| self.extents_of_block(entry, &traces, &plan.hidden)).collect();
-        let mut reads = stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS);
-        while let Some(read) = reads.next().await {
-            add_extents(&mut extents, read.map_err(|error| self.late_or(&view, error))?);
-        }
-        drop(reads);
-        if self.is_expired(&view) {
-            return Err(QueryError::Expired);
-        }
-        self.lacks(plan.missing);
-        Ok(extents)
-    }
-
-    async fn extents_of_block(
-        &self,
-        entry: &BlockEntry,
-        traces: &Arc<Vec<TraceId>>,
-        hidden: &Hidden,
-    ) -> Result<BTreeMap<TraceId, Extent>, QueryError> {
-        let block = self.querier.blocks.open(entry, self.purse()).await?;
-        self.cost.read_block();
-        let hidden = Arc::new(hidden.at(entry.clean_through));
-        let parts = Parts { trace_ids: true, starts: true, durations: true, ..Parts::default() };
-        let mut extents = BTreeMap::new();
-        for group in block.spans.groups() {
-            let (traces, hidden) = (Arc::clone(traces), Arc::clone(&hidden));
-            let of_group = move |columns: SpanColumns| Ok(extents_of(&columns, &traces, &hidden));
-            add_extents(&mut extents, self.read(&block, vec![group], parts.clone(), of_group).await?);
-        }
-        Ok(extents)
+        let ranges = narrowing.ranges(file, group);
+        let fetched = self.querier.blocks.fetch(block, ranges, self.purse()).await?;
+        let (block, filter) = (Arc::clone(block), Arc::clone(filter));
+        let narrowed = self.work(move || filter.narrowing().rows(&block.spans, group, &fetched));
+        Ok(worth(narrowed.await??))
     }
 
     /// Reads parts of some rows, and makes something of them on a worker.
@@ -153,12 +112,55 @@ impl Query<'_> {
         parts: Parts,
         make: impl FnOnce(SpanColumns) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
-        let ranges = rows.iter().flat_map(|rows| block.spans.ranges_of(rows, &parts)).collect();
+        let ranges = block.spans.ranges_of(&rows, &parts);
         let fetched = self.querier.blocks.fetch(block, ranges, self.purse()).await?;
         let block = Arc::clone(block);
         let read = move || make(block.spans.read_parts(&rows, &parts, &fetched, &block.origins)?);
         self.work(read).await?
     }
+
+    /// Reads parts of some rows of a group, and makes something of one piece after the other on a worker: pieces
+    /// stay near the processor, and their memory is used again.
+    pub(crate) async fn read_pieces<T: Send + 'static>(
+        &self,
+        block: &Arc<OpenedBlock>,
+        rows: Vec<GroupRows>,
+        parts: Parts,
+        mut make: impl FnMut(&[GroupRows], SpanColumns) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<Vec<T>, QueryError> {
+        let ranges = block.spans.ranges_of(&rows, &parts);
+        let fetched = self.querier.blocks.fetch(block, ranges, self.purse()).await?;
+        let block = Arc::clone(block);
+        let read = move || {
+            let pieces = pieces_of(&rows).into_iter();
+            let made = pieces.map(|piece| {
+                let columns = block.spans.read_parts(&piece, &parts, &fetched, &block.origins)?;
+                make(&piece, columns)
+            });
+            made.collect()
+        };
+        self.work(read).await?
+    }
+}
+
+/// Cuts runs of a group where so many rows end.
+fn pieces_of(runs: &[GroupRows]) -> Vec<Vec<GroupRows>> {
+    let mut pieces: Vec<Vec<GroupRows>> = Vec::new();
+    let mut number = None;
+    for run in runs {
+        let mut start = run.rows.start;
+        while start < run.rows.end {
+            let end = run.rows.end.min((start / PIECE_ROWS + 1) * PIECE_ROWS);
+            let part = GroupRows { group: run.group, rows: start..end };
+            match pieces.last_mut().filter(|_| number == Some(start / PIECE_ROWS)) {
+                Some(piece) => piece.push(part),
+                None => pieces.push(vec![part]),
+            }
+            number = Some(start / PIECE_ROWS);
+            start = end;
+        }
+    }
+    pieces
 }
 
 /// Rows that match, start in the window and are not hidden.
@@ -168,38 +170,24 @@ pub(crate) fn seen_rows(
     window: Window,
     hidden: &HiddenHere,
 ) -> Result<Vec<u32>, QueryError> {
+    Ok(without_hidden(&filter.rows_within(window, columns)?, columns, hidden))
+}
+
+/// Those of the rows that are not hidden.
+pub(crate) fn without_hidden(rows: &Rows, columns: &SpanColumns, hidden: &HiddenHere) -> Vec<u32> {
     let is_seen = |row: &usize| {
         hidden.is_nothing() || !hidden.hides(&columns.trace_ids[*row], columns.starts[*row].cast_unsigned())
     };
-    let rows = filter.rows_within(window, columns)?;
-    Ok(rows.iter().filter(is_seen).map(|row| row as u32).collect())
-}
-
-fn extents_of(columns: &SpanColumns, traces: &[TraceId], hidden: &HiddenHere) -> BTreeMap<TraceId, Extent> {
-    let mut extents = BTreeMap::new();
-    for (row, trace) in columns.trace_ids.iter().enumerate() {
-        let start = columns.starts[row].cast_unsigned();
-        if traces.binary_search(trace).is_ok() && !hidden.hides(trace, start) {
-            let extent = Extent { start, end: start.wrapping_add(columns.durations[row].cast_unsigned()) };
-            add_extents(&mut extents, BTreeMap::from([(*trace, extent)]));
-        }
-    }
-    extents
-}
-
-fn add_extents(extents: &mut BTreeMap<TraceId, Extent>, more: BTreeMap<TraceId, Extent>) {
-    for (trace, extent) in more {
-        extents.entry(trace).and_modify(|known| *known = known.and(extent)).or_insert(extent);
-    }
+    rows.iter().filter(is_seen).map(|row| row as u32).collect()
 }
 
 /// Ascending rows of a group as few runs.
-pub(crate) fn runs_of(rows: impl Iterator<Item = u32>, group: usize) -> Vec<GroupRows> {
+pub(crate) fn runs_of(rows: impl Iterator<Item = usize>, group: usize) -> Vec<GroupRows> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for row in rows {
         match runs.last_mut() {
-            Some(run) if row as usize <= run.end + LARGEST_GAP_ROWS as usize => run.end = row as usize + 1,
-            _ => runs.push(row as usize..row as usize + 1),
+            Some(run) if row <= run.end + LARGEST_GAP_ROWS => run.end = row + 1,
+            _ => runs.push(row..row + 1),
         }
     }
     runs.into_iter().map(|rows| GroupRows { group, rows }).collect()
@@ -207,19 +195,41 @@ pub(crate) fn runs_of(rows: impl Iterator<Item = u32>, group: usize) -> Vec<Grou
 
 /// Where ascending rows of a group are when these runs were read.
 pub(crate) fn places_of<'a>(
-    rows: impl Iterator<Item = u32> + 'a,
+    rows: impl Iterator<Item = usize> + 'a,
     runs: &'a [GroupRows],
 ) -> impl Iterator<Item = usize> + 'a {
     let (mut run, mut before) = (0, 0);
     rows.map(move |row| {
         while let Some(current) = runs.get(run)
-            && current.rows.end <= row as usize
+            && current.rows.end <= row
         {
             before += current.rows.len();
             run += 1;
         }
-        before + runs.get(run).map_or(0, |current| row as usize - current.rows.start)
+        before + runs.get(run).map_or(0, |current| row - current.rows.start)
     })
+}
+
+/// Which rows of a group ascending places are when these runs were read.
+pub(crate) fn rows_at<'a>(
+    places: impl Iterator<Item = usize> + 'a,
+    runs: &'a [GroupRows],
+) -> impl Iterator<Item = usize> + 'a {
+    let (mut run, mut before) = (0, 0);
+    places.map(move |place| {
+        while let Some(current) = runs.get(run)
+            && before + current.rows.len() <= place
+        {
+            before += current.rows.len();
+            run += 1;
+        }
+        runs.get(run).map_or(0, |current| current.rows.start + place - before)
+    })
+}
+
+/// How many rows these are.
+pub(crate) fn rows_in(runs: &[GroupRows]) -> usize {
+    runs.iter().map(|run| run.rows.len()).sum()
 }
 
 #[cfg(test)]
@@ -232,9 +242,33 @@ mod tests {
         let runs = runs_of(rows.into_iter(), 0);
         let ranges: Vec<_> = runs.iter().map(|run| run.rows.clone()).collect();
         assert_eq!(ranges, [3..10, 5_000..5_001, 10_000..10_002]);
+        assert_eq!(rows_in(&runs), 10);
         let read: Vec<usize> = ranges.into_iter().flatten().collect();
         let places = places_of(rows.into_iter(), &runs);
-        assert!(places.zip(rows).all(|(place, row)| read[place] == row as usize));
+        assert!(places.zip(rows).all(|(place, row)| read[place] == row));
+        let places = [0, 6, 7, 8, 9];
+        assert!(rows_at(places.into_iter(), &runs).zip(places).all(|(row, place)| read[place] == row));
         assert!(runs_of(std::iter::empty(), 0).is_empty());
+    }
+
+    #[test]
+    fn should_cut_runs_into_pieces() {
+        let runs = [3..10, 20..PIECE_ROWS + 1, PIECE_ROWS + 5..4 * PIECE_ROWS];
+        let runs = runs.map(|rows| GroupRows { group: 2, rows });
+        let pieces: Vec<Vec<_>> = pieces_of(&runs)
+            .into_iter()
+            .map(|piece| piece.into_iter().map(|run| (run.rows.start, run.rows.end)).collect())
+            .collect();
+        let at = |number: usize| number * PIECE_ROWS;
+        assert_eq!(
+            pieces,
+            [
+                vec![(3, 10), (20, at(1))],
+                vec![(at(1), at(1) + 1), (at(1) + 5, at(2))],
+                vec![(at(2), at(3))],
+                vec![(at(3), at(4))],
+            ]
+        );
+        assert!(pieces_of(&[]).is_empty());
     }
 }

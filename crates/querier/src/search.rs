@@ -21,14 +21,16 @@ use siltstone_live::question::{Question, Wanted};
 
 use crate::hidden::NEVER_CLEANED;
 use crate::limits::LimitReached;
+use crate::matching::Wanted as Sought;
 use crate::querier::{Answer, Querier, Query, QueryError};
 use crate::rank::{Order, Position, Ranks};
 use crate::scan::seen_rows;
 use crate::traces::Trace;
 
-/// Blocks that are scanned at the same time: of those behind the first ones it is often enough to know that they
-/// hold nothing better.
+/// Blocks that are scanned at the same time.
 const PARALLEL_BLOCKS: usize = 4;
+/// So few traces may all be in the block that is scanned first. Then the others must not take its time.
+const TRACES_OF_ONE_BLOCK: usize = 1_000;
 
 /// Which traces are looked for.
 #[derive(Clone, Debug)]
@@ -153,17 +155,25 @@ impl Query<'_> {
             live.extend(rows.map(|row| (traces[row as usize], starts[row as usize].cast_unsigned())));
         }
         let mut is_done = each(live, bounds.first().copied())?;
-        let scans: Vec<_> = plan
-            .blocks
-            .iter()
-            .map(|entry| self.matching_of_block(entry, &filter, search.window, &plan.hidden))
-            .collect();
-        let mut scans = stream::iter(scans).buffered(PARALLEL_BLOCKS).enumerate();
-        while !is_done && let Some((number, found)) = scans.next().await {
-            let found = found.map_err(|error| self.late_or(&view, error))?;
-            is_done = each(found, bounds.get(number + 1).copied())?;
+        let first = match (search.order, search.after) {
+            // What an earlier answer had must be known for sure: all of it is looked at.
+            (Order::Newest | Order::Oldest, None) => Some((search.order, search.limit.saturating_add(1))),
+            _ => None,
+        };
+        let wanted = Sought { filter, window: search.window, first };
+        let is_one_enough = first.is_some_and(|(_, traces)| traces <= TRACES_OF_ONE_BLOCK);
+        let (alone, rest) = plan.blocks.split_at(plan.blocks.len().min(usize::from(is_one_enough)));
+        let mut number = 0;
+        for blocks in [alone, rest] {
+            let scans: Vec<_> =
+                blocks.iter().map(|entry| self.matching_of_block(entry, &wanted, &plan.hidden)).collect();
+            let mut scans = stream::iter(scans).buffered(PARALLEL_BLOCKS);
+            while !is_done && let Some(found) = scans.next().await {
+                let found = found.map_err(|error| self.late_or(&view, error))?;
+                number += 1;
+                is_done = each(found, bounds.get(number).copied())?;
+            }
         }
-        drop(scans);
         if self.is_expired(&view) {
             return Err(QueryError::Expired);
         }

@@ -184,11 +184,11 @@ impl Query<'_> {
         if ranks.is_empty() {
             return Ok(Vec::new());
         }
-        let runs = runs_of(ranks.iter().map(|(row, ..)| *row), group.group);
+        let runs = runs_of(ranks.iter().map(|(row, ..)| *row as usize), group.group);
         let ids = Parts { trace_ids: true, span_ids: true, ..Parts::default() };
         let (of_runs, hidden) = (runs.clone(), Arc::clone(hidden));
         self.read(block, runs, ids, move |columns| {
-            let places = places_of(ranks.iter().map(|(row, ..)| *row), &of_runs).zip(&ranks);
+            let places = places_of(ranks.iter().map(|(row, ..)| *row as usize), &of_runs).zip(&ranks);
             let seen = places.filter(|(place, (_, start, _))| {
                 !hidden.hides(&columns.trace_ids[*place], start.cast_unsigned())
             });

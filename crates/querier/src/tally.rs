@@ -13,11 +13,12 @@ use siltstone_format::tenant::Tenant;
 use siltstone_format::value::ValueError;
 use siltstone_live::question::{Question, Wanted};
 
+use crate::cache::OpenedBlock;
 use crate::hidden::{HiddenHere, NEVER_CLEANED};
 use crate::limits::LimitReached;
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
-use crate::scan::seen_rows;
+use crate::scan::{PARALLEL_GROUPS, rows_in, seen_rows, without_hidden};
 
 /// Blocks that are read at the same time.
 const PARALLEL_BLOCKS: usize = 4;
@@ -114,29 +115,45 @@ impl Query<'_> {
     ) -> Result<BTreeMap<K, V>, QueryError> {
         let block = self.querier.blocks.open(entry, self.purse()).await?;
         self.cost.read_block();
-        let window = shared.counting.window;
         let hidden = Arc::new(shared.plan.hidden.at(entry.clean_through));
-        let spans = &entry.summary.spans;
-        let is_inside =
-            window.contains(spans.min_start_unix_nano) && window.contains(spans.max_start_unix_nano);
-        let must_look = !is_inside || !hidden.is_nothing() || !shared.doubtful.is_empty();
-        let parts = shared.counting.parts.clone().and(&shared.filter.parts());
-        let parts =
-            Parts { starts: parts.starts | must_look, trace_ids: parts.trace_ids | must_look, ..parts };
+        let groups = block.spans.groups().map(|group| group.group);
+        let reads: Vec<_> = groups.map(|group| self.count_group(&block, group, shared, &hidden)).collect();
+        let mut reads = stream::iter(reads).buffer_unordered(PARALLEL_GROUPS);
         let mut sums = BTreeMap::new();
-        for group in block.spans.groups() {
-            self.cost.scanned(group.rows.len());
-            let (filter, hidden) = (Arc::clone(&shared.filter), Arc::clone(&hidden));
-            let (doubtful, of_rows) = (Arc::clone(&shared.doubtful), Arc::clone(&shared.counting.of_rows));
-            let read = self.read(&block, vec![group], parts.clone(), move |columns| {
-                let rows = match must_look {
-                    true => without(seen_rows(&columns, &filter, window, &hidden)?, &columns, &doubtful),
-                    false => filter.rows(&columns)?.iter().map(|row| row as u32).collect(),
-                };
-                Ok(of_rows(&columns, &rows)?)
-            });
-            add_all(&mut sums, read.await?);
+        while let Some(read) = reads.next().await {
+            add_all(&mut sums, read?);
         }
+        drop(reads);
+        self.querier.blocks.used(&block).await;
+        Ok(sums)
+    }
+
+    async fn count_group<K: Ord + Send + 'static, V: Sum>(
+        &self,
+        block: &Arc<OpenedBlock>,
+        group: usize,
+        shared: &Shared<'_, K, V>,
+        hidden: &Arc<HiddenHere>,
+    ) -> Result<BTreeMap<K, V>, QueryError> {
+        let (filter, window) = (Arc::clone(&shared.filter), shared.counting.window);
+        let worth = self.worth_reading(block, group, &filter, window).await?;
+        let runs = worth.runs();
+        self.cost.scanned(rows_in(&runs));
+        let must_hide = !hidden.is_nothing();
+        let parts = shared.counting.parts.clone().and(&worth.parts(&filter));
+        let parts = Parts {
+            starts: parts.starts || must_hide,
+            trace_ids: parts.trace_ids || must_hide || !shared.doubtful.is_empty(),
+            ..parts
+        };
+        let of_rows = Arc::clone(&shared.counting.of_rows);
+        let (hidden, doubtful) = (Arc::clone(hidden), Arc::clone(&shared.doubtful));
+        let pieces = self.read_pieces(block, runs, parts, move |read, columns| {
+            let rows = worth.matching(read, &columns, &filter, window)?;
+            Ok(of_rows(&columns, &without(without_hidden(&rows, &columns, &hidden), &columns, &doubtful))?)
+        });
+        let mut sums = BTreeMap::new();
+        pieces.await?.into_iter().for_each(|piece| add_all(&mut sums, piece));
         Ok(sums)
     }
 

@@ -4,19 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use siltstone_ask::{canonical_span, collapse};
 use siltstone_catalog::block_entry::BlockEntry;
-use siltstone_format::block::read::GroupRows;
+use siltstone_format::block::parts::Parts;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::TraceId;
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_live::question::{Question, Wanted};
 
-use crate::hidden::{Hidden, NEVER_CLEANED};
+use crate::cache::OpenedBlock;
+use crate::hidden::{Hidden, HiddenHere, NEVER_CLEANED};
 use crate::limits::LimitReached;
 use crate::querier::{Answer, Querier, Query, QueryError};
+use crate::scan::PARALLEL_GROUPS;
 use crate::view::View;
 
 /// Blocks that are read at the same time.
@@ -109,30 +111,41 @@ impl Query<'_> {
     ) -> Result<Vec<Span>, QueryError> {
         let blocks = &self.querier.blocks;
         let block = blocks.open(entry, self.purse()).await?;
-        let found: Vec<(TraceId, Vec<GroupRows>)> = traces
-            .iter()
-            .map(|trace| (*trace, block.spans.find(trace)))
-            .filter(|(_, rows)| !rows.is_empty())
-            .collect();
+        let first_group = |trace: &TraceId| Some((*trace, block.spans.find(trace).first()?.group));
+        let found: Vec<(TraceId, usize)> = traces.iter().filter_map(first_group).collect();
         if found.is_empty() {
             return Ok(Vec::new());
         }
         self.cost.read_block();
-        let ranges = found.iter().flat_map(|(_, rows)| rows).flat_map(|rows| block.spans.ranges(rows));
-        let fetched = blocks.fetch(&block, ranges.collect(), self.purse()).await?;
-        let hidden = hidden.at(entry.clean_through);
-        let opened = Arc::clone(&block);
-        let decode = move || {
-            let mut all = Vec::new();
-            for (trace, rows) in &found {
-                let read = opened.spans.read_trace(trace, rows, &fetched, &opened.origins)?.spans()?;
-                all.extend(read.into_iter().filter(|span| !hidden.hides(trace, span.start_unix_nano)));
-            }
-            Ok::<_, QueryError>(all)
-        };
-        let spans = self.work(decode).await??;
+        let hidden = Arc::new(hidden.at(entry.clean_through));
+        // A trace may go on in the next group, so it is traces that are shared out, not groups.
+        let reads: Vec<_> = found
+            .chunk_by(|(_, one), (_, next)| one == next)
+            .map(|of_group| of_group.iter().map(|(trace, _)| *trace).collect())
+            .map(|traces| self.traces_of_group(&block, traces, &hidden))
+            .collect();
+        let spans: Vec<Vec<Span>> = stream::iter(reads).buffered(PARALLEL_GROUPS).try_collect().await?;
         blocks.used(&block).await;
-        Ok(spans)
+        Ok(spans.into_iter().flatten().collect())
+    }
+
+    async fn traces_of_group(
+        &self,
+        block: &Arc<OpenedBlock>,
+        traces: Vec<TraceId>,
+        hidden: &Arc<HiddenHere>,
+    ) -> Result<Vec<Span>, QueryError> {
+        let rows = block.spans.find_all(&traces);
+        let ranges = block.spans.ranges_of(&rows, &Parts::all());
+        let fetched = self.querier.blocks.fetch(block, ranges, self.purse()).await?;
+        let (block, hidden) = (Arc::clone(block), Arc::clone(hidden));
+        let decode = move || {
+            let read = block.spans.read_traces(&traces, &rows, &fetched, &block.origins)?;
+            let mut spans = read.spans()?;
+            spans.retain(|span| !hidden.hides(&span.trace_id, span.start_unix_nano));
+            Ok(spans)
+        };
+        self.work(decode).await?
     }
 }
 

@@ -237,7 +237,7 @@ impl Query<'_> {
         }
         self.cost.read_block();
         let near = joined(rows.clone(), LARGEST_GAP_ROWS);
-        let ranges = near.iter().flat_map(|rows| block.spans.ranges_of(rows, parts)).collect();
+        let ranges = block.spans.ranges_of(&near, parts);
         let fetched = blocks.fetch(&block, ranges, self.purse()).await?;
         let (opened, parts) = (Arc::clone(&block), parts.clone());
         let hidden = walk.plan.hidden.at(entry.clean_through);

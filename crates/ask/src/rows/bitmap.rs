@@ -90,6 +90,11 @@ impl Rows {
         words.flat_map(|(index, word)| bits(*word).map(move |bit| index * BITS + bit))
     }
 
+    /// Whether these are all rows.
+    pub fn is_all(&self) -> bool {
+        self.count() == self.len
+    }
+
     /// Those of these rows for which the test holds.
     pub(crate) fn filter(&self, mut test: impl FnMut(usize) -> bool) -> Self {
         let words = self.words.iter().enumerate().map(|(index, word)| {

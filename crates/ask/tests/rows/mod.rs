@@ -1,5 +1,6 @@
 //! Columns answer as their spans do, row by row, and with no more than the filter says it needs.
 
+mod narrowed;
 mod own_values;
 mod partial;
 

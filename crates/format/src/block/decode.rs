@@ -71,6 +71,11 @@ impl PageDictionary {
         })
     }
 
+    /// A value, of the type that the chunk has.
+    pub(crate) fn raw(&self, physical: Physical, number: u32) -> Result<Raw<'_>, Damage> {
+        raw(physical, self.get(number)?)
+    }
+
     /// Memory that it takes.
     pub(crate) fn bytes(&self) -> usize {
         self.body.len() + 4 * self.ends.len()
@@ -223,25 +228,17 @@ impl FlatValues<'_> {
         texts: &mut Dictionary,
         out: &mut Vec<u32>,
     ) -> Result<(), Damage> {
-        let PageValues { leaf, bytes, indices, .. } = &self.values;
+        let PageValues { leaf, indices, .. } = &self.values;
         if leaf.physical != Physical::BYTE_ARRAY {
             return Err(WRONG_TYPE);
         }
         if let Some((indices, dictionary)) = indices {
             return known.append(dictionary, &self.numbers(indices), texts, out);
         }
-        let (mut next, mut at) = (0, 0);
-        for range in self.ranges {
-            // Plain texts are found only by passing those before.
-            for _ in next..range.start {
-                read_text(bytes, &mut at)?;
-            }
-            for _ in range.clone() {
-                out.push(texts.intern(read_text(bytes, &mut at)?).map_err(not_utf8)?);
-            }
-            next = range.end;
-        }
-        Ok(())
+        self.each_text(|text| {
+            out.push(texts.intern(text).map_err(not_utf8)?);
+            Ok(())
+        })
     }
 
     /// Appends truth values.
@@ -252,6 +249,53 @@ impl FlatValues<'_> {
         }
         for index in self.ranges.iter().cloned().flatten() {
             out.push(bit(bytes, index)?);
+        }
+        Ok(())
+    }
+
+    /// Appends for each value whether it passes, by its number in the dictionary.
+    pub(crate) fn passing(&self, passes: &[bool], out: &mut Vec<bool>) -> Result<(), Damage> {
+        let (indices, _) = self.values.indices.as_ref().ok_or(NOT_OURS)?;
+        for number in self.numbers(indices) {
+            out.push(*passes.get(number as usize).ok_or(BEYOND)?);
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with values that are in no dictionary.
+    pub(crate) fn each(&self, mut each: impl FnMut(Raw<'_>) -> Result<(), Damage>) -> Result<(), Damage> {
+        let (mut fours, mut eights, mut flags) = (Vec::new(), Vec::new(), Vec::new());
+        match self.values.leaf.physical {
+            Physical::BYTE_ARRAY => self.each_text(|text| each(Raw::Bytes(text))),
+            Physical::INT32 => {
+                self.fixed(Raw::Four, &mut fours)?;
+                fours.into_iter().try_for_each(each)
+            }
+            Physical::INT64 | Physical::DOUBLE => {
+                self.fixed(Raw::Eight, &mut eights)?;
+                eights.into_iter().try_for_each(each)
+            }
+            Physical::BOOLEAN => {
+                self.bools(&mut flags)?;
+                flags.into_iter().map(Raw::Bool).try_for_each(each)
+            }
+            _ => Err(NOT_OURS),
+        }
+    }
+
+    /// Calls `each` with texts that are in no dictionary.
+    fn each_text(&self, mut each: impl FnMut(&[u8]) -> Result<(), Damage>) -> Result<(), Damage> {
+        let bytes = self.values.bytes;
+        let (mut next, mut at) = (0, 0);
+        for range in self.ranges {
+            // Plain texts are found only by passing those before.
+            for _ in next..range.start {
+                read_text(bytes, &mut at)?;
+            }
+            for _ in range.clone() {
+                each(read_text(bytes, &mut at)?)?;
+            }
+            next = range.end;
         }
         Ok(())
     }
@@ -312,7 +356,7 @@ impl<'a> ValueCursor<'a> {
         let bytes = self.values.bytes;
         if let Some((_, dictionary)) = &self.values.indices {
             let number = self.picked.get(index - self.first).ok_or(TOO_FEW)?;
-            return raw(leaf, dictionary.get(*number)?);
+            return dictionary.raw(leaf.physical, *number);
         }
         match (leaf.physical, leaf.width) {
             (Physical::BYTE_ARRAY, _) => read_text(bytes, &mut self.at).map(Raw::Bytes),
@@ -323,15 +367,17 @@ impl<'a> ValueCursor<'a> {
             (Physical::INT64 | Physical::DOUBLE, _) if leaf.encoding == Encoding::BYTE_STREAM_SPLIT => {
                 split_value(bytes, self.values.count, index).map(Raw::Eight)
             }
-            (_, Some(width)) => raw(leaf, bytes.get(index * width..(index + 1) * width).ok_or(TOO_FEW)?),
+            (physical, Some(width)) => {
+                raw(physical, bytes.get(index * width..(index + 1) * width).ok_or(TOO_FEW)?)
+            }
             (_, None) => Err(NOT_OURS),
         }
     }
 }
 
-fn raw<'a>(leaf: &Leaf, bytes: &'a [u8]) -> Result<Raw<'a>, Damage> {
+fn raw(physical: Physical, bytes: &[u8]) -> Result<Raw<'_>, Damage> {
     let wrong = "a value of another length than its type";
-    match leaf.physical {
+    match physical {
         Physical::INT32 => bytes.try_into().map(Raw::Four).map_err(|_| wrong),
         Physical::INT64 | Physical::DOUBLE => bytes.try_into().map(Raw::Eight).map_err(|_| wrong),
         _ => Ok(Raw::Bytes(bytes)),

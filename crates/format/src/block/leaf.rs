@@ -13,7 +13,6 @@ use std::ops::Range;
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, Type as Physical};
 use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::statistics::Statistics;
 
 use super::decode::{FlatValues, PageDictionary, PageValues, Raw};
 use super::frame::FrameReader;
@@ -53,6 +52,8 @@ pub(crate) struct Leaf {
     levels: usize,
     /// No row has a value: nothing of the chunk need be read.
     pub(crate) empty: bool,
+    /// Most rows have a value: a page is opened at once, not its levels first.
+    dense: bool,
     pub(crate) dictionary_range: Option<Range<u64>>,
 }
 
@@ -97,9 +98,15 @@ impl Leaf {
             encoding,
             uncompressed_len: usize::try_from(chunk.uncompressed_size()).map_err(|_| "a negative size")?,
             levels: usize::try_from(chunk.num_values()).map_err(|_| "a negative number of values")?,
-            empty: column.max_def_level() > 0 && all_null(chunk),
+            empty: column.max_def_level() > 0 && nulls(chunk) == Some(chunk.num_values()),
+            dense: nulls(chunk).is_some_and(|nulls| nulls < chunk.num_values() / 2),
             dictionary_range,
         })
+    }
+
+    /// Every row has one value.
+    pub(crate) fn is_required(&self) -> bool {
+        self.max_definition == 0 && self.max_repetition == 0
     }
 
     /// Opens a page whose bytes are exactly these, header included.
@@ -157,7 +164,8 @@ impl Leaf {
             0 => (pieces.iter().map(|piece| piece.rows.clone()).collect(), 0),
             _ => {
                 let before = present.len();
-                match self.presence(body.front()?, levels, pieces, present) {
+                let front = if self.dense { body.whole()? } else { body.front()? };
+                match self.presence(front, levels, pieces, present) {
                     Ok(found) => found,
                     // The first block need not hold all levels.
                     Err(_) => {
@@ -337,10 +345,9 @@ struct Wanted {
     values_start: usize,
 }
 
-/// Whether the chunk's statistics say that it holds no value.
-fn all_null(chunk: &ColumnChunkMetaData) -> bool {
-    let nulls = chunk.statistics().and_then(Statistics::null_count_opt);
-    nulls.is_some_and(|nulls| i64::try_from(nulls) == Ok(chunk.num_values()))
+/// How many levels have no value, if the chunk's statistics say so.
+fn nulls(chunk: &ColumnChunkMetaData) -> Option<i64> {
+    i64::try_from(chunk.statistics()?.null_count_opt()?).ok()
 }
 
 /// The levels of a range of rows, where a row begins with repetition 0.

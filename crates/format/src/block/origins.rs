@@ -35,7 +35,7 @@ use super::summary::{BlockSummary, FilterPlace, FiltersSummary, OriginsSummary, 
 use super::values::{TextSource, Values};
 use super::write::{EncodeError, SETTINGS, assemble_after};
 use crate::columns::dictionary::Dictionary;
-use crate::columns::{Rejected, SpanColumns};
+use crate::columns::{KnownOrigin, Rejected, SpanColumns};
 use crate::filter::collect::Terms;
 use crate::filter::size::{Rate, SizeClass};
 use crate::filter::split_block::{FilterKey, SplitBlockFilter};
@@ -256,12 +256,12 @@ fn entities_of(stored: &str) -> Option<Vec<Entity>> {
 #[derive(Clone, Debug)]
 pub struct OriginsFile {
     identity: BlockIdentity,
-    origins: HashMap<u32, Arc<Origin>, foldhash::fast::RandomState>,
+    origins: HashMap<u32, KnownOrigin, foldhash::fast::RandomState>,
     stored: Vec<KeyValue>,
 }
 
 impl Origins for OriginsFile {
-    fn origin(&self, id: u32) -> Option<Arc<Origin>> {
+    fn origin(&self, id: u32) -> Option<KnownOrigin> {
         self.origins.get(&id).cloned()
     }
 }
@@ -319,7 +319,7 @@ impl OriginsFile {
 
     /// All origins with their ids, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Arc<Origin>)> {
-        self.origins.iter().map(|(id, origin)| (*id, origin))
+        self.origins.iter().map(|(id, known)| (*id, &known.origin))
     }
 
     pub fn len(&self) -> usize {
@@ -367,7 +367,7 @@ struct OriginsReader<'a> {
 }
 
 impl OriginsReader<'_> {
-    fn read(&self) -> Result<HashMap<u32, Arc<Origin>, foldhash::fast::RandomState>, ReadError> {
+    fn read(&self) -> Result<HashMap<u32, KnownOrigin, foldhash::fast::RandomState>, ReadError> {
         let ids = self.column(0, number)?;
         // Column 1 is the service name, which the attributes tell.
         let resources = self.column(2, attributes)?;
@@ -393,7 +393,7 @@ impl OriginsReader<'_> {
                 scope_dropped_attributes_count: scope_dropped[row],
                 scope_schema_url: scope_urls[row].clone(),
             };
-            if origins.insert(*id, Arc::new(origin)).is_some() {
+            if origins.insert(*id, origin.into()).is_some() {
                 return Err(self.damage(0, "an origin id that stands twice"));
             }
         }

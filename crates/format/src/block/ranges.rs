@@ -19,6 +19,12 @@ impl Fetched {
         Self { parts: vec![(0, bytes)] }
     }
 
+    /// Parts in any order, each with its offset.
+    pub fn of(mut parts: Vec<(u64, Bytes)>) -> Self {
+        parts.sort_by_key(|(offset, _)| *offset);
+        Self { parts }
+    }
+
     pub fn add(&mut self, offset: u64, bytes: Bytes) {
         let at = self.parts.partition_point(|part| part.0 <= offset);
         self.parts.insert(at, (offset, bytes));

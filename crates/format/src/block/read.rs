@@ -24,9 +24,8 @@ use super::ranges::Fetched;
 use super::rows::RowsReader;
 use super::schema::{Fixed, LIST_LEAVES, ListColumns, parse_attribute_column, spans_schema};
 use super::summary::SpansSummary;
-use crate::columns::SpanColumns;
+use crate::columns::{KnownOrigin, SpanColumns};
 use crate::id::TraceId;
-use crate::origin::Origin;
 use crate::value::ValueType;
 
 /// Where the rows of a trace lie, or may lie.
@@ -47,7 +46,7 @@ pub(crate) struct Pick<'a> {
 
 /// Origins of a block by their ids.
 pub trait Origins {
-    fn origin(&self, id: u32) -> Option<Arc<Origin>>;
+    fn origin(&self, id: u32) -> Option<KnownOrigin>;
 }
 
 /// A spans file whose metadata is known.
@@ -131,7 +130,23 @@ impl SpansFile {
     /// Rows whose pages may hold a trace: from the page index alone. Empty if the
     /// trace is certainly not there.
     pub fn find(&self, trace: &TraceId) -> Vec<GroupRows> {
-        self.find_between(trace, trace)
+        self.find_all(std::slice::from_ref(trace))
+    }
+
+    /// The same of some traces, which ascend. Rows ascend and do not overlap.
+    pub fn find_all(&self, traces: &[TraceId]) -> Vec<GroupRows> {
+        let mut found: Vec<GroupRows> = Vec::new();
+        for group in 0..self.leaves.len() {
+            for next in traces.iter().filter_map(|trace| self.find_in(group, trace, trace)) {
+                match found.last_mut() {
+                    Some(last) if last.group == group && next.rows.start <= last.rows.end => {
+                        last.rows.end = last.rows.end.max(next.rows.end);
+                    }
+                    _ => found.push(next),
+                }
+            }
+        }
+        found
     }
 
     /// The same for traces from the first to the last one, both included.
@@ -173,19 +188,26 @@ impl SpansFile {
 
     /// The ranges that reading whole spans needs, see [`Self::ranges_of`].
     pub fn ranges(&self, rows: &GroupRows) -> Vec<Range<u64>> {
-        self.ranges_of(rows, &Parts::all())
+        self.ranges_of(std::slice::from_ref(rows), &Parts::all())
     }
 
     /// The ranges that reading parts of some rows needs, unsorted; the dictionaries that
-    /// were read before are not among them.
-    pub fn ranges_of(&self, rows: &GroupRows, parts: &Parts) -> Vec<Range<u64>> {
+    /// were read before are not among them. Of rows that ascend none is there twice.
+    pub fn ranges_of(&self, rows: &[GroupRows], parts: &Parts) -> Vec<Range<u64>> {
         let mut ranges = Vec::new();
-        for column in self.columns_of(rows.group, parts) {
-            ranges.extend(self.unread_dictionary(rows.group, column));
-            let picks = self.picks(rows.group, column, std::slice::from_ref(rows), 0);
-            ranges.extend(picks.iter().map(|pick| page_range(pick.page)));
+        for run in ascending_runs(rows) {
+            for column in self.columns_of(run[0].group, parts) {
+                ranges.extend(self.column_ranges(column, run));
+            }
         }
         ranges
+    }
+
+    /// The same for one column and ascending rows of one group.
+    pub(crate) fn column_ranges(&self, column: usize, run: &[GroupRows]) -> impl Iterator<Item = Range<u64>> {
+        let group = run.first().map_or(0, |rows| rows.group);
+        let pages = self.picks(group, column, run, 0).into_iter().map(|pick| page_range(pick.page));
+        self.unread_dictionary(group, column).into_iter().chain(pages)
     }
 
     /// The columns that reading parts of a group's rows needs: what is empty is not read.
@@ -222,14 +244,23 @@ impl SpansFile {
         fetched: &Fetched,
         origins: &dyn Origins,
     ) -> Result<SpanColumns, ReadError> {
-        let mut exact = Vec::new();
-        for candidates in found {
-            let rows = self.trace_rows(trace, candidates, fetched)?;
-            if !rows.is_empty() {
-                exact.push(GroupRows { group: candidates.group, rows });
-            }
+        self.read_traces(std::slice::from_ref(trace), found, fetched, origins)
+    }
+
+    /// The spans of some traces, which ascend, one trace after the other. Each page is
+    /// opened once for all of them.
+    pub fn read_traces(
+        &self,
+        traces: &[TraceId],
+        found: &[GroupRows],
+        fetched: &Fetched,
+        origins: &dyn Origins,
+    ) -> Result<SpanColumns, ReadError> {
+        let (mut exact, mut ids) = (Vec::new(), Vec::new());
+        for run in ascending_runs(found) {
+            self.rows_of_traces(traces, run, fetched, &mut exact, &mut ids)?;
         }
-        self.read(&exact, RowsReader::new(self, fetched, &Parts::all(), origins).of_trace(*trace))
+        self.read(&exact, RowsReader::new(self, fetched, &Parts::all(), origins).of_traces(ids))
     }
 
     /// Whole spans, see [`Self::read_parts`].
@@ -244,8 +275,7 @@ impl SpansFile {
 
     /// Parts of the spans of some rows in their order. These may be any rows, unless
     /// parents are wanted: a parent is named by its place, so they must then be whole
-    /// traces. What is not wanted stays empty, except that every row has a trace id, of
-    /// zeros if it is not wanted.
+    /// traces. What is not wanted stays empty.
     pub fn read_parts(
         &self,
         rows: &[GroupRows],
@@ -267,9 +297,7 @@ impl SpansFile {
             ));
         }
         // Each page is opened once for all rows that are wanted of it.
-        let ascending =
-            |one: &GroupRows, next: &GroupRows| one.group == next.group && one.rows.end <= next.rows.start;
-        for run in rows.chunk_by(ascending) {
+        for run in ascending_runs(rows) {
             reader.read(run)?;
         }
         reader.finish()
@@ -285,23 +313,40 @@ impl SpansFile {
             .sum()
     }
 
-    /// Exact rows of a trace among those that may hold it.
-    fn trace_rows(
+    /// Appends the exact rows of traces among ascending rows of a group that may hold them,
+    /// and the trace of each of these rows.
+    fn rows_of_traces(
         &self,
-        trace: &TraceId,
-        rows: &GroupRows,
+        traces: &[TraceId],
+        run: &[GroupRows],
         fetched: &Fetched,
-    ) -> Result<Range<usize>, ReadError> {
-        let mut ids: Vec<TraceId> = Vec::new();
-        let pick = Pick { group: rows.group, parts: std::slice::from_ref(rows), base: 0 };
+        exact: &mut Vec<GroupRows>,
+        ids: &mut Vec<TraceId>,
+    ) -> Result<(), ReadError> {
+        let Some(group) = run.first().map(|rows| rows.group) else { return Ok(()) };
         let column = Fixed::TraceId as usize;
-        self.read_flat(pick, column, fetched, &mut Vec::new(), |values| values.fixed(TraceId, &mut ids))?;
-        let Some(first) = ids.iter().position(|id| id == trace) else { return Ok(0..0) };
-        let end = ids.iter().rposition(|id| id == trace).map_or(first, |last| last + 1);
-        if ids[first..end].iter().any(|id| id != trace) {
-            return Err(self.damage(rows.group, column, "rows of one trace that do not lie together"));
+        let mut here: Vec<TraceId> = Vec::new();
+        let pick = Pick { group, parts: run, base: 0 };
+        self.read_flat(pick, column, fetched, &mut Vec::new(), |values| values.fixed(TraceId, &mut here))?;
+        if !here.is_sorted() {
+            return Err(self.damage(group, column, "traces that are not in their order"));
         }
-        Ok(rows.rows.start + first..rows.rows.start + end)
+        let mut before = 0;
+        for part in run {
+            let Some(ids_of_part) = here.get(before..before + part.rows.len()) else { break };
+            before += part.rows.len();
+            let (Some(first), Some(last)) = (ids_of_part.first(), ids_of_part.last()) else { continue };
+            let from = traces.partition_point(|trace| trace < first);
+            for trace in traces[from..].iter().take_while(|trace| *trace <= last) {
+                let start = ids_of_part.partition_point(|id| id < trace);
+                let end = ids_of_part.partition_point(|id| id <= trace);
+                if start < end {
+                    exact.push(GroupRows { group, rows: part.rows.start + start..part.rows.start + end });
+                    ids.extend_from_slice(&ids_of_part[start..end]);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads a column of single values, page by page: appends the rows that have one to
@@ -381,7 +426,8 @@ impl SpansFile {
         ReadError::new(&self.object, Wrong::Page { column, group, what })
     }
 
-    fn group_rows(&self, group: usize) -> usize {
+    /// How many rows a row group has.
+    pub fn group_rows(&self, group: usize) -> usize {
         // Checked to be a row count when the file was opened.
         self.metadata.row_group(group).num_rows() as usize
     }
@@ -390,6 +436,11 @@ impl SpansFile {
         let index = self.metadata.offset_index().and_then(|index| index.get(group)?.get(column));
         index.map_or(&[], |index| index.page_locations().as_slice())
     }
+}
+
+/// Rows of one group that ascend, and those that follow them.
+fn ascending_runs(rows: &[GroupRows]) -> impl Iterator<Item = &[GroupRows]> {
+    rows.chunk_by(|one, next| one.group == next.group && one.rows.end <= next.rows.start)
 }
 
 /// Parses metadata from the end of a file, whose last bytes these are.

@@ -28,8 +28,8 @@ pub(crate) struct RowsReader<'a> {
     parts: &'a Parts,
     origins: &'a dyn Origins,
     columns: SpanColumns,
-    /// The trace of all rows, if it is known: then its column is not read again.
-    trace: Option<TraceId>,
+    /// The traces of all rows, if they are known: then their column is not read again.
+    traces: Option<Vec<TraceId>>,
     seq: Vec<u32>,
     /// Rows whose parent is in the block, and its number.
     parent_rows: Vec<u32>,
@@ -52,7 +52,7 @@ impl<'a> RowsReader<'a> {
             parts,
             origins,
             columns: SpanColumns::default(),
-            trace: None,
+            traces: None,
             seq: Vec::new(),
             parent_rows: Vec::new(),
             parent_seqs: Vec::new(),
@@ -61,9 +61,9 @@ impl<'a> RowsReader<'a> {
         }
     }
 
-    /// Reads rows that are all of one trace.
-    pub(crate) fn of_trace(mut self, trace: TraceId) -> Self {
-        self.trace = Some(trace);
+    /// Reads rows of these traces, one for each row.
+    pub(crate) fn of_traces(mut self, traces: Vec<TraceId>) -> Self {
+        self.traces = Some(traces);
         self
     }
 
@@ -73,13 +73,18 @@ impl<'a> RowsReader<'a> {
         let pick = Pick { group: first.group, parts: rows, base: self.columns.len() as u32 };
         let end = self.columns.len() + rows.iter().map(|part| part.rows.len()).sum::<usize>();
         for fixed in Fixed::ALL {
-            if self.parts.holds(fixed) && (fixed != Fixed::TraceId || self.trace.is_none()) {
+            if self.parts.holds(fixed) && (fixed != Fixed::TraceId || self.traces.is_none()) {
                 self.fixed(pick, fixed)?;
             }
         }
-        // Absent values at the end have left no row behind.
-        self.columns.trace_ids.resize(end, self.trace.unwrap_or_default());
+        if let Some(traces) = &self.traces {
+            self.columns.trace_ids.extend(traces.get(self.columns.trace_ids.len()..end).unwrap_or_default());
+        }
+        if self.columns.trace_ids.is_empty() {
+            self.columns.unnamed = end;
+        }
         if self.parts.parents {
+            // Absent values at the end have left no row behind.
             self.columns.parents.resize(end, None);
         }
         for index in 0..self.file.attributes.len() {
@@ -173,10 +178,10 @@ impl<'a> RowsReader<'a> {
             let number = match self.origin_numbers.get(&run[0]) {
                 Some(number) => *number,
                 None => {
-                    let origin = self.origins.origin(run[0]);
-                    let origin =
-                        origin.ok_or_else(|| column.damage("an origin that the block does not have"))?;
-                    let number = columns.origin(origin).0;
+                    let known = self.origins.origin(run[0]);
+                    let known =
+                        known.ok_or_else(|| column.damage("an origin that the block does not have"))?;
+                    let number = columns.new_origin(known);
                     self.origin_numbers.insert(run[0], number);
                     number
                 }

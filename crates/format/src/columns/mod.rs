@@ -44,6 +44,22 @@ pub enum Rejected {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OriginNumber(pub(crate) u32);
 
+/// An origin with its content spelled out and its memory counted, which takes longer than to find it.
+#[derive(Clone, Debug)]
+pub struct KnownOrigin {
+    pub(crate) origin: Arc<Origin>,
+    canonical: Arc<[u8]>,
+    memory_bytes: usize,
+}
+
+impl From<Origin> for KnownOrigin {
+    fn from(origin: Origin) -> Self {
+        let canonical: Arc<[u8]> = origin.canonical().into();
+        let memory_bytes = memory::of_origin(&origin, &canonical);
+        Self { origin: Arc::new(origin), canonical, memory_bytes }
+    }
+}
+
 /// Texts that few rows have; a row without one has the empty text.
 #[derive(Clone, Debug, Default)]
 pub struct RareTexts {
@@ -85,6 +101,8 @@ pub struct SpanColumns {
     pub events: Events,
     pub links: Links,
     pub origins: Vec<Arc<Origin>>,
+    /// How many rows there are, if the ids of their traces were not read.
+    pub(crate) unnamed: usize,
     /// Columns with a value of the span that is being added.
     touched: Vec<u32>,
     /// Memory behind the origins and their numbers.
@@ -158,11 +176,11 @@ fn drop_equal(rows: &mut Vec<u32>, values: &mut Vec<u32>, from: usize, dropped: 
 impl SpanColumns {
     /// How many spans there are.
     pub fn len(&self) -> usize {
-        self.trace_ids.len()
+        self.trace_ids.len().max(self.unnamed)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.trace_ids.is_empty()
+        self.len() == 0
     }
 
     /// Begins a span.
@@ -176,15 +194,25 @@ impl SpanColumns {
     }
 
     fn origin_of(&mut self, canonical: Arc<[u8]>, origin: Arc<Origin>) -> OriginNumber {
+        // Those of a block are numbered without their content being looked at.
+        for number in self.origin_numbers.len()..self.canonical_origins.len() {
+            self.origin_numbers.insert(Arc::clone(&self.canonical_origins[number]), number as u32);
+        }
         if let Some(number) = self.origin_numbers.get(&canonical) {
             return OriginNumber(*number);
         }
+        self.origin_numbers.insert(Arc::clone(&canonical), self.origins.len() as u32);
+        let memory_bytes = memory::of_origin(&origin, &canonical);
+        OriginNumber(self.new_origin(KnownOrigin { origin, canonical, memory_bytes }))
+    }
+
+    /// An origin that is known to be none of those that are here.
+    pub(crate) fn new_origin(&mut self, known: KnownOrigin) -> u32 {
         let number = self.origins.len() as u32;
-        self.origin_bytes += memory::of_origin(&origin, &canonical);
-        self.canonical_origins.push(Arc::clone(&canonical));
-        self.origin_numbers.insert(canonical, number);
-        self.origins.push(origin);
-        OriginNumber(number)
+        self.origin_bytes += known.memory_bytes;
+        self.canonical_origins.push(known.canonical);
+        self.origins.push(known.origin);
+        number
     }
 
     /// Gives the spans from a row on an origin: in requests it may stand behind them.
@@ -198,6 +226,7 @@ impl SpanColumns {
         if rows >= self.len() {
             return;
         }
+        self.unnamed = self.unnamed.min(rows);
         self.trace_ids.truncate(rows);
         self.span_ids.truncate(rows);
         self.parents.truncate(rows);

@@ -1,6 +1,8 @@
 //! Whole spans into the columns and out of them.
 
-use super::attributes::ColumnValues;
+use std::ops::Range;
+
+use super::attributes::{AttributeColumn, ColumnValues};
 use super::row::{EventFields, LinkFields, SpanFields};
 use super::{Rejected, SpanColumns};
 use crate::span::{Event, Link, Span};
@@ -55,8 +57,18 @@ impl SpanColumns {
     /// type, which columns that were built here never do.
     pub fn get(&self, row: usize) -> Result<Span, ValueError> {
         let number = row as u32;
-        let start = self.starts[row].cast_unsigned();
         Ok(Span {
+            attributes: self.attributes_of(number)?,
+            events: self.events_of(number)?,
+            links: self.links_of(number)?,
+            ..self.without_lists(row)
+        })
+    }
+
+    fn without_lists(&self, row: usize) -> Span {
+        let number = row as u32;
+        let start = self.starts[row].cast_unsigned();
+        Span {
             trace_id: self.trace_ids[row],
             span_id: self.span_ids[row],
             parent_span_id: self.parents[row],
@@ -68,43 +80,68 @@ impl SpanColumns {
             end_unix_nano: start.wrapping_add(self.durations[row].cast_unsigned()),
             status_code: self.status_codes[row],
             status_message: self.status_messages.get(number).to_owned(),
-            attributes: self.attributes_of(number)?,
+            attributes: Vec::new(),
             dropped_attributes_count: self.dropped_attributes.get(number),
-            events: self.events_of(number)?,
+            events: Vec::new(),
             dropped_events_count: self.dropped_events.get(number),
-            links: self.links_of(number)?,
+            links: Vec::new(),
             dropped_links_count: self.dropped_links.get(number),
             origin: self.origins[self.origins_of_rows[row] as usize].clone(),
-        })
+        }
     }
 
     /// All spans in the order of their rows.
     pub fn spans(&self) -> Result<Vec<Span>, ValueError> {
-        (0..self.len()).map(|row| self.get(row)).collect()
+        let mut spans: Vec<Span> = (0..self.len()).map(|row| self.without_lists(row)).collect();
+        // Column by column, so that no row is searched for.
+        for column in &self.attributes {
+            for (index, row) in column.rows.iter().enumerate() {
+                spans[*row as usize].attributes.push(self.attribute_at(column, index));
+            }
+        }
+        for (row, places) in places_of_rows(&self.overflow.rows) {
+            let attributes = self.overflow.entries.attributes(&self.list_texts, places)?;
+            spans[row as usize].attributes.extend(attributes);
+        }
+        for (row, places) in places_of_rows(&self.events.rows) {
+            spans[row as usize].events = self.events_at(places)?;
+        }
+        for (row, places) in places_of_rows(&self.links.rows) {
+            spans[row as usize].links = self.links_at(places)?;
+        }
+        Ok(spans)
     }
 
     /// The attributes of a row.
     pub fn attributes_of(&self, row: u32) -> Result<Vec<Attribute>, ValueError> {
         let mut attributes = Vec::new();
         for column in &self.attributes {
-            let Ok(index) = column.rows.binary_search(&row) else { continue };
-            let value = match &column.values {
-                ColumnValues::Str { texts, numbers } => Value::Str(texts.get(numbers[index]).to_owned()),
-                ColumnValues::Int(values) => Value::Int(values[index]),
-                ColumnValues::Double(values) => Value::Double(values[index]),
-                ColumnValues::Bool(values) => Value::Bool(values[index]),
-            };
-            attributes.push(Attribute { key: self.keys.name(column.key).to_owned(), value });
+            let index = column.rows.binary_search(&row);
+            attributes.extend(index.ok().map(|index| self.attribute_at(column, index)));
         }
         let overflow = rows_equal(&self.overflow.rows, row);
         attributes.extend(self.overflow.entries.attributes(&self.list_texts, overflow)?);
         Ok(attributes)
     }
 
+    fn attribute_at(&self, column: &AttributeColumn, index: usize) -> Attribute {
+        let value = match &column.values {
+            ColumnValues::Str { texts, numbers } => Value::Str(texts.get(numbers[index]).to_owned()),
+            ColumnValues::Int(values) => Value::Int(values[index]),
+            ColumnValues::Double(values) => Value::Double(values[index]),
+            ColumnValues::Bool(values) => Value::Bool(values[index]),
+        };
+        Attribute { key: self.keys.name(column.key).to_owned(), value }
+    }
+
     /// The events of a row.
     pub fn events_of(&self, row: u32) -> Result<Vec<Event>, ValueError> {
+        self.events_at(rows_equal(&self.events.rows, row))
+    }
+
+    fn events_at(&self, places: Range<usize>) -> Result<Vec<Event>, ValueError> {
         let events = &self.events;
-        rows_equal(&events.rows, row)
+        places
             .map(|index| {
                 Ok(Event {
                     time_unix_nano: events.times[index],
@@ -118,8 +155,12 @@ impl SpanColumns {
 
     /// The links of a row.
     pub fn links_of(&self, row: u32) -> Result<Vec<Link>, ValueError> {
+        self.links_at(rows_equal(&self.links.rows, row))
+    }
+
+    fn links_at(&self, places: Range<usize>) -> Result<Vec<Link>, ValueError> {
         let links = &self.links;
-        rows_equal(&links.rows, row)
+        places
             .map(|index| {
                 Ok(Link {
                     trace_id: links.trace_ids[index],
@@ -135,8 +176,18 @@ impl SpanColumns {
 }
 
 /// The places of one row in an ascending list of rows.
-pub(crate) fn rows_equal(rows: &[u32], row: u32) -> std::ops::Range<usize> {
+pub(crate) fn rows_equal(rows: &[u32], row: u32) -> Range<usize> {
     rows.partition_point(|at| *at < row)..rows.partition_point(|at| *at <= row)
+}
+
+/// Each row in an ascending list of rows, and its places.
+fn places_of_rows(rows: &[u32]) -> impl Iterator<Item = (u32, Range<usize>)> {
+    let mut start = 0;
+    rows.chunk_by(|one, next| one == next).map(move |same| {
+        let places = start..start + same.len();
+        start = places.end;
+        (same[0], places)
+    })
 }
 
 #[cfg(test)]

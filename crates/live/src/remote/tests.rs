@@ -63,8 +63,11 @@ fn everything() -> Question {
 }
 
 fn answer() -> Answer {
-    let segment =
-        |number, spans: SpanColumns| LiveSegment { writer: WriterId(Ulid(1)), number, spans: spans.into() };
+    let segment = |number, spans: siltstone_format::columns::SpanColumns| LiveSegment {
+        writer: WriterId(Ulid(1)),
+        number,
+        spans: spans.into(),
+    };
     Answer {
         segments: vec![
             segment(3, columns_of(&nasty::requests()).unwrap()),

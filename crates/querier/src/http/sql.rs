@@ -155,7 +155,7 @@ impl Failure {
                 QueryError::Limit(LimitReached::Deadline(_)) => StatusCode::GATEWAY_TIMEOUT,
                 QueryError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
                 QueryError::Limit(_) | QueryError::Memory(_) => StatusCode::UNPROCESSABLE_ENTITY,
-                QueryError::Ending | QueryError::Expired => StatusCode::SERVICE_UNAVAILABLE,
+                QueryError::NotDone | QueryError::Expired => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::INTERNAL_SERVER_ERROR,
             },
         }

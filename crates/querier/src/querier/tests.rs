@@ -22,11 +22,15 @@ fn querier(world: &World, tenants: impl IntoIterator<Item = (Tenant, OwnLimits)>
         caches: CacheSizes::default(),
         limits: Limits { default, tenants: tenants.into_iter().collect() },
         turns: TurnSettings { concurrent: 1, queue: 2 },
+        sql: SqlConfig::default(),
         workers: 1,
     };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let ingesters = Ingesters::new(Arc::clone(&world.objects), RemoteLimits::default(), Arc::new(NoLogs));
     let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
-    Querier::new(&config, QuerierParts { catalog: world.process(), clock, ingesters, in_process: None })
+    let processors = runtime.handle().clone();
+    let parts = QuerierParts { catalog: world.process(), clock, ingesters, in_process: None, processors };
+    Querier::new(&config, parts).unwrap()
 }
 
 struct NoLogs;

@@ -47,7 +47,7 @@ impl Querier {
         let query = Arc::new(SqlQuery::new(Arc::clone(self), tenant.clone(), Handle::current(), turn));
         let planning = plan(Arc::clone(&query), statement.to_owned());
         let planning = AbortOnDropHandle::new(self.processors.spawn(planning));
-        let planned = async { planning.await.map_err(|_| QueryError::Ending) };
+        let planned = async { planning.await.map_err(|_| QueryError::NotDone) };
         let Planned { rows, named } = self.within_turn(&query.turn, planned).await??;
         let (sender, batches) = mpsc::channel(WAITING_BATCHES);
         let schema = rows.schema();

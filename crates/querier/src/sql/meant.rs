@@ -6,8 +6,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::logical_expr::LogicalPlan;
-use siltstone_ask::{Filter, Target, Window};
-use siltstone_format::block::prune::TextPart;
+use siltstone_ask::{Filter, Level, Target, Window};
 use siltstone_format::origin::Origin;
 use siltstone_format::value::Attribute;
 use siltstone_live::question::{Question, Wanted};
@@ -77,12 +76,10 @@ impl SqlQuery {
         blocks: &[Arc<OpenedBlock>],
         key: &str,
     ) -> Result<bool, QueryError> {
-        let part = TextPart::Attribute(key);
+        let has_it = Arc::new(Filter::exists(Target::attribute(Level::Span, key)));
         for block in blocks {
             for group in block.spans.groups().map(|group| group.group) {
-                let ranges = block.spans.dictionary_ranges(group, part);
-                let fetched = self.querier.blocks.fetch(block, ranges, asking.purse()).await?;
-                if block.spans.any_text(group, part, &fetched, |_| true)? != Some(false) {
+                if !asking.worth_reading(block, group, &has_it, Window::ALL).await?.rows.is_empty() {
                     return Ok(true);
                 }
             }

@@ -139,11 +139,14 @@ fn traces_of(expr: &Expr) -> Option<BTreeSet<TraceId>> {
 }
 
 fn literals_of(list: &[Expr]) -> Option<Vec<&ScalarValue>> {
-    let literal_of = |expr| match expr {
-        &Expr::Literal(ref literal, _) => Some(literal),
+    list.iter().map(literal_in).collect()
+}
+
+fn literal_in(expr: &Expr) -> Option<&ScalarValue> {
+    match expr {
+        Expr::Literal(literal, _) => Some(literal),
         _ => None,
-    };
-    list.iter().map(literal_of).collect()
+    }
 }
 
 /// A filter that every row passes for which the expression is true. What is nested deeper than our own filters may

@@ -35,7 +35,7 @@ use crate::cache::OpenedBlock;
 use crate::hidden::{HiddenHere, NEVER_CLEANED};
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
-use crate::scan::{places_of, runs_of, seen_rows};
+use crate::scan::{places_of, rows_at, rows_in, runs_of, seen_rows, without_hidden};
 use crate::tally::without;
 use crate::view::View;
 
@@ -59,11 +59,14 @@ pub(super) struct SpansScan {
 enum Source {
     /// Spans of these traces, wherever they are.
     Traces(Vec<TraceId>),
-    All {
-        view: View,
-        plan: Plan,
-        doubtful: OnceCell<Arc<HashSet<TraceId>>>,
-    },
+    All(Box<Everything>),
+}
+
+struct Everything {
+    view: View,
+    plan: Plan,
+    /// Found when the first share is read.
+    doubtful: OnceCell<Arc<HashSet<TraceId>>>,
 }
 
 /// One of several equal parts of a scan.
@@ -105,7 +108,7 @@ impl SpansScan {
         let mut plan = plan.map_err(|error| asking.late_or(&view, error.into()))?;
         asking.lacks(std::mem::take(&mut plan.missing));
         query.lacks(asking.gaps);
-        let source = Source::All { view, plan, doubtful: OnceCell::new() };
+        let source = Source::All(Box::new(Everything { view, plan, doubtful: OnceCell::new() }));
         Ok(Self { query, filter, window, source })
     }
 
@@ -117,7 +120,8 @@ impl SpansScan {
     pub(super) fn pruned_blocks(&self) -> u64 {
         match &self.source {
             Source::Traces(_) => 0,
-            Source::All { view, plan, .. } => {
+            Source::All(everything) => {
+                let Everything { view, plan, .. } = &**everything;
                 let folded =
                     view.snapshot.root.tenants.get(&self.query.tenant).map_or(0, |tenant| tenant.blocks);
                 let fresh = view.snapshot.entries.iter().flat_map(|entry| &entry.blocks);
@@ -156,14 +160,16 @@ struct Reader<'a> {
     sink: &'a Sink,
 }
 
-/// What rows of one block must be looked at for.
+/// What hides rows of one block.
 struct Look {
     doubtful: Arc<HashSet<TraceId>>,
     hidden: HiddenHere,
-    /// All, if every span of the block starts in the wanted one.
-    window: Window,
-    /// Parts that tell which rows are wanted; nothing if all are.
-    parts: Option<Parts>,
+}
+
+impl Look {
+    fn is_needed(&self) -> bool {
+        !self.hidden.is_nothing() || !self.doubtful.is_empty()
+    }
 }
 
 impl Reader<'_> {
@@ -171,7 +177,7 @@ impl Reader<'_> {
         let query = self.scan.query.asking();
         let (view, plan, doubtful) = match &self.scan.source {
             Source::Traces(traces) => return self.whole(traces).await,
-            Source::All { view, plan, doubtful } => (view, plan, doubtful),
+            Source::All(everything) => (&everything.view, &everything.plan, &everything.doubtful),
         };
         let (filter, window) = (&self.scan.filter, self.scan.window);
         let find = || async { query.doubtful(view, plan, filter, window).await.map(Arc::new) };
@@ -240,27 +246,13 @@ impl Reader<'_> {
         if self.share.has(number) {
             query.cost.read_block();
         }
-        let look = Arc::new(self.look(entry, plan, doubtful));
+        let hidden = plan.hidden.at(entry.clean_through);
+        let look = Arc::new(Look { doubtful: Arc::clone(doubtful), hidden });
         for group in mine {
             self.group(query, &block, group, &look).await?;
         }
         query.querier.blocks.used(&block).await;
         Ok(())
-    }
-
-    fn look(&self, entry: &BlockEntry, plan: &Plan, doubtful: &Arc<HashSet<TraceId>>) -> Look {
-        let (filter, window) = (&self.scan.filter, self.scan.window);
-        let spans = &entry.summary.spans;
-        let is_inside =
-            window.contains(spans.min_start_unix_nano) && window.contains(spans.max_start_unix_nano);
-        let hidden = plan.hidden.at(entry.clean_through);
-        let must_look = !is_inside || !hidden.is_nothing() || !doubtful.is_empty();
-        let parts = filter.parts();
-        let parts =
-            Parts { starts: parts.starts | must_look, trace_ids: parts.trace_ids | must_look, ..parts };
-        let is_needed = must_look || **filter != Filter::all();
-        let window = if must_look { window } else { Window::ALL };
-        Look { doubtful: Arc::clone(doubtful), hidden, window, parts: is_needed.then_some(parts) }
     }
 
     /// First what tells the rows that are wanted, then of these what is put out.
@@ -272,19 +264,17 @@ impl Reader<'_> {
         look: &Arc<Look>,
     ) -> Result<(), Stop> {
         let all = group.rows.len();
-        query.cost.scanned(all);
         let parts = self.sink.outputs.iter().fold(Parts::default(), |all, output| all.and(&output.parts()));
         // Most parents are named by their place in the trace, so traces must be read whole.
         let is_whole = parts.parents;
-        let wanted = match &look.parts {
-            None => None,
-            Some(parts) => Some(self.wanted(query, block, &group, parts, look).await?),
-        };
+        let wanted = self.wanted(query, block, group.group, look).await?;
         let (runs, rows): (Vec<GroupRows>, Vec<u32>) = match wanted {
             Some(rows) if rows.is_empty() => return Ok(()),
             Some(rows) if !is_whole && 2 * rows.len() < all => {
-                let runs = runs_of(rows.iter().copied(), group.group);
-                let places = places_of(rows.iter().copied(), &runs).map(|place| place as u32).collect();
+                let runs = runs_of(rows.iter().map(|row| *row as usize), group.group);
+                let places = places_of(rows.iter().map(|row| *row as usize), &runs)
+                    .map(|place| place as u32)
+                    .collect();
                 (runs, places)
             }
             Some(rows) => (vec![group], rows),
@@ -302,25 +292,35 @@ impl Reader<'_> {
         self.send(query, columns, rows).await
     }
 
-    /// Rows of a group that match, start in the window, are not hidden and not doubtful.
+    /// Rows of a group that match, start in the window, are not hidden and not doubtful. None: all of it.
     async fn wanted(
         &self,
         query: &Query<'_>,
         block: &Arc<OpenedBlock>,
-        group: &GroupRows,
-        parts: &Parts,
+        group: usize,
         look: &Arc<Look>,
-    ) -> Result<Vec<u32>, QueryError> {
-        let (filter, look) = (Arc::clone(&self.scan.filter), Arc::clone(look));
-        query
-            .read(block, vec![group.clone()], parts.clone(), move |columns| {
-                Ok(without(
-                    seen_rows(&columns, &filter, look.window, &look.hidden)?,
-                    &columns,
-                    &look.doubtful,
-                ))
-            })
-            .await
+    ) -> Result<Option<Vec<u32>>, QueryError> {
+        let (filter, window) = (Arc::clone(&self.scan.filter), self.scan.window);
+        let worth = query.worth_reading(block, group, &filter, window).await?;
+        let runs = worth.runs();
+        query.cost.scanned(rows_in(&runs));
+        let must_look = look.is_needed();
+        if worth.is_exact && worth.is_inside && !must_look {
+            let all = worth.rows.is_all();
+            return Ok((!all).then(|| worth.rows.iter().map(|row| row as u32).collect()));
+        }
+        let parts = worth.parts(&filter);
+        let parts =
+            Parts { starts: parts.starts | must_look, trace_ids: parts.trace_ids | must_look, ..parts };
+        let look = Arc::clone(look);
+        let pieces = query.read_pieces(block, runs, parts, move |read, columns| {
+            let places =
+                without_hidden(&worth.matching(read, &columns, &filter, window)?, &columns, &look.hidden);
+            let places = without(places, &columns, &look.doubtful);
+            let rows = rows_at(places.into_iter().map(|place| place as usize), read);
+            Ok(rows.map(|row| row as u32).collect::<Vec<u32>>())
+        });
+        Ok(Some(pieces.await?.concat()))
     }
 
     /// Makes batches of some rows and sends them, few at a time.
@@ -383,7 +383,8 @@ impl fmt::Display for SpansScan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
             Source::Traces(traces) => write!(f, "traces={}", traces.len()),
-            Source::All { view, plan, .. } => {
+            Source::All(everything) => {
+                let Everything { view, plan, .. } = &**everything;
                 write!(f, "blocks={}, live_segments={}", plan.blocks.len(), view.live.len())
             }
         }
