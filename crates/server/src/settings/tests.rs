@@ -72,8 +72,8 @@ fn should_read_every_kind_of_value() {
 fn should_name_file_line_and_setting_in_complaints() {
     for (text, expected) in [
         (
-            "role = \"query\"",
-            "siltstone.toml:1: `role` cannot be `query` yet: this version has all and ingest",
+            "role = \"compact\"",
+            "siltstone.toml:1: `role` cannot be `compact` yet: this version has all and ingest and query",
         ),
         ("role = \"x\"", "siltstone.toml:1: `role` cannot be `x`: write all or ingest"),
         (

@@ -1,0 +1,128 @@
+//! Queries through real ports: of the process that ingests, and of another one on the same store.
+
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+struct Process {
+    child: Child,
+    listen: Value,
+}
+
+impl Process {
+    fn start(role: &str, data: &Path, store: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_siltstone"));
+        command.args(["--role", role, "--log", "warn"]).arg("--data").arg(data);
+        command.arg("--store").arg(format!("file:{}", store.display()));
+        for listener in ["otlp-grpc", "otlp-http", "live", "query", "admin"] {
+            command.arg(format!("--listen-{listener}")).arg("127.0.0.1:0");
+        }
+        let mut child = command.env_clear().stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let started: Value = serde_json::from_str(&line).unwrap();
+        Self { child, listen: started["listen"].clone() }
+    }
+
+    fn ask(&self, port: &str, request: &str, body: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(self.listen[port].as_str().unwrap()).unwrap();
+        // A body that comes in chunks would have to be put together.
+        let head = format!("{request} HTTP/1.0\r\nhost: x\r\ncontent-length: {}\r\n", body.len());
+        write!(stream, "{head}content-type: application/json\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
+
+    fn sql(&self, statement: &str) -> Value {
+        let (head, body) = self.ask("query", "POST /api/sql", statement);
+        assert!(head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200"), "{head}\n{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    fn end(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "spans of long ago would be refused, and a process has the real clock"
+)]
+fn now_nanos() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
+}
+
+fn export(spans: usize) -> String {
+    let start = now_nanos();
+    let span = |number: usize| {
+        json!({
+            "traceId": format!("{:032x}", 1 + number / 2), "spanId": format!("{:016x}", 1 + number),
+            "name": "GET /", "kind": 2, "startTimeUnixNano": start.to_string(),
+            "endTimeUnixNano": (start + 5_000_000).to_string(),
+            "attributes": [{"key": "http.response.status_code", "value": {"intValue": (200 + 100 * (number % 4)).to_string()}}],
+        })
+    };
+    let resource = json!({"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]});
+    let spans: Vec<Value> = (0..spans).map(span).collect();
+    json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}).to_string()
+}
+
+#[test]
+fn spans_are_found_by_sql_at_once_in_this_process_and_in_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let all = Process::start("all", &folder.path().join("one"), &store);
+    let (head, body) = all.ask("otlp_http", "POST /v1/traces", &export(100));
+    assert!(head.contains(" 200"), "{head}\n{body}");
+    let other = Process::start("query", &folder.path().join("two"), &store);
+    assert!(other.listen["otlp_http"].is_null());
+    for process in [&all, &other] {
+        let counted = process.sql(
+            "SELECT service_name, count(*) AS spans FROM spans \
+             WHERE span_attributes['http.response.status_code'] >= 400 GROUP BY service_name",
+        );
+        assert_eq!(counted["rows"], json!([{"service_name": "shop", "spans": 50}]), "{counted}");
+        assert_eq!(counted["partial"], json!([]));
+        let traces = process.sql("SELECT count(*) AS traces, sum(span_count) AS spans FROM traces");
+        assert_eq!(traces["rows"], json!([{"traces": 50, "spans": 100}]));
+    }
+    let (head, body) =
+        all.ask("query", "GET /api/sql?format=csv&q=SELECT+kind,duration+FROM+spans+LIMIT+2", "");
+    assert!(head.to_ascii_lowercase().contains("content-type: text/csv"), "{head}");
+    assert_eq!(body, "kind,duration\nserver,5000000\nserver,5000000\n");
+    for (request, statement, status, says) in [
+        ("POST /api/sql", "SELECT service FROM spans", " 400", "service_name"),
+        ("POST /api/sql", "DROP TABLE spans", " 400", "only read"),
+        ("POST /api/sql", "", " 400", "no statement"),
+        ("GET /api/sql?format=xml&q=SELECT+1", "", " 400", "xml"),
+        ("GET /nothing", "", " 404", ""),
+    ] {
+        let (head, body) = all.ask("query", request, statement);
+        assert!(
+            head.lines().next().unwrap().contains(status) && body.contains(says),
+            "{statement}: {head}\n{body}"
+        );
+    }
+    other.end();
+    all.end();
+    // Flushed and committed by the orderly end: without any ingester it is all there.
+    let later = Process::start("query", &folder.path().join("three"), &store);
+    assert_eq!(later.sql("SELECT count(*) AS n FROM spans")["rows"], json!([{"n": 100}]));
+    later.end();
+}
