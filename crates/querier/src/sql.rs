@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `span_attributes['k']` is a lookup in a map for DataFusion. Our scan takes that lookup out of the projection
-//! above it, and reads the one attribute ([`exec`]). Where it does not stand there, the map is really made: slower,
+//! above it, and reads the one attribute (`exec.rs`). Where it does not stand there, the map is really made: slower,
 //! and never wrong.
 
 mod answer;

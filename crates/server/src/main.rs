@@ -15,6 +15,9 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How the names of threads begin that work for one query at a time.
+const QUERY_THREADS: &str = "query-";
+
 /// Of each thread: statements and filters nest. What is not used takes no memory.
 const STACK_BYTES: usize = 8 << 20;
 
@@ -69,7 +72,7 @@ fn run_until_told(settings: &Resolved) -> Result<(), String> {
         built.map_err(|error| format!("no runtime can be made: {error}"))
     };
     // Plans of queries have threads of their own, so that sockets never wait for them.
-    let (sockets, processors) = (runtime("sockets")?, runtime("processors")?);
+    let (sockets, processors) = (runtime("sockets")?, runtime("query-plans")?);
     let of_queries = processors.handle().clone();
     let outcome = sockets.block_on(async {
         let signals = Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
@@ -92,11 +95,18 @@ fn print_line(line: String) {
     tracing::info!("{line}");
 }
 
-/// A task that panics would leave a process that looks alive. Everything that must survive is in the log.
+/// A statement may find a bug in a library, and must not end an ingester by it: what a query does on its own threads
+/// is given up as a whole, and leaves nothing behind that others look at.
+///
+/// Any other task that panics would leave a process that looks alive. Everything that must survive is in the log.
 fn abort_on_panic() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         usual(info);
+        if std::thread::current().name().is_some_and(|name| name.starts_with(QUERY_THREADS)) {
+            eprintln!("siltstone: a defect was found: the query that met it fails alone");
+            return;
+        }
         eprintln!(
             "siltstone: a defect was found: the process aborts; its log is read back at the next start"
         );
