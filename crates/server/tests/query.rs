@@ -30,10 +30,14 @@ impl Process {
     }
 
     fn ask(&self, port: &str, request: &str, body: &str) -> (String, String) {
+        self.ask_as("application/json", port, request, body)
+    }
+
+    fn ask_as(&self, kind: &str, port: &str, request: &str, body: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.listen[port].as_str().unwrap()).unwrap();
         // A body that comes in chunks would have to be put together.
         let head = format!("{request} HTTP/1.0\r\nhost: x\r\ncontent-length: {}\r\n", body.len());
-        write!(stream, "{head}content-type: application/json\r\n\r\n{body}").unwrap();
+        write!(stream, "{head}content-type: {kind}\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -106,6 +110,15 @@ fn spans_are_found_by_sql_at_once_in_this_process_and_in_others() {
         all.ask("query", "GET /api/sql?format=csv&q=SELECT+kind,duration+FROM+spans+LIMIT+2", "");
     assert!(head.to_ascii_lowercase().contains("content-type: text/csv"), "{head}");
     assert_eq!(body, "kind,duration\nserver,5000000\nserver,5000000\n");
+    // What curl makes of `--data`, and of `--data-urlencode`.
+    for body in [
+        "SELECT count(*) AS n FROM spans WHERE name = 'GET /'",
+        "q=SELECT+count(*)+AS+n+FROM+spans&format=json",
+    ] {
+        let (_, body) = all.ask_as("application/x-www-form-urlencoded", "query", "POST /api/sql", body);
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(answer["rows"], json!([{"n": 100}]), "{body}");
+    }
     for (request, statement, status, says) in [
         ("POST /api/sql", "SELECT service FROM spans", " 400", "service_name"),
         ("POST /api/sql", "DROP TABLE spans", " 400", "only read"),

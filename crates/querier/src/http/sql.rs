@@ -24,6 +24,8 @@ const FIRST_BYTES: usize = 256 << 10;
 /// What an answer lacks, in formats that have no place for it.
 const PARTIAL: &str = "x-siltstone-partial";
 const FORM: &str = "application/x-www-form-urlencoded";
+/// How a form begins, and no statement does.
+const FIELDS: [&[u8]; 2] = [b"q=", b"format="];
 
 /// The parameters of a request.
 #[derive(serde::Deserialize)]
@@ -56,7 +58,7 @@ pub(super) async fn by_get(
     answer(&service, parameters, &headers).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// The statement is the body, or the field `q` of a form.
+/// The statement is the body, or the field `q` of a form. `curl --data` calls every body a form.
 pub(super) async fn by_post(
     State(service): State<Service>,
     Query(in_address): Query<Parameters>,
@@ -65,7 +67,7 @@ pub(super) async fn by_post(
 ) -> Response {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let parameters = match kind.split(';').next() {
-        Some(FORM) => of_form(&body),
+        Some(FORM) if FIELDS.iter().any(|field| body.starts_with(field)) => of_form(&body),
         _ => String::from_utf8(body.to_vec())
             .map(|text| Parameters { q: Some(text), format: None })
             .map_err(|error| Failure::NoText(error.to_string())),
