@@ -1,4 +1,4 @@
-//! An ingester in this process over a store that fails on command, with a reader and a merger beside it.
+//! An ingester in this process over a store that fails on command, with readers beside it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,28 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::memory::InMemory;
-use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStoreExt, PutPayload};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use siltstone_ask::Window;
-use siltstone_catalog::block_entry::BlockEntry;
-use siltstone_catalog::block_page::Section;
 use siltstone_catalog::bucket::{Bucket, Listing};
-use siltstone_catalog::change::Merge;
-use siltstone_catalog::publish::PublishError;
-use siltstone_catalog::snapshot::Cover;
 use siltstone_catalog::time::{Clock, SystemClock};
 use siltstone_catalog::windows::Windows;
 use siltstone_catalog::{Catalog, CatalogConfig};
-use siltstone_format::block::identity::BlockIdentity;
-use siltstone_format::block::ranges::Fetched;
-use siltstone_format::block::summary::BlockSummary;
-use siltstone_format::block::write::encode_block;
-use siltstone_format::columns::SpanColumns;
-use siltstone_format::day::Day;
-use siltstone_format::id::{BlockId, ObjectId};
-use siltstone_format::path::ObjectKey;
+use siltstone_format::id::ObjectId;
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_ingest::config::IngestConfig;
@@ -40,10 +26,12 @@ use siltstone_live::question::{Question, Wanted};
 use siltstone_live::source::LiveSource;
 use siltstone_querier::View;
 use siltstone_querier::find::scan_all;
+use siltstone_querier::limits::QueryLimits;
+use siltstone_querier::querier::Querier;
 use siltstone_testkit::{FaultPlan, FaultyStore, VirtualClock};
 use ulid::Ulid;
 
-use crate::blocks::Block;
+use crate::query_world::querier_over;
 
 /// What must come about on a machine on which much else runs.
 const LONG_ENOUGH: Duration = Duration::from_secs(60);
@@ -114,6 +102,11 @@ impl World {
         (Ingest::start(config, parts).await.expect("starts"), metrics)
     }
 
+    /// A querier in the ingester's process.
+    pub fn querier(&self, seed: u8, ingest: &Ingest) -> Arc<Querier> {
+        querier_over(self.catalog(seed), Arc::clone(&self.clock), live_of(ingest), QueryLimits::default())
+    }
+
     /// All spans of a tenant, as a reader with nothing in memory sees them.
     pub async fn read(&self, catalog: &Catalog, live: &[Arc<dyn LiveSource>], tenant: &Tenant) -> Seen {
         let question = everything(tenant);
@@ -166,64 +159,4 @@ pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         }
     };
     tokio::time::timeout(LONG_ENOUGH, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
-
-/// Merges all blocks of a tenant's inbox into one. None if there was nothing to do, or somebody was faster.
-pub async fn merge_the_inbox(catalog: &Catalog, tenant: &Tenant) -> Option<BlockId> {
-    catalog.fold().await.expect("folds");
-    let fresh = Cover { fresh: true, ..Cover::default() };
-    let snapshot = catalog.snapshot(&fresh).await.expect("reads");
-    let found = catalog.blocks(&snapshot, tenant, 0, u64::MAX).await.expect("lists");
-    let in_the_log =
-        |id| snapshot.entries.iter().flat_map(|entry| &entry.blocks).any(|known| known.id() == id);
-    let in_the_inbox = |block: &&BlockEntry| block.disjoint_set.is_none() && !in_the_log(block.id());
-    let inputs: Vec<&BlockEntry> = found.blocks.iter().filter(in_the_inbox).collect();
-    if inputs.is_empty() {
-        return None;
-    }
-    let mut columns = SpanColumns::default();
-    for input in &inputs {
-        for span in read_all(catalog, &input.summary).await.spans().expect("reads") {
-            columns.push(&span).expect("fits");
-        }
-    }
-    let id = BlockId(catalog.next_id());
-    let identity = BlockIdentity {
-        block: id,
-        tenant: tenant.clone(),
-        inputs: inputs.iter().map(|input| input.id()).collect(),
-    };
-    let encoded = encode_block(&columns, &identity).expect("encodes");
-    for (key, bytes) in [(ObjectKey::Spans(id), encoded.spans), (ObjectKey::Origins(id), encoded.origins)] {
-        let path = ObjectPath::from(key.to_string());
-        catalog.bucket().objects().put(&path, PutPayload::from(bytes)).await.expect("stores");
-    }
-    let first = encoded.summary.spans.min_start_unix_nano;
-    let output = BlockEntry::merged(encoded.summary, found.clean_through, catalog.next_id());
-    let merge = Merge {
-        tenant: tenant.clone(),
-        inputs: vec![(Section::Inbox, inputs.iter().map(|input| input.id()).collect())],
-        outputs: vec![(Day::of_unix_nano(first), output)],
-    };
-    match catalog.publish(&merge).await {
-        Ok(_) => Some(id),
-        Err(PublishError::Refused(_)) => None,
-        Err(error) => panic!("{error}"),
-    }
-}
-
-async fn read_all(catalog: &Catalog, summary: &BlockSummary) -> SpanColumns {
-    let id = summary.identity.block;
-    let get = async |key: ObjectKey| {
-        let got = catalog.bucket().objects().get(&ObjectPath::from(key.to_string())).await.expect("gets");
-        got.bytes().await.expect("gets")
-    };
-    let block = Block {
-        summary: summary.clone(),
-        spans: get(ObjectKey::Spans(id)).await,
-        origins: get(ObjectKey::Origins(id)).await,
-    };
-    let (file, origins) = (block.spans_file().expect("opens"), block.origins_file().expect("opens"));
-    let groups: Vec<_> = file.groups().collect();
-    file.read_rows(&groups, &Fetched::whole(block.spans), &origins).expect("reads")
 }

@@ -7,25 +7,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutPayload};
 use siltstone_catalog::block_entry::BlockEntry;
-use siltstone_catalog::block_page::Section;
 use siltstone_catalog::bucket::{Bucket, Listing};
 use siltstone_catalog::change::{AddMark, CutDays, Merge};
 use siltstone_catalog::log_entry::LogEntry;
 use siltstone_catalog::mark::{MarkKind, MarkTarget};
-use siltstone_catalog::snapshot::Cover;
 use siltstone_catalog::time::{Clock, SystemClock};
 use siltstone_catalog::windows::Windows;
 use siltstone_catalog::{Catalog, CatalogConfig};
-use siltstone_format::block::identity::BlockIdentity;
 use siltstone_format::block::summary::BlockSummary;
-use siltstone_format::block::write::encode_block;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, ObjectId, TraceId, WriterId};
-use siltstone_format::path::ObjectKey;
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_live::RemoteLimits;
@@ -42,6 +35,8 @@ use siltstone_querier::turns::TurnSettings;
 use siltstone_querier::{InProcess, Ingesters};
 use siltstone_testkit::CountingStore;
 use ulid::Ulid;
+
+use crate::merging::{merge_the_inbox, write_block};
 
 pub struct QueryWorld {
     pub store: Arc<CountingStore<InMemory>>,
@@ -62,22 +57,8 @@ impl QueryWorld {
 
     /// Another process on the same bucket, with nothing in memory.
     pub fn querier(&self, limits: impl Into<Limits>) -> Arc<Querier> {
-        let config = QuerierConfig {
-            caches: CacheSizes::default(),
-            limits: limits.into(),
-            turns: TurnSettings::default(),
-            sql: SqlConfig::default(),
-            workers: 2,
-        };
-        let objects = Arc::clone(&self.store) as Arc<dyn object_store::ObjectStore>;
-        let parts = QuerierParts {
-            catalog: catalog(&self.store, &self.clock, 2),
-            clock: Arc::clone(&self.clock),
-            ingesters: Ingesters::new(objects, RemoteLimits::default(), Arc::new(NoLogs)),
-            in_process: Some(InProcess { ingester: ObjectId(Ulid(1)), source: Arc::clone(&self.live) as _ }),
-            processors: tokio::runtime::Handle::current(),
-        };
-        Arc::new(Querier::new(&config, parts).expect("sets up"))
+        let (catalog, live) = (catalog(&self.store, &self.clock, 2), Arc::clone(&self.live) as _);
+        querier_over(catalog, Arc::clone(&self.clock), live, limits)
     }
 
     /// Commits spans as one flush.
@@ -95,46 +76,9 @@ impl QueryWorld {
         self.catalog.commit(&entry, Some(opened)).await.expect("commits");
     }
 
-    /// Folds the log, and merges the inbox into blocks of at most so many spans, a trace going whole to the day of
-    /// its earliest span.
+    /// Merges what is not merged yet into blocks of at most so many spans.
     pub async fn merge(&self, most_spans: usize) {
-        self.catalog.fold().await.expect("folds");
-        let fresh = Cover { fresh: true, ..Cover::default() };
-        let snapshot = self.catalog.snapshot(&fresh).await.expect("reads");
-        let tenant = Tenant::single();
-        let found = self.catalog.blocks(&snapshot, &tenant, 0, u64::MAX).await.expect("lists");
-        let inputs: Vec<&BlockEntry> =
-            found.blocks.iter().filter(|block| block.disjoint_set.is_none()).collect();
-        if inputs.is_empty() {
-            return;
-        }
-        let mut traces = BTreeMap::<_, Vec<Span>>::new();
-        for input in &inputs {
-            for span in self.read(&input.summary).await {
-                traces.entry(span.trace_id).or_default().push(span);
-            }
-        }
-        let mut days = BTreeMap::<Day, Vec<Vec<Span>>>::new();
-        for spans in traces.into_values() {
-            let spans = siltstone_ask::collapse(spans);
-            let first = spans.iter().map(|span| span.start_unix_nano).min().unwrap_or(0);
-            let blocks = days.entry(Day::of_unix_nano(first)).or_default();
-            match blocks.last_mut() {
-                Some(block) if block.len() + spans.len() <= most_spans => block.extend(spans),
-                _ => blocks.push(spans),
-            }
-        }
-        let ids: Vec<BlockId> = inputs.iter().map(|input| input.id()).collect();
-        let set = self.catalog.next_id();
-        let mut outputs = Vec::new();
-        for (day, blocks) in days {
-            for spans in blocks {
-                let summary = self.write(&spans, ids.clone()).await;
-                outputs.push((day, BlockEntry::merged(summary, found.clean_through, set)));
-            }
-        }
-        let merge = Merge { tenant, inputs: vec![(Section::Inbox, ids)], outputs };
-        self.catalog.publish(&merge).await.expect("publishes");
+        merge_the_inbox(&self.catalog, &Tenant::single(), most_spans).await;
     }
 
     /// Deletes a trace, whatever more comes of it.
@@ -180,33 +124,33 @@ impl QueryWorld {
     }
 
     async fn write(&self, spans: &[Span], inputs: Vec<BlockId>) -> BlockSummary {
-        let mut columns = SpanColumns::default();
-        spans.iter().for_each(|span| columns.push(span).expect("fits"));
-        let block = BlockId(self.catalog.next_id());
-        let identity = BlockIdentity { block, tenant: Tenant::single(), inputs };
-        let encoded = encode_block(&columns, &identity).expect("encodes");
-        for (key, bytes) in
-            [(ObjectKey::Spans(block), encoded.spans), (ObjectKey::Origins(block), encoded.origins)]
-        {
-            let path = Path::from(key.to_string());
-            self.store.put(&path, PutPayload::from(bytes)).await.expect("stores");
-        }
-        encoded.summary
+        write_block(&self.catalog, &Tenant::single(), spans, inputs).await
     }
+}
 
-    async fn read(&self, summary: &BlockSummary) -> Vec<Span> {
-        let get = async |key: ObjectKey| {
-            let got = self.store.get(&Path::from(key.to_string())).await.expect("gets");
-            got.bytes().await.expect("gets")
-        };
-        let id = summary.identity.block;
-        let block = crate::blocks::Block {
-            summary: summary.clone(),
-            spans: get(ObjectKey::Spans(id)).await,
-            origins: get(ObjectKey::Origins(id)).await,
-        };
-        block.checked_spans().expect("holds")
-    }
+/// A querier on a catalog's bucket with an ingester in its process.
+pub fn querier_over(
+    catalog: Arc<Catalog>,
+    clock: Arc<dyn Clock>,
+    live: Arc<dyn LiveSource>,
+    limits: impl Into<Limits>,
+) -> Arc<Querier> {
+    let config = QuerierConfig {
+        caches: CacheSizes::default(),
+        limits: limits.into(),
+        turns: TurnSettings::default(),
+        sql: SqlConfig::default(),
+        workers: 2,
+    };
+    let objects = Arc::clone(catalog.bucket().objects());
+    let parts = QuerierParts {
+        ingesters: Ingesters::new(objects, RemoteLimits::default(), Arc::new(NoLogs)),
+        catalog,
+        clock,
+        in_process: Some(InProcess { ingester: ObjectId(Ulid(1)), source: live }),
+        processors: tokio::runtime::Handle::current(),
+    };
+    Arc::new(Querier::new(&config, parts).expect("sets up"))
 }
 
 fn catalog(store: &Arc<CountingStore<InMemory>>, clock: &Arc<dyn Clock>, seed: u8) -> Arc<Catalog> {

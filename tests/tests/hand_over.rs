@@ -24,7 +24,8 @@ use siltstone_ingest::service::Ingest;
 use siltstone_live::members::Members;
 use siltstone_testkit::{Fault, FaultPlan, Operation, Rule};
 use siltstone_tests::decode::request_spans;
-use siltstone_tests::ingest_world::{Seen, World, live_of, merge_the_inbox, send, until};
+use siltstone_tests::ingest_world::{Seen, World, live_of, send, until};
+use siltstone_tests::merging::merge_the_inbox;
 use siltstone_traffic::{Traffic, TrafficConfig};
 
 const LOG_BYTES: u64 = 1 << 30;
@@ -79,7 +80,8 @@ async fn should_show_each_span_once_from_its_acknowledgement_on_while_flushes_an
     let merging = async {
         let catalog = world.catalog(2);
         while !done.load(Ordering::Relaxed) {
-            merge_the_inbox(&catalog, &tenant).await;
+            let merged = merge_the_inbox(&catalog, &tenant, usize::MAX).await;
+            assert!(merged.is_none_or(|merged| merged.dropped == 0), "a span was stored twice");
             tokio::task::yield_now().await;
         }
     };
@@ -343,7 +345,7 @@ async fn should_not_commit_again_what_was_folded_and_swept() {
         assert!(ingest.shutdown(Duration::from_secs(60)).await);
     }
     let catalog = world.catalog(2);
-    merge_the_inbox(&catalog, &tenant).await.expect("merges");
+    merge_the_inbox(&catalog, &tenant, usize::MAX).await.expect("merges");
     until("the log entries are swept", async || {
         world.objects.clock().advance(Duration::from_secs(600));
         catalog.fold().await.expect("folds");

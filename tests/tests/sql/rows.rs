@@ -9,45 +9,14 @@ use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 use siltstone_ask::collapse;
 use siltstone_format::span::Span;
-use siltstone_format::tenant::Tenant;
 use siltstone_querier::limits::QueryLimits;
 use siltstone_querier::querier::Querier;
 use siltstone_testkit::arbitrary;
 use siltstone_tests::scene::{LAYOUTS, Layout, Scene};
+use siltstone_tests::sql_rows::sql_rows as rows;
 use siltstone_traffic::{Traffic, TrafficConfig};
 
 use crate::clause::{Column, Described, described, duration};
-
-/// Rows as text of their columns, sorted.
-pub(crate) async fn rows(querier: &Arc<Querier>, statement: &str) -> Vec<Vec<Option<String>>> {
-    let mut answer = querier
-        .sql(&Tenant::single(), statement)
-        .await
-        .unwrap_or_else(|error| panic!("{statement}: {error}"));
-    let mut rows = Vec::new();
-    while let Some(batch) = answer.next().await {
-        let batch = batch.unwrap_or_else(|error| panic!("{statement}: {error}"));
-        let options = datafusion::arrow::util::display::FormatOptions::default();
-        let columns: Vec<_> = batch
-            .columns()
-            .iter()
-            .map(|column| {
-                datafusion::arrow::util::display::ArrayFormatter::try_new(column, &options).unwrap()
-            })
-            .collect();
-        for row in 0..batch.num_rows() {
-            let cells = columns.iter().zip(batch.columns());
-            rows.push(
-                cells
-                    .map(|(text, column)| column.is_valid(row).then(|| text.value(row).to_string()))
-                    .collect(),
-            );
-        }
-    }
-    assert!(answer.gaps().is_empty(), "{:?}", answer.gaps());
-    rows.sort();
-    rows
-}
 
 const COLUMNS: [Column; 10] = [
     Column::TraceId,

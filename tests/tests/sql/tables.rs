@@ -8,10 +8,10 @@ use siltstone_querier::limits::QueryLimits;
 use siltstone_querier::querier::Querier;
 use siltstone_tests::decode::request_spans;
 use siltstone_tests::query_world::QueryWorld;
+use siltstone_tests::sql_rows::sql_rows as rows;
 use siltstone_traffic::{Traffic, TrafficConfig};
 
 use crate::clause::Column;
-use crate::rows::rows;
 
 struct Scene {
     querier: Arc<Querier>,

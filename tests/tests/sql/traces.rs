@@ -11,8 +11,9 @@ use siltstone_format::span::Span;
 use siltstone_querier::limits::QueryLimits;
 use siltstone_testkit::arbitrary;
 use siltstone_tests::scene::{LAYOUTS, Scene};
+use siltstone_tests::sql_rows::sql_rows as rows;
 
-use crate::rows::{rows, runtime};
+use crate::rows::runtime;
 
 /// The columns that are compared, and a trace's values of them.
 const COLUMNS: &str = "trace_id, CAST(start_time AS BIGINT), duration, span_count, error_count, \
