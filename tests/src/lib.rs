@@ -9,6 +9,8 @@ pub mod described;
 pub mod encode;
 #[expect(clippy::expect_used, clippy::panic, reason = "what tests share is a test too")]
 pub mod ingest_world;
+#[expect(clippy::expect_used, reason = "what tests share is a test too")]
+pub mod large_set;
 #[expect(clippy::expect_used, clippy::panic, reason = "what tests share is a test too")]
 pub mod merging;
 pub mod otlp_json;

@@ -12,6 +12,7 @@ use siltstone_catalog::bucket::{Bucket, Listing};
 use siltstone_catalog::change::{AddMark, CutDays, Merge};
 use siltstone_catalog::log_entry::LogEntry;
 use siltstone_catalog::mark::{MarkKind, MarkTarget};
+use siltstone_catalog::snapshot::Cover;
 use siltstone_catalog::time::{Clock, SystemClock};
 use siltstone_catalog::windows::Windows;
 use siltstone_catalog::{Catalog, CatalogConfig};
@@ -79,6 +80,13 @@ impl QueryWorld {
     /// Merges what is not merged yet into blocks of at most so many spans.
     pub async fn merge(&self, most_spans: usize) {
         merge_the_inbox(&self.catalog, &Tenant::single(), most_spans).await;
+    }
+
+    /// All blocks that there are.
+    pub async fn blocks(&self) -> Vec<BlockEntry> {
+        let fresh = Cover { fresh: true, ..Cover::default() };
+        let snapshot = self.catalog.snapshot(&fresh).await.expect("reads");
+        self.catalog.blocks(&snapshot, &Tenant::single(), 0, u64::MAX).await.expect("lists").blocks
     }
 
     /// Deletes a trace, whatever more comes of it.

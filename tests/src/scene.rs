@@ -1,5 +1,7 @@
 //! Spans in places of all kinds, some of them twice, with the oracle that knows them; and questions about them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -15,7 +17,7 @@ use crate::encode::encode_request;
 use crate::query_world::QueryWorld;
 
 /// Where a span is put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     Live,
     Flush(usize),
@@ -23,7 +25,7 @@ pub enum Place {
 }
 
 /// Where spans may be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     LiveOnly,
     FlushesOnly,
@@ -32,13 +34,19 @@ pub enum Layout {
 }
 
 pub const LAYOUTS: [Layout; 4] = [Layout::LiveOnly, Layout::FlushesOnly, Layout::MergedOnly, Layout::Mixed];
-const MERGES: usize = 2;
-const FLUSHES: usize = 3;
+const FEW: Numbers = Numbers { flushes: 3, merges: 2 };
+
+/// How many places of each kind there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    pub flushes: usize,
+    pub merges: usize,
+}
 
 impl Layout {
-    fn places(self) -> Vec<Place> {
-        let flushes = (0..FLUSHES).map(Place::Flush);
-        let merged = (0..MERGES).map(Place::Merged);
+    pub fn places(self, numbers: Numbers) -> Vec<Place> {
+        let flushes = (0..numbers.flushes).map(Place::Flush);
+        let merged = (0..numbers.merges).map(Place::Merged);
         match self {
             Self::LiveOnly => vec![Place::Live],
             Self::FlushesOnly => flushes.collect(),
@@ -53,6 +61,18 @@ pub struct Scene {
     pub world: QueryWorld,
     pub oracle: Oracle,
     pub spans: Vec<Span>,
+    /// Traces that lie in more than three blocks.
+    pub scattered: Vec<TraceId>,
+}
+
+fn scattered(placed: &[(Place, Vec<Span>)]) -> Vec<TraceId> {
+    let mut blocks = BTreeMap::<TraceId, BTreeSet<Place>>::new();
+    for (place, spans) in placed.iter().filter(|(place, _)| *place != Place::Live) {
+        for span in spans {
+            blocks.entry(span.trace_id).or_default().insert(*place);
+        }
+    }
+    blocks.into_iter().filter(|(_, places)| places.len() > 3).map(|(trace, _)| trace).collect()
 }
 
 impl Scene {
@@ -61,10 +81,18 @@ impl Scene {
         requests: &[ExportTraceServiceRequest],
         layout: Layout,
         most_spans_of_a_block: usize,
+        dice: impl FnMut(usize) -> usize,
+    ) -> Self {
+        Self::among(requests, &layout.places(FEW), most_spans_of_a_block, dice).await
+    }
+
+    pub async fn among(
+        requests: &[ExportTraceServiceRequest],
+        places: &[Place],
+        most_spans_of_a_block: usize,
         mut dice: impl FnMut(usize) -> usize,
     ) -> Self {
         let world = QueryWorld::new().await;
-        let places = layout.places();
         let spans: Vec<Span> = requests.iter().flat_map(request_spans).collect();
         let mut placed: Vec<(Place, Vec<Span>)> = places.iter().map(|place| (*place, Vec::new())).collect();
         for span in &spans {
@@ -72,6 +100,7 @@ impl Scene {
                 placed[dice(places.len())].1.push(span.clone());
             }
         }
+        let scattered = scattered(&placed);
         for (_, spans) in placed.iter().filter(|(place, _)| matches!(place, Place::Merged(_))) {
             // Of several flushes each.
             let half = spans.len() / 2;
@@ -88,7 +117,7 @@ impl Scene {
         }
         let mut oracle = Oracle::default();
         requests.iter().for_each(|request| oracle.accept(request));
-        Self { world, oracle, spans }
+        Self { world, oracle, spans, scattered }
     }
 
     /// Deletes the trace of a span: no answer has it any more.

@@ -29,8 +29,8 @@ use siltstone_testkit::oracle::{self, CanonicalSpan, TimeWindow};
 use siltstone_tests::decode::request_spans;
 use siltstone_tests::described::{Built, Known};
 use siltstone_tests::encode::encode_request;
+use siltstone_tests::large_set::{self, large_scene};
 use siltstone_tests::scene::{Asked, LAYOUTS, Layout, Scene, asked, canonical};
-use siltstone_traffic::{Traffic, TrafficConfig};
 
 /// How often what happened, so that a test that tests nothing is noticed.
 #[derive(Debug, Default)]
@@ -384,35 +384,32 @@ fn dependencies_are_what_the_oracle_says_however_much_is_held_at_a_time() {
     assert!(tally.too_large < 200, "{tally:?}");
 }
 
-/// Believable traffic in blocks of several row groups and many pages.
 #[test]
-fn many_spans_are_found_one_by_one_as_the_oracle_says() {
+fn large_sets_are_found_one_by_one_as_the_oracle_says() {
     let runtime = runtime();
     let mut runner = TestRunner::deterministic();
     let tally = RefCell::new(Tally::default());
-    let config = TrafficConfig { spans: 110_000, seed: 5, ..TrafficConfig::default() };
-    let requests: Vec<_> = Traffic::new(config).map(|batch| batch.request).collect();
-    let mut roll = 1_usize;
-    let checked: Result<(), TestCaseError> = runtime.block_on(async {
-        let scene = Scene::of(&requests, Layout::Mixed, 1_000_000, |sides| {
-            roll = roll.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (roll >> 33) % sides
+    for seed in large_set::seeds() {
+        let checked: Result<(), TestCaseError> = runtime.block_on(async {
+            let scene = large_scene(seed).await;
+            let querier = scene.world.querier(QueryLimits::default());
+            let known = Known::of(scene.spans.iter().step_by(100));
+            for order in [Order::Newest, Order::Oldest, Order::Longest].repeat(3) {
+                let mut asked = asked().new_tree(&mut runner).unwrap().current();
+                asked.order = order;
+                check_spans(&querier, &scene, &known, &asked, &tally).await?;
+            }
+            let mut starts: Vec<u64> = scene.spans.iter().map(|span| span.start_unix_nano).collect();
+            starts.sort_unstable();
+            let middle = Window { start: starts[starts.len() / 3], end: starts[starts.len() / 2] };
+            for window in [None, Some(middle)] {
+                check_dependencies(&querier, &scene, window, &tally).await?;
+            }
+            Ok(())
         });
-        let scene = scene.await;
-        let querier = scene.world.querier(QueryLimits::default());
-        let known = Known::of(scene.spans.iter().step_by(100));
-        for _ in 0..10 {
-            let asked = asked().new_tree(&mut runner).unwrap().current();
-            check_spans(&querier, &scene, &known, &asked, &tally).await?;
-        }
-        let starts = scene.spans.iter().map(|span| span.start_unix_nano);
-        let (first, last) = (starts.clone().min().unwrap(), starts.max().unwrap());
-        let middle = Window { start: first + (last - first) / 3, end: last - (last - first) / 3 };
-        for window in [None, Some(middle)] {
-            check_dependencies(&querier, &scene, window, &tally).await?;
-        }
-        Ok(())
-    });
-    checked.unwrap_or_else(|failure| panic!("{failure}"));
-    println!("{:?}", tally.into_inner());
+        checked.unwrap_or_else(|failure| panic!("set {seed}: {failure}"));
+    }
+    let tally = tally.into_inner();
+    println!("{tally:?}");
+    assert!(tally.found > 100 && tally.without_parent > 10, "{tally:?}");
 }

@@ -38,7 +38,7 @@ fn row_of(span: &Span) -> Vec<Option<String>> {
 }
 
 /// The rows of a clause, whole and counted by service.
-async fn check(
+pub(crate) async fn check(
     querier: &Arc<Querier>,
     spans: &[Span],
     described: &Described,
