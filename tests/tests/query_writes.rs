@@ -4,6 +4,8 @@
 //! Each sender marks its spans and asks about them between two of its requests. Nothing of its own is under way then,
 //! so the oracle knows the answer exactly, whatever others send meanwhile.
 
+#![expect(clippy::expect_used, reason = "these are tests")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
