@@ -66,7 +66,10 @@ impl Encoder {
                 (Self::Json { has_rows: false }, head.into_bytes())
             }
             Format::Ndjson => (Self::Ndjson, Vec::new()),
-            Format::Csv => (Self::Csv, csv_rows(&RecordBatch::new_empty(Arc::clone(schema)), true)?),
+            Format::Csv => {
+                let none = RecordBatch::new_empty(Arc::clone(schema));
+                (Self::Csv, csv_rows(&flat(&none)?, true)?)
+            }
             Format::Arrow => {
                 let mut writer = StreamWriter::try_new(Vec::new(), schema)?;
                 let head = std::mem::take(writer.get_mut());
