@@ -83,13 +83,18 @@ impl Query<'_> {
         let file = &block.spans;
         let starts = file.starts_of(group);
         let is_inside = starts.is_some_and(|(first, last)| window.contains(first) && window.contains(last));
+        let count = file.group_rows(group);
+        // Most parents are named by their place in the trace, so traces must be read whole.
+        let is_whole = filter.parts().parents;
         let worth = |narrowed: Narrowed| Worth {
             group,
-            rows: narrowed.rows,
+            rows: match is_whole && !narrowed.is_exact && !narrowed.rows.is_empty() {
+                true => Rows::all(count),
+                false => narrowed.rows,
+            },
             is_exact: narrowed.is_exact,
             is_inside: is_inside || window == Window::ALL,
         };
-        let count = file.group_rows(group);
         if starts.is_some_and(|(first, last)| !window.overlaps(first, last)) {
             return Ok(worth(Narrowed { rows: Rows::none(count), is_exact: true }));
         }
@@ -132,8 +137,9 @@ impl Query<'_> {
         let fetched = self.querier.blocks.fetch(block, ranges, self.purse()).await?;
         let block = Arc::clone(block);
         let read = move || {
-            let pieces = pieces_of(&rows).into_iter();
-            let made = pieces.map(|piece| {
+            // No piece may begin within a trace of which parents are wanted.
+            let pieces = if parts.parents { vec![rows] } else { pieces_of(&rows) };
+            let made = pieces.into_iter().map(|piece| {
                 let columns = block.spans.read_parts(&piece, &parts, &fetched, &block.origins)?;
                 make(&piece, columns)
             });
