@@ -68,7 +68,8 @@ impl Encoder {
             Format::Ndjson => (Self::Ndjson, Vec::new()),
             Format::Csv => {
                 let none = RecordBatch::new_empty(Arc::clone(schema));
-                (Self::Csv, csv_rows(&flat(&none)?, true)?)
+                let flat = flat(&none)?;
+                (Self::Csv, csv_rows(&flat, true)?)
             }
             Format::Arrow => {
                 let mut writer = StreamWriter::try_new(Vec::new(), schema)?;
