@@ -310,14 +310,14 @@ fn large_sets_are_found_as_the_oracle_says() {
 #[test]
 fn parents_are_known_where_a_name_excludes_most_rows() {
     runtime().block_on(async {
-        let span = |number: u8| Span {
+        let span = |number: u8| siltstone_format::span::Span {
             trace_id: TraceId([1; 16]),
             span_id: siltstone_format::id::SpanId([number; 8]),
             parent_span_id: (number > 1).then(|| siltstone_format::id::SpanId([number - 1; 8])),
             name: format!("step {number}"),
             start_unix_nano: u64::from(number),
             end_unix_nano: 100,
-            ..Span::default()
+            ..siltstone_format::span::Span::default()
         };
         let world = siltstone_tests::query_world::QueryWorld::new().await;
         world.flush(&(1..=200).map(span).collect::<Vec<_>>()).await;
