@@ -190,16 +190,40 @@ fn compared<T: PartialOrd>(one: T, op: &str, other: T) -> bool {
     }
 }
 
-/// A number as a fraction, so that nothing is rounded: the texts here have at most two places.
-fn hundredths(text: &str) -> Option<i128> {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    let is_number = !digits.is_empty()
-        && part.len() <= 2
-        && !(whole.is_empty() && part.is_empty())
-        && [whole, part].iter().all(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
-    let size: i128 = format!("{whole}{part:0<2}").parse().ok().filter(|_| is_number)?;
-    Some(if text.starts_with('-') { -size } else { size })
+/// A number of at most two places as hundredths, so that nothing is rounded; any other as a double.
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    Hundredths(i128),
+    Double(f64),
+}
+
+impl Number {
+    fn of(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+        let is_plain = part.len() <= 2
+            && !(whole.is_empty() && part.is_empty())
+            && [whole, part].iter().all(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
+        if is_plain && let Ok(size) = format!("{whole}{part:0<2}").parse::<i128>() {
+            return Some(Self::Hundredths(if text.starts_with('-') { -size } else { size }));
+        }
+        let double = text.parse::<f64>().ok().filter(|double| double.is_finite())?;
+        Some(Self::Double(double))
+    }
+
+    fn compared(self, op: &str, other: Self) -> bool {
+        match (self, other) {
+            (Self::Hundredths(one), Self::Hundredths(other)) => compared(one, op, other),
+            (one, other) => compared(one.double(), op, other.double()),
+        }
+    }
+
+    fn double(self) -> f64 {
+        match self {
+            Self::Hundredths(number) => number as f64 / 100.0,
+            Self::Double(double) => double,
+        }
+    }
 }
 
 impl Described {
@@ -264,12 +288,13 @@ impl Described {
             }
             Self::IsNull { column, is } => Some(column.of(span).is_none() == *is),
             Self::Number { key, op, number } => {
-                let found = hundredths(&Column::Span(key).of(span)?)?;
-                Some(compared(found, op, hundredths(number).unwrap()))
+                let found = Number::of(&Column::Span(key).of(span)?)?;
+                Some(found.compared(op, Number::of(number).unwrap()))
             }
             Self::Between { key, from, to } => {
-                let found = hundredths(&Column::Span(key).of(span)?)?;
-                Some(i128::from(*from) * 100 <= found && found <= i128::from(*to) * 100)
+                let found = Number::of(&Column::Span(key).of(span)?)?;
+                let bound = |bound: i64| Number::Hundredths(i128::from(bound) * 100);
+                Some(found.compared(">=", bound(*from)) && found.compared("<=", bound(*to)))
             }
             Self::Cast { key, op, number } => {
                 let text = Column::Span(key).of(span)?;

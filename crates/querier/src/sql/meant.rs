@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::logical_expr::LogicalPlan;
-use siltstone_ask::{Filter, Level, Target, Window};
+use siltstone_ask::{Filter, Target, Window};
 use siltstone_format::origin::Origin;
 use siltstone_format::value::Attribute;
 use siltstone_live::question::{Question, Wanted};
@@ -48,43 +48,22 @@ pub(super) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
 }
 
 impl SqlQuery {
-    /// Hints about attributes that neither live spans nor the newest blocks have: of these a few, whose metadata tells.
+    /// What may be meant by attributes that have no column in the newest blocks, and that no live span has.
     pub(super) async fn hints(&self, named: &[Named]) -> Result<Vec<String>, QueryError> {
         let mut asking = self.asking();
         let newest = self.newest_blocks(&mut asking).await?;
         let mut hints = Vec::new();
         for (holder, key) in named {
             let known = newest.iter().flat_map(|block| keys_of(block, *holder)).collect::<BTreeSet<_>>();
-            if known.contains(key.as_str())
-                || (*holder == Holder::Span && self.is_hidden(&asking, &newest, key).await?)
-                || self.is_live(&mut asking, *holder, key).await?
-            {
+            if known.contains(key.as_str()) || self.is_live(&mut asking, *holder, key).await? {
                 continue;
             }
             let map = SpanColumn::Attributes(*holder).name();
-            let guess = closest(key, known.into_iter());
-            let guess = guess.map_or_else(String::new, |close| format!(": did you mean `{close}`?"));
-            hints.push(format!("no recent span has `{key}` in {map}{guess}"));
+            hints.extend(closest(key, known.into_iter()).map(|close| {
+                format!("`{key}` has no column of {map} in the newest blocks: did you mean `{close}`?")
+            }));
         }
         Ok(hints)
-    }
-
-    /// Whether spans may have a key among those without a column.
-    async fn is_hidden(
-        &self,
-        asking: &Query<'_>,
-        blocks: &[Arc<OpenedBlock>],
-        key: &str,
-    ) -> Result<bool, QueryError> {
-        let has_it = Arc::new(Filter::exists(Target::attribute(Level::Span, key)));
-        for block in blocks {
-            for group in block.spans.groups().map(|group| group.group) {
-                if !asking.worth_reading(block, group, &has_it, Window::ALL).await?.rows.is_empty() {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
     }
 
     async fn is_live(&self, asking: &mut Query<'_>, holder: Holder, key: &str) -> Result<bool, QueryError> {
