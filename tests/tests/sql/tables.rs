@@ -197,3 +197,21 @@ async fn an_attribute_that_nobody_has_is_named_with_what_may_be_meant() {
     while answer.next().await.is_some() {}
     assert!(answer.hints().await.unwrap().is_empty());
 }
+
+/// A plan that does not know when it began cannot say what `now()` is.
+#[tokio::test(flavor = "multi_thread")]
+async fn now_is_one_moment_that_clauses_and_rows_agree_on() {
+    let Scene { querier, spans, _world } = scene().await;
+    let all = [[Some(spans.len().to_string())]];
+    let count = |clause: &str| format!("SELECT count(*) FROM spans WHERE {clause}");
+    // The spans are generated of a time that is over.
+    assert_eq!(rows(&querier, &count("start_time < now()")).await, all);
+    assert_eq!(rows(&querier, &count("start_time > now() - interval '200 years'")).await, all);
+    let none = count("start_time > now() + interval '1 hour'");
+    assert_eq!(rows(&querier, &none).await, [[Some("0".to_owned())]]);
+    let plan = text(&rows(&querier, &format!("EXPLAIN {none}")).await);
+    assert!(plan.contains("blocks=0"), "{plan}");
+    let traces =
+        rows(&querier, "SELECT count(*) FROM traces WHERE start_time > now() + interval '1 hour'").await;
+    assert_eq!(traces, [[Some("0".to_owned())]]);
+}

@@ -85,10 +85,13 @@ impl SqlEngine {
         let pool = TrackConsumersPool::new(FairSpillPool::new(memory), NAMED_CONSUMERS);
         let environment =
             RuntimeEnvBuilder::from_runtime_env(&self.environment).with_memory_pool(Arc::new(pool));
-        Ok(SessionStateBuilder::new_from_existing(self.template.clone())
+        let mut session = SessionStateBuilder::new_from_existing(self.template.clone())
             .with_runtime_env(environment.build_arc()?)
             .with_catalog_list(tables(query)?)
-            .build())
+            .build();
+        // The moment that `now()` is, all through the statement.
+        session.mark_start_execution();
+        Ok(session)
     }
 }
 
