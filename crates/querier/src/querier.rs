@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use siltstone_ask::{Filter, Window};
 use siltstone_catalog::Catalog;
 use siltstone_catalog::snapshot::{Missing, SnapshotError};
 use siltstone_catalog::time::Clock;
 use siltstone_format::block::error::ReadError;
 use siltstone_format::tenant::Tenant;
 use siltstone_format::value::ValueError;
-use siltstone_live::question::Question;
+use siltstone_live::question::{Question, Wanted};
 use tokio::runtime::Handle;
 
 use crate::block::BlockError;
@@ -22,7 +23,7 @@ use crate::gap::Gap;
 use crate::hidden::FilterMark;
 use crate::ingesters::{InProcess, Ingesters, OpenError};
 use crate::limits::{LimitReached, Limits, QueryLimits};
-use crate::plan::{PlanError, Planner};
+use crate::plan::{Plan, PlanError, Planner};
 use crate::sql::{ArrayError, SqlConfig, SqlEngine};
 use crate::turns::{Place, QueueFull, TurnSettings, Turns};
 use crate::view::View;
@@ -205,6 +206,20 @@ impl<'a> Query<'a> {
         let view = opened.await?;
         self.gaps.extend(view.partial.iter().map(Gap::to_string));
         Ok(view)
+    }
+
+    /// A view of what may match and start in a window, and the blocks that may hold some of it.
+    pub(crate) async fn open_matching(
+        &mut self,
+        tenant: &Tenant,
+        filter: &Filter,
+        window: Window,
+    ) -> Result<(View, Plan), QueryError> {
+        let wanted = Wanted::Matching { filter: Some(filter.clone()), window };
+        let view = self.open(&Question { tenant: tenant.clone(), wanted }).await?;
+        let plan = self.planner(&view).of_filter(filter, window).await;
+        let plan = plan.map_err(|error| self.late_or(&view, error.into()))?;
+        Ok((view, plan))
     }
 
     pub(crate) fn planner<'b>(&'b self, view: &'b View) -> Planner<'b> {

@@ -13,7 +13,7 @@ use crate::querier::{Answer, Querier, QueryError};
 use crate::tally::{Counting, Sum};
 
 /// OTLP's number of a status that is an error.
-const ERROR: i32 = 2;
+pub(crate) const ERROR: i32 = 2;
 
 /// An operation in one time step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

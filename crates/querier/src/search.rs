@@ -17,11 +17,10 @@ use siltstone_ask::{Filter, Window};
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_format::id::TraceId;
 use siltstone_format::tenant::Tenant;
-use siltstone_live::question::{Question, Wanted};
 
 use crate::hidden::NEVER_CLEANED;
 use crate::limits::LimitReached;
-use crate::matching::Wanted as Sought;
+use crate::matching::Wanted;
 use crate::querier::{Answer, Querier, Query, QueryError};
 use crate::rank::{Order, Position, Ranks};
 use crate::scan::seen_rows;
@@ -133,10 +132,7 @@ impl Query<'_> {
         mut each: impl FnMut(Vec<(TraceId, u64)>, Option<u64>) -> Result<bool, QueryError>,
     ) -> Result<(), QueryError> {
         let filter = Arc::new(search.filter.clone());
-        let wanted = Wanted::Matching { filter: Some(search.filter.clone()), window: search.window };
-        let view = self.open(&Question { tenant: search.tenant.clone(), wanted }).await?;
-        let plan = self.planner(&view).of_filter(&filter, search.window).await;
-        let mut plan = plan.map_err(|error| self.late_or(&view, error.into()))?;
+        let (view, mut plan) = self.open_matching(&search.tenant, &filter, search.window).await?;
         let bound = |entry: &BlockEntry| {
             let spans = &entry.summary.spans;
             match search.order {
@@ -160,7 +156,7 @@ impl Query<'_> {
             (Order::Newest | Order::Oldest, None) => Some((search.order, search.limit.saturating_add(1))),
             _ => None,
         };
-        let wanted = Sought { filter, window: search.window, first };
+        let wanted = Wanted { filter, window: search.window, first };
         let is_one_enough = first.is_some_and(|(_, traces)| traces <= TRACES_OF_ONE_BLOCK);
         let (alone, rest) = plan.blocks.split_at(plan.blocks.len().min(usize::from(is_one_enough)));
         let mut number = 0;

@@ -15,7 +15,6 @@ use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::{SpanId, TraceId};
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
-use siltstone_live::question::{Question, Wanted};
 
 use crate::cache::OpenedBlock;
 use crate::hidden::{HiddenHere, NEVER_CLEANED};
@@ -102,10 +101,7 @@ impl Query<'_> {
             return Ok(FoundSpans::default());
         }
         let filter = Arc::new(search.filter.clone());
-        let wanted = Wanted::Matching { filter: Some(search.filter.clone()), window: search.window };
-        let view = self.open(&Question { tenant: search.tenant.clone(), wanted }).await?;
-        let plan = self.planner(&view).of_filter(&filter, search.window).await;
-        let mut plan = plan.map_err(|error| self.late_or(&view, error.into()))?;
+        let (view, mut plan) = self.open_matching(&search.tenant, &filter, search.window).await?;
         plan.blocks.sort_by_key(|entry| (search.best_rank(entry), entry.id()));
         // Of the spans of an earlier answer the last one may come again, by its key.
         let most = search.limit.saturating_add(2);

@@ -11,19 +11,18 @@ use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::TraceId;
 use siltstone_format::tenant::Tenant;
 use siltstone_format::value::ValueError;
-use siltstone_live::question::{Question, Wanted};
 
 use crate::cache::OpenedBlock;
-use crate::hidden::{HiddenHere, NEVER_CLEANED};
+use crate::hidden::{HiddenHere, NEVER_CLEANED, Unseen};
 use crate::limits::LimitReached;
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
-use crate::scan::{PARALLEL_GROUPS, rows_in, seen_rows, without_hidden};
+use crate::scan::{PARALLEL_GROUPS, rows_in, seen_rows};
 
 /// Blocks that are read at the same time.
 const PARALLEL_BLOCKS: usize = 4;
 /// Doubtful traces that are read whole at a time.
-const TRACES_AT_ONCE: usize = 1_000;
+pub(crate) const TRACES_AT_ONCE: usize = 1_000;
 
 /// Numbers that add up.
 pub(crate) trait Sum: Default + Send + 'static {
@@ -64,16 +63,20 @@ struct Shared<'a, K, V> {
     doubtful: Arc<HashSet<TraceId>>,
 }
 
+impl<K, V> Shared<'_, K, V> {
+    /// Of rows that know the deletions up to a number.
+    fn unseen_at(&self, clean_through: u64) -> Unseen {
+        Unseen { hidden: self.plan.hidden.at(clean_through), doubtful: Arc::clone(&self.doubtful) }
+    }
+}
+
 impl Query<'_> {
     pub(crate) async fn count<K: Ord + Send + 'static, V: Sum>(
         &mut self,
         counting: Counting<K, V>,
     ) -> Result<BTreeMap<K, V>, QueryError> {
         let filter = Arc::new(counting.filter.clone());
-        let wanted = Wanted::Matching { filter: Some(counting.filter.clone()), window: counting.window };
-        let view = self.open(&Question { tenant: counting.tenant.clone(), wanted }).await?;
-        let plan = self.planner(&view).of_filter(&filter, counting.window).await;
-        let plan = plan.map_err(|error| self.late_or(&view, error.into()))?;
+        let (view, plan) = self.open_matching(&counting.tenant, &filter, counting.window).await?;
         let doubtful = match counting.once {
             true => self.doubtful(&view, &plan, &filter, counting.window).await,
             false => Ok(HashSet::new()),
@@ -82,10 +85,10 @@ impl Query<'_> {
         let shared = Shared { counting: &counting, filter, plan: &plan, doubtful };
 
         let mut sums = BTreeMap::new();
-        let hidden = plan.hidden.at(NEVER_CLEANED);
+        let unseen = shared.unseen_at(NEVER_CLEANED);
         for segment in &view.live {
-            let rows = seen_rows(&segment.spans, &shared.filter, counting.window, &hidden)?;
-            let rows = without(rows, &segment.spans, &shared.doubtful);
+            let rows = shared.filter.rows_within(counting.window, &segment.spans)?;
+            let rows = unseen.seen_of(&rows, &segment.spans);
             add_all(&mut sums, (counting.of_rows)(&segment.spans, &rows)?);
         }
         let reads: Vec<_> = plan.blocks.iter().map(|entry| self.count_block(entry, &shared)).collect();
@@ -115,9 +118,9 @@ impl Query<'_> {
     ) -> Result<BTreeMap<K, V>, QueryError> {
         let block = self.querier.blocks.open(entry, self.purse()).await?;
         self.cost.read_block();
-        let hidden = Arc::new(shared.plan.hidden.at(entry.clean_through));
+        let unseen = Arc::new(shared.unseen_at(entry.clean_through));
         let groups = block.spans.groups().map(|group| group.group);
-        let reads: Vec<_> = groups.map(|group| self.count_group(&block, group, shared, &hidden)).collect();
+        let reads: Vec<_> = groups.map(|group| self.count_group(&block, group, shared, &unseen)).collect();
         let mut reads = stream::iter(reads).buffer_unordered(PARALLEL_GROUPS);
         let mut sums = BTreeMap::new();
         while let Some(read) = reads.next().await {
@@ -133,24 +136,17 @@ impl Query<'_> {
         block: &Arc<OpenedBlock>,
         group: usize,
         shared: &Shared<'_, K, V>,
-        hidden: &Arc<HiddenHere>,
+        unseen: &Arc<Unseen>,
     ) -> Result<BTreeMap<K, V>, QueryError> {
         let (filter, window) = (Arc::clone(&shared.filter), shared.counting.window);
         let worth = self.worth_reading(block, group, &filter, window).await?;
         let runs = worth.runs();
         self.cost.scanned(rows_in(&runs));
-        let must_hide = !hidden.is_nothing();
-        let parts = shared.counting.parts.clone().and(&worth.parts(&filter));
-        let parts = Parts {
-            starts: parts.starts || must_hide,
-            trace_ids: parts.trace_ids || must_hide || !shared.doubtful.is_empty(),
-            ..parts
-        };
-        let of_rows = Arc::clone(&shared.counting.of_rows);
-        let (hidden, doubtful) = (Arc::clone(hidden), Arc::clone(&shared.doubtful));
+        let parts = unseen.with_parts(shared.counting.parts.clone().and(&worth.parts(&filter)));
+        let (of_rows, unseen) = (Arc::clone(&shared.counting.of_rows), Arc::clone(unseen));
         let pieces = self.read_pieces(block, runs, parts, move |read, columns| {
             let rows = worth.matching(read, &columns, &filter, window)?;
-            Ok(of_rows(&columns, &without(without_hidden(&rows, &columns, &hidden), &columns, &doubtful))?)
+            Ok(of_rows(&columns, &unseen.seen_of(&rows, &columns))?)
         });
         let mut sums = BTreeMap::new();
         pieces.await?.into_iter().for_each(|piece| add_all(&mut sums, piece));
@@ -167,13 +163,6 @@ impl Query<'_> {
         let rows = seen_rows(&columns, &counting.filter, counting.window, &HiddenHere::default())?;
         Ok((counting.of_rows)(&columns, &rows)?)
     }
-}
-
-pub(crate) fn without(mut rows: Vec<u32>, columns: &SpanColumns, doubtful: &HashSet<TraceId>) -> Vec<u32> {
-    if !doubtful.is_empty() {
-        rows.retain(|row| !doubtful.contains(&columns.trace_ids[*row as usize]));
-    }
-    rows
 }
 
 fn add_all<K: Ord, V: Sum>(sums: &mut BTreeMap<K, V>, more: BTreeMap<K, V>) {

@@ -104,7 +104,7 @@ impl SqlAnswer {
         self.query.gaps()
     }
 
-    /// If nothing was found, which of the attributes that the statement names no span has, and what may be meant.
+    /// If no scan found a span: what may be meant by attributes that the statement names.
     pub async fn hints(&self) -> Result<Vec<String>, QueryError> {
         if self.named.is_empty() || !self.query.found_nothing() {
             return Ok(Vec::new());

@@ -63,7 +63,7 @@ fn without_table(text: &str) -> Option<String> {
     let name = text.strip_prefix("table '")?.strip_suffix("' not found")?;
     let name = name.rsplit('.').next().unwrap_or(name);
     let guess = closest(name, TABLES.into_iter())
-        .map_or_else(String::new, |table| format!(": did you mean `{table}`?"));
+        .map_or_else(|| ".".to_owned(), |table| format!(": did you mean `{table}`?"));
     Some(format!("there is no table `{name}`{guess} There are `{}`", TABLES.join("` and `")))
 }
 

@@ -8,18 +8,16 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
-use tokio_util::task::AbortOnDropHandle;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
 use super::attribute_of::physical_attribute_of;
 use super::metrics::with_cost;
 use super::output::Output;
-use super::receiving::{Receiving, waiting_batches};
+use super::receiving::{Receiving, scan_properties};
 use super::scan::{Share, Sink, SpansScan};
 use super::schema::SpanColumn;
 
@@ -39,13 +37,7 @@ impl SpansExec {
         schema: SchemaRef,
         partitions: usize,
     ) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(partitions),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        let (properties, metrics) = (Arc::new(properties), ExecutionPlanMetricsSet::new());
+        let (properties, metrics) = (scan_properties(schema, partitions), ExecutionPlanMetricsSet::new());
         Self { scan, outputs, fetch: None, properties, metrics }
     }
 
@@ -139,20 +131,21 @@ impl ExecutionPlan for SpansExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (batches, received) = waiting_batches();
         let consumer = MemoryConsumer::new(format!("spans[{partition}]"));
-        let sink = Sink {
-            outputs: self.outputs.clone(),
-            schema: self.schema(),
-            fetch: self.fetch,
-            batches,
-            memory: consumer.register(context.memory_pool()),
-        };
         let share = Share { number: partition, of: self.partitions() };
-        let reading = Arc::clone(&self.scan).read(share, sink);
-        let task = AbortOnDropHandle::new(self.scan.query().sockets.spawn(reading));
+        let read = |batches| {
+            let sink = Sink {
+                outputs: self.outputs.clone(),
+                schema: self.schema(),
+                fetch: self.fetch,
+                batches,
+                memory: consumer.register(context.memory_pool()),
+            };
+            Arc::clone(&self.scan).read(share, sink)
+        };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        Ok(Receiving { received, task, left: self.fetch, metrics }.into_rows(self.schema()))
+        let receiving = Receiving::start(&self.scan.query().sockets, read, self.fetch, metrics);
+        Ok(receiving.into_rows(self.schema()))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -1,13 +1,19 @@
-//! Rows that a task of ours reads, as DataFusion takes them.
+//! What our scans have in common as nodes of DataFusion's plans: rows come from a task that reads where sockets are
+//! served.
+
+use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{Partitioning, PlanProperties};
 use futures::stream;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -19,20 +25,47 @@ const WAITING_BATCHES: usize = 2;
 
 pub(super) type Sent = Result<RecordBatch, QueryError>;
 
-pub(super) fn waiting_batches() -> (mpsc::Sender<Sent>, mpsc::Receiver<Sent>) {
-    mpsc::channel(WAITING_BATCHES)
+/// Properties of a scan: rows come in no order, as they are read.
+pub(super) fn scan_properties(schema: SchemaRef, partitions: usize) -> Arc<PlanProperties> {
+    Arc::new(PlanProperties::new(
+        EquivalenceProperties::new(schema),
+        Partitioning::UnknownPartitioning(partitions),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    ))
 }
 
 /// What the reading task sends. When nobody takes it any more, the task ends.
 pub(super) struct Receiving {
-    pub(super) received: mpsc::Receiver<Sent>,
-    pub(super) task: AbortOnDropHandle<()>,
+    received: mpsc::Receiver<Sent>,
+    task: AbortOnDropHandle<()>,
     /// More rows are not wanted.
-    pub(super) left: Option<usize>,
-    pub(super) metrics: BaselineMetrics,
+    left: Option<usize>,
+    metrics: BaselineMetrics,
 }
 
 impl Receiving {
+    /// Starts the task. What `read` fails with comes behind the rows that it has sent.
+    pub(super) fn start<Reading>(
+        sockets: &Handle,
+        read: impl FnOnce(mpsc::Sender<Sent>) -> Reading,
+        left: Option<usize>,
+        metrics: BaselineMetrics,
+    ) -> Self
+    where
+        Reading: Future<Output = Result<(), QueryError>> + Send + 'static,
+    {
+        let (batches, received) = mpsc::channel(WAITING_BATCHES);
+        let reading = read(batches.clone());
+        let task = AbortOnDropHandle::new(sockets.spawn(async move {
+            if let Err(error) = reading.await {
+                // Nobody listens any more, if it cannot be sent.
+                let _ = batches.send(Err(error)).await;
+            }
+        }));
+        Self { received, task, left, metrics }
+    }
+
     pub(super) fn into_rows(self, schema: SchemaRef) -> SendableRecordBatchStream {
         let rows = stream::unfold(Some(self), |state| async move {
             let mut state = state?;
@@ -43,7 +76,7 @@ impl Receiving {
         Box::pin(RecordBatchStreamAdapter::new(schema, rows))
     }
 
-    async fn next(&mut self) -> Option<Result<RecordBatch>> {
+    async fn next(&mut self) -> Option<Result<RecordBatch, DataFusionError>> {
         if self.left == Some(0) {
             return None;
         }

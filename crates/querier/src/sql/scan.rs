@@ -23,7 +23,6 @@ use siltstone_format::block::parts::Parts;
 use siltstone_format::block::read::GroupRows;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::TraceId;
-use siltstone_live::question::{Question, Wanted};
 use tokio::sync::{OnceCell, mpsc};
 
 use super::SqlQuery;
@@ -32,15 +31,13 @@ use super::output::Output;
 use super::pushed::Pushed;
 use super::receiving::Sent;
 use crate::cache::OpenedBlock;
-use crate::hidden::{HiddenHere, NEVER_CLEANED};
+use crate::hidden::{HiddenHere, NEVER_CLEANED, Unseen};
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
-use crate::scan::{places_of, rows_at, rows_in, runs_of, seen_rows, without_hidden};
-use crate::tally::without;
+use crate::scan::{places_of, rows_at, rows_in, runs_of, seen_rows};
+use crate::tally::TRACES_AT_ONCE;
 use crate::view::View;
 
-/// Traces that are read whole at a time.
-const TRACES_AT_ONCE: usize = 1_000;
 /// Blocks of one share that are read at the same time.
 const PARALLEL_BLOCKS: usize = 2;
 /// Rows of one batch, as DataFusion likes them.
@@ -102,10 +99,7 @@ impl SpansScan {
             return Ok(Self { query, filter, window, source });
         }
         let mut asking = query.asking();
-        let wanted = Wanted::Matching { filter: Some((*filter).clone()), window };
-        let view = asking.open(&Question { tenant: query.tenant.clone(), wanted }).await?;
-        let plan = asking.planner(&view).of_filter(&filter, window).await;
-        let mut plan = plan.map_err(|error| asking.late_or(&view, error.into()))?;
+        let (view, mut plan) = asking.open_matching(&query.tenant, &filter, window).await?;
         asking.lacks(std::mem::take(&mut plan.missing));
         query.lacks(asking.gaps);
         let source = Source::All(Box::new(Everything { view, plan, doubtful: OnceCell::new() }));
@@ -132,11 +126,10 @@ impl SpansScan {
     }
 
     /// Reads a share to its end, or until nobody wants more.
-    pub(super) async fn read(self: Arc<Self>, share: Share, sink: Sink) {
-        let reader = Reader { scan: &self, share, sink: &sink };
-        if let Err(Stop::Failed(error)) = reader.all().await {
-            // Nobody listens any more, if it cannot be sent.
-            let _ = sink.batches.send(Err(error)).await;
+    pub(super) async fn read(self: Arc<Self>, share: Share, sink: Sink) -> Result<(), QueryError> {
+        match (Reader { scan: &self, share, sink: &sink }).all().await {
+            Ok(()) | Err(Stop::Enough) => Ok(()),
+            Err(Stop::Failed(error)) => Err(error),
         }
     }
 }
@@ -158,18 +151,6 @@ struct Reader<'a> {
     scan: &'a SpansScan,
     share: Share,
     sink: &'a Sink,
-}
-
-/// What hides rows of one block.
-struct Look {
-    doubtful: Arc<HashSet<TraceId>>,
-    hidden: HiddenHere,
-}
-
-impl Look {
-    fn is_needed(&self) -> bool {
-        !self.hidden.is_nothing() || !self.doubtful.is_empty()
-    }
 }
 
 impl Reader<'_> {
@@ -219,13 +200,14 @@ impl Reader<'_> {
         query: &Query<'_>,
         view: &View,
         plan: &Plan,
-        doubtful: &HashSet<TraceId>,
+        doubtful: &Arc<HashSet<TraceId>>,
     ) -> Result<(), Stop> {
         let hidden = plan.hidden.at(NEVER_CLEANED);
+        let unseen = Unseen { hidden, doubtful: Arc::clone(doubtful) };
         for (number, segment) in view.live.iter().enumerate() {
             if self.share.has(number) {
-                let rows = seen_rows(&segment.spans, &self.scan.filter, self.scan.window, &hidden)?;
-                let rows = without(rows, &segment.spans, doubtful);
+                let rows = self.scan.filter.rows_within(self.scan.window, &segment.spans)?;
+                let rows = unseen.seen_of(&rows, &segment.spans);
                 self.send(query, Arc::clone(&segment.spans), rows).await?;
             }
         }
@@ -247,9 +229,9 @@ impl Reader<'_> {
             query.cost.read_block();
         }
         let hidden = plan.hidden.at(entry.clean_through);
-        let look = Arc::new(Look { doubtful: Arc::clone(doubtful), hidden });
+        let unseen = Arc::new(Unseen { hidden, doubtful: Arc::clone(doubtful) });
         for group in mine {
-            self.group(query, &block, group, &look).await?;
+            self.group(query, &block, group, &unseen).await?;
         }
         query.querier.blocks.used(&block).await;
         Ok(())
@@ -261,13 +243,13 @@ impl Reader<'_> {
         query: &Query<'_>,
         block: &Arc<OpenedBlock>,
         group: GroupRows,
-        look: &Arc<Look>,
+        unseen: &Arc<Unseen>,
     ) -> Result<(), Stop> {
         let all = group.rows.len();
         let parts = self.sink.outputs.iter().fold(Parts::default(), |all, output| all.and(&output.parts()));
         // Most parents are named by their place in the trace, so traces must be read whole.
         let is_whole = parts.parents;
-        let wanted = self.wanted(query, block, group.group, look).await?;
+        let wanted = self.wanted(query, block, group.group, unseen).await?;
         let (runs, rows): (Vec<GroupRows>, Vec<u32>) = match wanted {
             Some(rows) if rows.is_empty() => return Ok(()),
             Some(rows) if !is_whole && 2 * rows.len() < all => {
@@ -298,25 +280,19 @@ impl Reader<'_> {
         query: &Query<'_>,
         block: &Arc<OpenedBlock>,
         group: usize,
-        look: &Arc<Look>,
+        unseen: &Arc<Unseen>,
     ) -> Result<Option<Vec<u32>>, QueryError> {
         let (filter, window) = (Arc::clone(&self.scan.filter), self.scan.window);
         let worth = query.worth_reading(block, group, &filter, window).await?;
         let runs = worth.runs();
         query.cost.scanned(rows_in(&runs));
-        let must_look = look.is_needed();
-        if worth.is_exact && worth.is_inside && !must_look {
+        if worth.is_exact && worth.is_inside && unseen.is_nothing() {
             let all = worth.rows.is_all();
             return Ok((!all).then(|| worth.rows.iter().map(|row| row as u32).collect()));
         }
-        let parts = worth.parts(&filter);
-        let parts =
-            Parts { starts: parts.starts | must_look, trace_ids: parts.trace_ids | must_look, ..parts };
-        let look = Arc::clone(look);
+        let (parts, unseen) = (unseen.with_parts(worth.parts(&filter)), Arc::clone(unseen));
         let pieces = query.read_pieces(block, runs, parts, move |read, columns| {
-            let places =
-                without_hidden(&worth.matching(read, &columns, &filter, window)?, &columns, &look.hidden);
-            let places = without(places, &columns, &look.doubtful);
+            let places = unseen.seen_of(&worth.matching(read, &columns, &filter, window)?, &columns);
             let rows = rows_at(places.into_iter().map(|place| place as usize), read);
             Ok(rows.map(|row| row as u32).collect::<Vec<u32>>())
         });

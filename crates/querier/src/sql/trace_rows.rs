@@ -12,10 +12,8 @@ use siltstone_format::id::{SpanId, TraceId};
 
 use super::arrays::{ids, times};
 use super::schema::time_type;
+use crate::red::ERROR;
 use crate::slice::{At, Slice};
-
-/// OTLP's number of a status that is an error.
-const ERROR: i32 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TraceColumn {

@@ -11,26 +11,22 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err, project_schema};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use siltstone_ask::Window;
 use siltstone_format::id::TraceId;
 use tokio::sync::mpsc;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::arrays::ArrayError;
 use super::metrics::with_cost;
 use super::pushed::Pushed;
 use super::query::SqlQuery;
-use super::receiving::{Receiving, Sent, waiting_batches};
+use super::receiving::{Receiving, Sent, scan_properties};
 use super::trace_rows::{TraceColumn, parts_of, rows_of, traces_schema};
 use crate::querier::QueryError;
 use crate::slice::{Chunk, Slice};
-
-/// Traces that are read by their ids at a time.
-const TRACES_AT_ONCE: usize = 1_000;
+use crate::tally::TRACES_AT_ONCE;
 
 #[derive(Debug)]
 pub(super) struct TracesTable {
@@ -81,13 +77,8 @@ impl TableProvider for TracesTable {
             Some(places) => places.iter().filter_map(|place| TraceColumn::ALL.get(*place).copied()).collect(),
             None => TraceColumn::ALL.to_vec(),
         };
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(project_schema(&self.schema(), projection)?),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        let (query, properties) = (Arc::clone(&self.query), Arc::new(properties));
+        let properties = scan_properties(project_schema(&self.schema(), projection)?, 1);
+        let query = Arc::clone(&self.query);
         Ok(Arc::new(TracesExec {
             query,
             wanted,
@@ -99,14 +90,10 @@ impl TableProvider for TracesTable {
 }
 
 impl TracesExec {
-    async fn read(self, batches: mpsc::Sender<Sent>) {
-        let read = match &self.wanted.traces {
+    async fn read(self, batches: mpsc::Sender<Sent>) -> Result<(), QueryError> {
+        match &self.wanted.traces {
             Some(traces) => self.by_id(traces, &batches).await,
             None => self.in_window(&batches).await,
-        };
-        if let Err(error) = read {
-            // Nobody listens any more, if it cannot be sent.
-            let _ = batches.send(Err(error)).await;
         }
     }
 
@@ -188,10 +175,9 @@ impl ExecutionPlan for TracesExec {
     }
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (batches, received) = waiting_batches();
-        let task = AbortOnDropHandle::new(self.query.sockets.spawn(self.clone().read(batches)));
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        Ok(Receiving { received, task, left: None, metrics }.into_rows(self.schema()))
+        let read = |batches| self.clone().read(batches);
+        Ok(Receiving::start(&self.query.sockets, read, None, metrics).into_rows(self.schema()))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
