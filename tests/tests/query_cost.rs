@@ -59,8 +59,15 @@ async fn world(blocks: u64, needle: Option<&str>) -> (QueryWorld, Vec<Span>) {
     (world, spans)
 }
 
-/// Requests for one trace by a process that has nothing of any block.
-async fn cost_of_a_trace(blocks: u64) -> (u64, u64) {
+/// How a trace is asked for.
+#[derive(Clone, Copy, Debug)]
+enum As {
+    Whole,
+    Pieces,
+}
+
+/// Requests for one trace by a process that has nothing of any block, and how deep they are.
+async fn cost_of_a_trace(blocks: u64, how: As) -> (u64, u64) {
     let (world, spans) = world(blocks, None).await;
     let querier = world.querier(QueryLimits::default());
     // So that it has a snapshot, the catalog's pages and the heads of its groups, and other blocks than that one.
@@ -72,12 +79,18 @@ async fn cost_of_a_trace(blocks: u64) -> (u64, u64) {
     let others = [others[place.saturating_sub(away)], others[(place + away).min(others.len() - 1)]];
     assert_eq!(querier.traces(&Tenant::single(), &others).await.unwrap().content.len(), 2);
     world.store.reset();
-    let answer = querier.traces(&Tenant::single(), &[wanted]).await.unwrap();
-    assert_eq!(answer.content[0].spans.len() as u64, SPANS_OF_A_TRACE);
+    let found = match how {
+        As::Whole => querier.traces(&Tenant::single(), &[wanted]).await.unwrap().content.remove(0).spans,
+        As::Pieces => {
+            let mut stream = querier.stream_traces(&Tenant::single(), &[wanted]).await.unwrap();
+            stream.next().await.unwrap().expect("has a piece").spans
+        }
+    };
+    assert_eq!(found.len() as u64, SPANS_OF_A_TRACE);
     let counts = world.store.snapshot();
     let requests = world.store.requests();
     println!(
-        "{blocks} blocks: {} requests, {} deep, {} bytes",
+        "{blocks} blocks, {how:?}: {} requests, {} deep, {} bytes",
         counts.total(),
         counts.depth,
         counts.bytes_read
@@ -91,11 +104,13 @@ async fn cost_of_a_trace(blocks: u64) -> (u64, u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn should_find_a_trace_with_as_few_requests_among_a_thousand_blocks_as_among_ten() {
-    let (few, deep) = cost_of_a_trace(10).await;
+    let (few, deep) = cost_of_a_trace(10, As::Whole).await;
     assert!(few <= 12, "{few} requests");
     // The ingesters and the log are listed, one after the other, before the three that the trace takes.
     assert!(deep <= 5, "{deep} deep");
-    assert_eq!(cost_of_a_trace(1_000).await, (few, deep));
+    assert_eq!(cost_of_a_trace(1_000, As::Whole).await, (few, deep));
+    assert_eq!(cost_of_a_trace(10, As::Pieces).await, (few, deep));
+    assert_eq!(cost_of_a_trace(1_000, As::Pieces).await, (few, deep));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

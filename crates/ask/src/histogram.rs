@@ -13,12 +13,26 @@ pub struct Histogram {
     buckets: BTreeMap<i16, u64>,
 }
 
+/// Where a duration is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bucket(Option<i16>);
+
+impl Bucket {
+    pub fn of(nanos: i128) -> Self {
+        Self((nanos > 0).then(|| bucket_of(nanos as f64)))
+    }
+}
+
 impl Histogram {
     pub fn add(&mut self, nanos: i128) {
-        if nanos <= 0 {
-            self.none += 1;
-        } else {
-            *self.buckets.entry(bucket_of(nanos as f64)).or_default() += 1;
+        self.add_counted(Bucket::of(nanos), 1);
+    }
+
+    /// Adds so many durations of one bucket.
+    pub fn add_counted(&mut self, bucket: Bucket, count: u64) {
+        match bucket.0 {
+            Some(bucket) => *self.buckets.entry(bucket).or_default() += count,
+            None => self.none += count,
         }
     }
 

@@ -44,7 +44,7 @@ pub use field::Field;
 pub use filter::{
     Comparison, Filter, Level, MAX_DEPTH, MAX_NODES, MAX_PATTERNS, Node, Predicate, Target, Test,
 };
-pub use histogram::Histogram;
+pub use histogram::{Bucket, Histogram};
 pub use literal::{Literal, Operand};
 pub use narrow::{Narrowed, Narrowing};
 pub use pattern::{MAX_PATTERN_BYTES, Pattern};

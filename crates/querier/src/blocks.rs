@@ -8,11 +8,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt};
 use siltstone_ask::Probe;
 use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_format::block::opened::PageSlot;
 use siltstone_format::block::origins::OriginsFile;
-use siltstone_format::block::ranges::{Fetched, coalesce};
+use siltstone_format::block::ranges::{Fetched, FetchedPart, coalesce};
 use siltstone_format::block::read::SpansFile;
 use siltstone_format::filter::split_block::{FilterKey, SplitBlockFilter};
-use siltstone_format::id::TraceId;
+use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::path::ObjectKey;
 
 use crate::block::{BlockError, check, failed, path};
@@ -88,7 +89,7 @@ impl Blocks {
         Ok(opened)
     }
 
-    /// Ranges of a block's spans file.
+    /// Pages of a block's spans file. What is opened of those that were read before is left in their slots.
     pub(crate) async fn fetch(
         &self,
         block: &OpenedBlock,
@@ -97,12 +98,15 @@ impl Blocks {
     ) -> Result<Fetched, ReadBlockError> {
         wanted.sort_unstable_by_key(|range| range.start);
         wanted.dedup();
-        let mut pages: Vec<(u64, Bytes)> = Vec::with_capacity(wanted.len());
+        let mut pages: Vec<(u64, FetchedPart)> = Vec::with_capacity(wanted.len());
         let mut missing = Vec::new();
         for range in wanted {
-            match self.cache.page(block.id, &range).await {
-                Some(page) => pages.push((range.start, page)),
-                None => missing.push(range),
+            if let Some(page) = self.cache.opened_page(block.id, &range).await {
+                pages.push((range.start, FetchedPart::Opened(page)));
+            } else if let Some(page) = self.cache.page(block.id, &range).await {
+                pages.push((range.start, FetchedPart::Page(page, PageSlot::default())));
+            } else {
+                missing.push(range);
             }
         }
         let key = ObjectKey::Spans(block.id);
@@ -118,11 +122,20 @@ impl Blocks {
                 let (start, end) = ((page.start - range.start) as usize, (page.end - range.start) as usize);
                 // A copy of its own: a slice would keep all that came with it.
                 let bytes = Bytes::copy_from_slice(bytes.get(start..end).unwrap_or_default());
-                pages.push((page.start, bytes.clone()));
+                pages.push((page.start, FetchedPart::Stored(bytes.clone())));
                 self.cache.keep_page(block.id, page.start, bytes).await;
             }
         }
         Ok(Fetched::of(pages))
+    }
+
+    /// Keeps what was opened of pages.
+    pub(crate) async fn keep_opened(&self, block: BlockId, slots: Vec<(u64, PageSlot)>) {
+        for (start, slot) in slots {
+            if let Some(page) = slot.get() {
+                self.cache.keep_opened_page(block, start, page.clone()).await;
+            }
+        }
     }
 
     /// To be told when dictionaries of a block may have been read: they count.

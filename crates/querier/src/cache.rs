@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use moka::future::Cache;
+use siltstone_format::block::opened::OpenedPage;
 use siltstone_format::block::origins::OriginsFile;
 use siltstone_format::block::read::SpansFile;
 use siltstone_format::filter::split_block::SplitBlockFilter;
@@ -19,18 +20,20 @@ pub struct CacheSizes {
     pub filters: u64,
     /// Pages as they lie in the store.
     pub pages: u64,
+    /// Pages that were read more than once, without their compression.
+    pub opened_pages: u64,
 }
 
 impl CacheSizes {
     /// So many bytes in all.
     pub fn of(bytes: u64) -> Self {
-        Self { opened: bytes / 2, filters: bytes / 8, pages: bytes / 8 * 3 }
+        Self { opened: bytes / 4, filters: bytes / 16, pages: bytes / 16 * 3, opened_pages: bytes / 2 }
     }
 }
 
 impl Default for CacheSizes {
     fn default() -> Self {
-        Self::of(256 << 20)
+        Self::of(512 << 20)
     }
 }
 
@@ -55,6 +58,7 @@ pub(crate) struct BlockCache {
     pub(crate) opened: Cache<BlockId, Arc<OpenedBlock>>,
     pub(crate) filters: Cache<(BlockId, FilterKind), Arc<SplitBlockFilter>>,
     pages: Cache<(BlockId, u64), Bytes>,
+    opened_pages: Cache<(BlockId, u64), OpenedPage>,
 }
 
 /// What a place in a cache takes beside its value.
@@ -78,6 +82,10 @@ impl BlockCache {
                 .max_capacity(sizes.pages)
                 .weigher(move |_, page: &Bytes| weight(page.len()))
                 .build(),
+            opened_pages: Cache::builder()
+                .max_capacity(sizes.opened_pages)
+                .weigher(move |_, page: &OpenedPage| weight(page.bytes()))
+                .build(),
         }
     }
 
@@ -85,6 +93,16 @@ impl BlockCache {
     pub(crate) async fn page(&self, block: BlockId, range: &Range<u64>) -> Option<Bytes> {
         let page = self.pages.get(&(block, range.start)).await?;
         (page.len() as u64 == range.end - range.start).then_some(page)
+    }
+
+    /// The page in a range of a spans file, if it was opened before.
+    pub(crate) async fn opened_page(&self, block: BlockId, range: &Range<u64>) -> Option<OpenedPage> {
+        let page = self.opened_pages.get(&(block, range.start)).await?;
+        (page.stored_bytes() == range.end - range.start).then_some(page)
+    }
+
+    pub(crate) async fn keep_opened_page(&self, block: BlockId, start: u64, page: OpenedPage) {
+        self.opened_pages.insert((block, start), page).await;
     }
 
     pub(crate) async fn keep_page(&self, block: BlockId, start: u64, page: Bytes) {

@@ -33,6 +33,9 @@ pub mod querier;
 pub mod search;
 pub mod spans;
 pub mod traces;
+// Traces that come piece by piece, and those that are too large to be held.
+mod large;
+pub mod stream;
 // Whole traces, slice by slice.
 mod ids;
 mod slice;

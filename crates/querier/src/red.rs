@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use siltstone_ask::Histogram;
+use foldhash::fast::RandomState;
+use siltstone_ask::{Bucket, Histogram};
 use siltstone_format::block::parts::Parts;
 use siltstone_format::columns::SpanColumns;
 
@@ -43,10 +44,15 @@ impl Red {
     pub(crate) fn add_span(&mut self, columns: &SpanColumns, row: usize) {
         self.calls += 1;
         self.errors += u64::from(columns.status_codes[row] == ERROR);
-        let start = columns.starts[row].cast_unsigned();
-        let end = start.wrapping_add(columns.durations[row].cast_unsigned());
-        self.durations.add(i128::from(end) - i128::from(start));
+        self.durations.add(duration_of(columns, row));
     }
+}
+
+/// End less start, however far apart they are.
+fn duration_of(columns: &SpanColumns, row: usize) -> i128 {
+    let start = columns.starts[row].cast_unsigned();
+    let end = start.wrapping_add(columns.durations[row].cast_unsigned());
+    i128::from(end) - i128::from(start)
 }
 
 impl Querier {
@@ -74,19 +80,67 @@ impl Querier {
 }
 
 fn of_rows(columns: &SpanColumns, rows: &[u32], step_nanos: u64) -> BTreeMap<Step, Red> {
-    // By numbers first: texts are spelled out once for each operation and step.
-    let mut by_numbers = HashMap::<(u32, u32, i32, u64), Red>::new();
-    for row in rows.iter().map(|row| *row as usize) {
-        let start = columns.starts[row].cast_unsigned();
-        let step = start - start % step_nanos;
-        let key = (columns.origins_of_rows[row], columns.names_of_rows[row], columns.kinds[row], step);
-        by_numbers.entry(key).or_default().add_span(columns, row);
-    }
-    let mut steps = BTreeMap::<Step, Red>::new();
-    for ((origin, name, kind, start_unix_nano), red) in by_numbers {
-        let service = columns.origins[origin as usize].service_name();
+    let counted = Counted::of(columns, rows, step_nanos);
+    // By numbers until here: texts are spelled out once for each operation and step.
+    let spelled_out = counted.numbers.into_iter().map(|((service, name, kind, start_unix_nano), number)| {
+        let service = counted.services[service as usize].clone();
         let operation = Operation { service, name: columns.names.get(name).to_owned(), kind };
-        steps.entry(Step { operation, start_unix_nano }).or_default().add(red);
+        (Step { operation, start_unix_nano }, number)
+    });
+    let mut reds: Vec<Red> =
+        counted.errors.iter().map(|errors| Red { errors: *errors, ..Red::default() }).collect();
+    for same in counted.durations.chunk_by(|one, next| one == next) {
+        let (number, bucket) = same[0];
+        let red = &mut reds[number as usize];
+        red.calls += same.len() as u64;
+        red.durations.add_counted(bucket, same.len() as u64);
     }
-    steps
+    spelled_out.map(|(step, number)| (step, std::mem::take(&mut reds[number as usize]))).collect()
+}
+
+/// Service, name, kind and start of the step.
+type Key = (u32, u32, i32, u64);
+
+/// Spans by operation and step, all by numbers.
+struct Counted {
+    services: Vec<String>,
+    numbers: HashMap<Key, u32, RandomState>,
+    /// By number.
+    errors: Vec<u64>,
+    /// Of each span its number and how long it took, sorted: counting neighbours is cheaper than finding a bucket
+    /// for each.
+    durations: Vec<(u32, Bucket)>,
+}
+
+impl Counted {
+    fn of(columns: &SpanColumns, rows: &[u32], step_nanos: u64) -> Self {
+        let (services, service_of_origin) = services_of(columns);
+        let mut numbers = HashMap::<Key, u32, RandomState>::default();
+        let mut errors: Vec<u64> = Vec::new();
+        let mut durations = Vec::with_capacity(rows.len());
+        for row in rows.iter().map(|row| *row as usize) {
+            let start = columns.starts[row].cast_unsigned();
+            let service = service_of_origin[columns.origins_of_rows[row] as usize];
+            let key = (service, columns.names_of_rows[row], columns.kinds[row], start - start % step_nanos);
+            let number = *numbers.entry(key).or_insert(errors.len() as u32);
+            if number as usize == errors.len() {
+                errors.push(0);
+            }
+            errors[number as usize] += u64::from(columns.status_codes[row] == ERROR);
+            durations.push((number, Bucket::of(duration_of(columns, row))));
+        }
+        durations.sort_unstable();
+        Self { services, numbers, errors, durations }
+    }
+}
+
+/// The services that there are, and which each origin is of.
+fn services_of(columns: &SpanColumns) -> (Vec<String>, Vec<u32>) {
+    let mut services: Vec<String> = columns.origins.iter().map(|origin| origin.service_name()).collect();
+    let names = services.clone();
+    services.sort_unstable();
+    services.dedup();
+    let number = |name: &String| services.partition_point(|known| known < name) as u32;
+    let of_origins = names.iter().map(number).collect();
+    (services, of_origins)
 }

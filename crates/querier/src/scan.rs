@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use siltstone_ask::{Filter, Narrowed, Rows, Window};
 use siltstone_format::block::parts::Parts;
+use siltstone_format::block::ranges::Fetched;
 use siltstone_format::block::read::GroupRows;
 use siltstone_format::columns::SpanColumns;
 
@@ -103,10 +104,26 @@ impl Query<'_> {
             return Ok(worth(Narrowed { rows: Rows::all(count), is_exact: narrowing.is_whole() }));
         }
         let ranges = narrowing.ranges(file, group);
-        let fetched = self.querier.blocks.fetch(block, ranges, self.purse()).await?;
-        let (block, filter) = (Arc::clone(block), Arc::clone(filter));
-        let narrowed = self.work(move || filter.narrowing().rows(&block.spans, group, &fetched));
-        Ok(worth(narrowed.await??))
+        let filter = Arc::clone(filter);
+        let narrow =
+            move |block: &OpenedBlock, pages: &Fetched| filter.narrowing().rows(&block.spans, group, pages);
+        Ok(worth(self.with_pages(block, ranges, narrow).await??))
+    }
+
+    /// Does on a worker what needs pages of a block. Those that were read before are kept as they were opened.
+    pub(crate) async fn with_pages<T: Send + 'static>(
+        &self,
+        block: &Arc<OpenedBlock>,
+        ranges: Vec<Range<u64>>,
+        work: impl FnOnce(&OpenedBlock, &Fetched) -> T + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let blocks = &self.querier.blocks;
+        let fetched = blocks.fetch(block, ranges, self.purse()).await?;
+        let slots = fetched.slots();
+        let opened = Arc::clone(block);
+        let done = self.work(move || work(&opened, &fetched)).await?;
+        blocks.keep_opened(block.id, slots).await;
+        Ok(done)
     }
 
     /// Reads parts of some rows, and makes something of them on a worker.
@@ -118,10 +135,10 @@ impl Query<'_> {
         make: impl FnOnce(SpanColumns) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
         let ranges = block.spans.ranges_of(&rows, &parts);
-        let fetched = self.querier.blocks.fetch(block, ranges, self.purse()).await?;
-        let block = Arc::clone(block);
-        let read = move || make(block.spans.read_parts(&rows, &parts, &fetched, &block.origins)?);
-        self.work(read).await?
+        let read = move |block: &OpenedBlock, pages: &Fetched| {
+            make(block.spans.read_parts(&rows, &parts, pages, &block.origins)?)
+        };
+        self.with_pages(block, ranges, read).await?
     }
 
     /// Reads parts of some rows of a group, and makes something of one piece after the other on a worker: pieces
@@ -134,18 +151,16 @@ impl Query<'_> {
         mut make: impl FnMut(&[GroupRows], SpanColumns) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<Vec<T>, QueryError> {
         let ranges = block.spans.ranges_of(&rows, &parts);
-        let fetched = self.querier.blocks.fetch(block, ranges, self.purse()).await?;
-        let block = Arc::clone(block);
-        let read = move || {
+        let read = move |block: &OpenedBlock, pages: &Fetched| {
             // No piece may begin within a trace of which parents are wanted.
             let pieces = if parts.parents { vec![rows] } else { pieces_of(&rows) };
             let made = pieces.into_iter().map(|piece| {
-                let columns = block.spans.read_parts(&piece, &parts, &fetched, &block.origins)?;
+                let columns = block.spans.read_parts(&piece, &parts, pages, &block.origins)?;
                 make(&piece, columns)
             });
             made.collect()
         };
-        self.work(read).await?
+        self.with_pages(block, ranges, read).await?
     }
 }
 

@@ -72,15 +72,7 @@ impl Querier {
 
 impl Query<'_> {
     async fn search(&mut self, search: &Search) -> Result<FoundTraces, QueryError> {
-        if search.limit == 0 || search.window.is_empty() {
-            return Ok(FoundTraces::default());
-        }
-        let ranks = match search.order {
-            Order::Newest | Order::Oldest => self.by_start(search).await?,
-            Order::Longest => self.by_duration(search).await?,
-        };
-        let (first, next) = ranks.first();
-        let ids: Vec<TraceId> = first.iter().map(|position| position.trace).collect();
+        let (ids, next) = self.first_found(search).await?;
         let mut whole = self.traces(&search.tenant, &ids).await?;
         let traces = ids.into_iter().filter_map(|id| {
             // Deleted meanwhile, if it is not there.
@@ -92,6 +84,22 @@ impl Query<'_> {
             (matching > 0).then_some(FoundTrace { trace: Trace { id, spans }, matching })
         });
         Ok(FoundTraces { traces: traces.collect(), next })
+    }
+
+    /// The traces of an answer in their order, and where to go on.
+    pub(crate) async fn first_found(
+        &mut self,
+        search: &Search,
+    ) -> Result<(Vec<TraceId>, Option<Position>), QueryError> {
+        if search.limit == 0 || search.window.is_empty() {
+            return Ok((Vec::new(), None));
+        }
+        let ranks = match search.order {
+            Order::Newest | Order::Oldest => self.by_start(search).await?,
+            Order::Longest => self.by_duration(search).await?,
+        };
+        let (first, next) = ranks.first();
+        Ok((first.iter().map(|position| position.trace).collect(), next))
     }
 
     async fn by_start(&mut self, search: &Search) -> Result<Ranks, QueryError> {

@@ -8,6 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use siltstone_ask::{canonical_span, collapse};
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_format::block::parts::Parts;
+use siltstone_format::block::ranges::Fetched;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::TraceId;
 use siltstone_format::span::Span;
@@ -17,6 +18,7 @@ use siltstone_live::question::{Question, Wanted};
 use crate::cache::OpenedBlock;
 use crate::hidden::{Hidden, HiddenHere, NEVER_CLEANED};
 use crate::limits::LimitReached;
+use crate::plan::Plan;
 use crate::querier::{Answer, Querier, Query, QueryError};
 use crate::scan::PARALLEL_GROUPS;
 use crate::view::View;
@@ -60,22 +62,36 @@ impl Query<'_> {
         let view = self.open(&question).await?;
         let plan = self.planner(&view).of_traces(&traces).await;
         let plan = plan.map_err(|error| self.late_or(&view, error.into()))?;
-        let traces = Arc::new(traces);
-        let mut spans = live_spans(&view, &plan.hidden)?;
-        let reads: Vec<_> =
-            plan.blocks.iter().map(|entry| self.traces_of_block(entry, &traces, &plan.hidden)).collect();
-        let mut reads = stream::iter(reads).buffered(PARALLEL_BLOCKS);
-        while let Some(read) = reads.next().await {
-            spans.extend(read.map_err(|error| self.late_or(&view, error))?);
-            if spans.len() > self.limits.spans {
-                return Err(LimitReached::Spans(self.limits.spans).into());
-            }
-        }
-        drop(reads);
+        let found = self.traces_of(&view, &plan, &traces, self.limits.spans).await;
+        let found = found.map_err(|error| self.late_or(&view, error))?;
         if self.is_expired(&view) {
             return Err(QueryError::Expired);
         }
         self.lacks(plan.missing);
+        Ok(found)
+    }
+
+    /// Those of some traces that there are in a view, if they have no more spans than that.
+    pub(crate) async fn traces_of(
+        &self,
+        view: &View,
+        plan: &Plan,
+        traces: &[TraceId],
+        most_spans: usize,
+    ) -> Result<BTreeMap<TraceId, Vec<Span>>, QueryError> {
+        let mut traces = traces.to_vec();
+        traces.sort_unstable();
+        let traces = Arc::new(traces);
+        let mut spans = live_spans(view, &plan.hidden, &traces)?;
+        let reads: Vec<_> =
+            plan.blocks.iter().map(|entry| self.traces_of_block(entry, &traces, &plan.hidden)).collect();
+        let mut reads = stream::iter(reads).buffered(PARALLEL_BLOCKS);
+        while let Some(read) = reads.next().await {
+            spans.extend(read?);
+            if spans.len() > most_spans {
+                return Err(LimitReached::Spans(most_spans).into());
+            }
+        }
         Ok(self.assemble(spans))
     }
 
@@ -137,15 +153,14 @@ impl Query<'_> {
     ) -> Result<Vec<Span>, QueryError> {
         let rows = block.spans.find_all(&traces);
         let ranges = block.spans.ranges_of(&rows, &Parts::all());
-        let fetched = self.querier.blocks.fetch(block, ranges, self.purse()).await?;
-        let (block, hidden) = (Arc::clone(block), Arc::clone(hidden));
-        let decode = move || {
-            let read = block.spans.read_traces(&traces, &rows, &fetched, &block.origins)?;
+        let hidden = Arc::clone(hidden);
+        let decode = move |block: &OpenedBlock, pages: &Fetched| {
+            let read = block.spans.read_traces(&traces, &rows, pages, &block.origins)?;
             let mut spans = read.spans()?;
             spans.retain(|span| !hidden.hides(&span.trace_id, span.start_unix_nano));
             Ok(spans)
         };
-        self.work(decode).await?
+        self.with_pages(block, ranges, decode).await?
     }
 }
 
@@ -159,12 +174,13 @@ pub(crate) fn once_in_order(spans: Vec<Span>) -> Vec<Span> {
     spans
 }
 
-fn live_spans(view: &View, hidden: &Hidden) -> Result<Vec<Span>, QueryError> {
+fn live_spans(view: &View, hidden: &Hidden, traces: &[TraceId]) -> Result<Vec<Span>, QueryError> {
     let hidden = hidden.at(NEVER_CLEANED);
     let mut spans = Vec::new();
     for segment in &view.live {
         spans.extend(segment.spans.spans()?);
     }
-    spans.retain(|span| !hidden.hides(&span.trace_id, span.start_unix_nano));
+    let is_wanted = |span: &Span| traces.binary_search(&span.trace_id).is_ok();
+    spans.retain(|span| is_wanted(span) && !hidden.hides(&span.trace_id, span.start_unix_nano));
     Ok(spans)
 }

@@ -18,6 +18,7 @@ use futures::{StreamExt, stream};
 use siltstone_ask::{Filter, Window};
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_format::block::parts::Parts;
+use siltstone_format::block::ranges::Fetched;
 use siltstone_format::block::read::GroupRows;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::{BlockId, TraceId};
@@ -238,14 +239,13 @@ impl Query<'_> {
         self.cost.read_block();
         let near = joined(rows.clone(), LARGEST_GAP_ROWS);
         let ranges = block.spans.ranges_of(&near, parts);
-        let fetched = blocks.fetch(&block, ranges, self.purse()).await?;
-        let (opened, parts) = (Arc::clone(&block), parts.clone());
+        let parts = parts.clone();
         let hidden = walk.plan.hidden.at(entry.clean_through);
-        let read = move || {
-            let columns = opened.spans.read_parts(&rows, &parts, &fetched, &opened.origins)?;
+        let read = move |block: &OpenedBlock, pages: &Fetched| {
+            let columns = block.spans.read_parts(&rows, &parts, pages, &block.origins)?;
             Ok::<_, QueryError>(Chunk::of(columns, |trace, start| !hidden.hides(trace, start)))
         };
-        let chunk = self.work(read).await??;
+        let chunk = self.with_pages(&block, ranges, read).await??;
         blocks.used(&block).await;
         Ok(Some(chunk))
     }

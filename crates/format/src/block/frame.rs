@@ -127,6 +127,11 @@ impl<'a> FrameReader<'a> {
         if self.body().len() == self.length { Ok(self.body()) } else { Err(BROKEN) }
     }
 
+    /// The whole body, if that was read.
+    pub(crate) fn opened(&self) -> Option<&[u8]> {
+        (self.read == self.stored.len() && self.body().len() == self.length).then(|| self.body())
+    }
+
     fn body(&self) -> &[u8] {
         self.decoder.as_ref().map_or(&[], |decoder| &decoder.body)
     }

@@ -17,8 +17,10 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use super::decode::{FlatValues, PageDictionary, PageValues, Raw};
 use super::frame::FrameReader;
 use super::hybrid::{Hybrid, bits_for};
+use super::opened::OpenedPage;
 use super::page::{PageHeader, PageKind};
 use super::pick::Piece;
+use super::ranges::Page;
 
 /// Largest page that is read, decompressed.
 pub(crate) const MAX_PAGE_BYTES: usize = 1 << 28;
@@ -149,7 +151,7 @@ impl Leaf {
     /// `page_rows` is the number of rows that the page has by the index.
     pub(crate) fn read_flat(
         &self,
-        page: &Bytes,
+        page: &Page,
         page_rows: usize,
         pieces: &[Piece],
         dictionary: Option<&PageDictionary>,
@@ -178,7 +180,9 @@ impl Leaf {
         // Most columns have nothing in the few rows of a trace: their values stay packed.
         let Some(last) = ranges.last() else { return Ok(()) };
         let values = PageValues::open(self, &body.whole()?[start..], last.end, dictionary)?;
-        each(FlatValues { values, ranges: &ranges })
+        each(FlatValues { values, ranges: &ranges })?;
+        body.keep(page, levels);
+        Ok(())
     }
 
     /// Appends the rows that have a value; gives where these values lie, counted from the
@@ -212,7 +216,7 @@ impl Leaf {
     /// Calls `each` with what stands in pieces of a page's rows.
     pub(crate) fn read_page(
         &self,
-        page: &Bytes,
+        page: &Page,
         page_rows: usize,
         pieces: &[Piece],
         dictionary: Option<&PageDictionary>,
@@ -227,6 +231,7 @@ impl Leaf {
             };
             self.read_piece(&mut body, wanted, dictionary, &mut each)?;
         }
+        body.keep(page, levels);
         Ok(())
     }
 
@@ -259,8 +264,12 @@ impl Leaf {
     }
 
     /// Opens a data page, and says how many levels it has.
-    fn open_data<'a>(&self, page: &'a [u8]) -> Result<(usize, Body<'a>), Damage> {
-        let (header, body) = self.open(page, PageKind::Data, self.encoding)?;
+    fn open_data<'a>(&self, page: &'a Page) -> Result<(usize, Body<'a>), Damage> {
+        let stored = match page {
+            Page::Stored(stored, _) => stored,
+            Page::Opened(page) => return Ok((page.levels(), Body::Plain(page.body()))),
+        };
+        let (header, body) = self.open(stored, PageKind::Data, self.encoding)?;
         if header.values > self.levels {
             return Err("a page with more values than its chunk");
         }
@@ -331,6 +340,15 @@ impl Body<'_> {
         match self {
             Self::Plain(body) => Ok(body),
             Self::Frame(frame) => frame.whole(),
+        }
+    }
+
+    /// Leaves a page where it is wanted, if all of it was decompressed.
+    fn keep(&self, page: &Page, levels: usize) {
+        if let (Page::Stored(stored, Some(slot)), Self::Frame(frame)) = (page, self)
+            && let Some(body) = frame.opened()
+        {
+            slot.get_or_init(|| OpenedPage::new(levels, stored.len(), body));
         }
     }
 }

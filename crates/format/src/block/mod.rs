@@ -14,6 +14,7 @@ mod hybrid;
 pub mod identity;
 mod leaf;
 mod levels;
+pub mod opened;
 mod order;
 pub mod origins;
 mod page;
@@ -25,6 +26,7 @@ pub mod read;
 mod rows;
 mod schema;
 pub mod summary;
+mod trace_part;
 mod values;
 pub mod write;
 

@@ -27,7 +27,7 @@ use super::identity::{BlockIdentity, text_of};
 use super::leaf::{Entry, Leaf};
 use super::levels::Levels;
 use super::pick::pick_pages;
-use super::ranges::Fetched;
+use super::ranges::{Fetched, Page};
 use super::read::{Origins, key_values, leaves_of, page_range, parse_metadata, parse_unverified};
 use super::rows::{number, text};
 use super::schema::origins_schema;
@@ -429,9 +429,8 @@ impl OriginsReader<'_> {
         let index = self.metadata.offset_index().and_then(|index| index.first()?.get(column));
         let locations = index.map_or(&[][..], |index| index.page_locations().as_slice());
         for pick in pick_pages(locations, rows, std::iter::once(0..rows), 0) {
-            let bytes = get(page_range(pick.page))?;
-            leaf.read_page(&bytes, pick.rows, &pick.pieces, dictionary.as_ref(), &mut each)
-                .map_err(damage)?;
+            let page = Page::Stored(get(page_range(pick.page))?, None);
+            leaf.read_page(&page, pick.rows, &pick.pieces, dictionary.as_ref(), &mut each).map_err(damage)?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use super::identity::BlockIdentity;
 use super::leaf::{Damage, Entry, Leaf};
 use super::parts::Parts;
 use super::pick::{PagePick, pick_pages};
-use super::ranges::Fetched;
+use super::ranges::{Fetched, Page};
 use super::rows::RowsReader;
 use super::schema::{Fixed, LIST_LEAVES, ListColumns, parse_attribute_column, spans_schema};
 use super::summary::SpansSummary;
@@ -286,7 +286,11 @@ impl SpansFile {
         self.read(rows, RowsReader::new(self, fetched, parts, origins))
     }
 
-    fn read(&self, rows: &[GroupRows], mut reader: RowsReader<'_>) -> Result<SpanColumns, ReadError> {
+    pub(super) fn read(
+        &self,
+        rows: &[GroupRows],
+        mut reader: RowsReader<'_>,
+    ) -> Result<SpanColumns, ReadError> {
         let within =
             |part: &GroupRows| part.group < self.leaves.len() && part.rows.end <= self.group_rows(part.group);
         let count = rows.iter().fold(0usize, |sum, part| sum.saturating_add(part.rows.len()));
@@ -359,8 +363,8 @@ impl SpansFile {
         present: &mut Vec<u32>,
         mut each: impl FnMut(FlatValues<'_>) -> Result<(), Damage>,
     ) -> Result<(), ReadError> {
-        self.read_pages(pick, column, fetched, |leaf, page, bytes, dictionary| {
-            leaf.read_flat(bytes, page.rows, &page.pieces, dictionary, present, &mut each)
+        self.read_pages(pick, column, fetched, |leaf, page, stored, dictionary| {
+            leaf.read_flat(stored, page.rows, &page.pieces, dictionary, present, &mut each)
         })
     }
 
@@ -372,8 +376,8 @@ impl SpansFile {
         fetched: &Fetched,
         mut each: impl FnMut(Entry<'_>) -> Result<(), Damage>,
     ) -> Result<(), ReadError> {
-        self.read_pages(pick, column, fetched, |leaf, page, bytes, dictionary| {
-            leaf.read_page(bytes, page.rows, &page.pieces, dictionary, &mut each)
+        self.read_pages(pick, column, fetched, |leaf, page, stored, dictionary| {
+            leaf.read_page(stored, page.rows, &page.pieces, dictionary, &mut each)
         })
     }
 
@@ -382,7 +386,7 @@ impl SpansFile {
         pick: Pick<'_>,
         column: usize,
         fetched: &Fetched,
-        mut read: impl FnMut(&Leaf, &PagePick<'_>, &Bytes, Option<&PageDictionary>) -> Result<(), Damage>,
+        mut read: impl FnMut(&Leaf, &PagePick<'_>, &Page, Option<&PageDictionary>) -> Result<(), Damage>,
     ) -> Result<(), ReadError> {
         let group = pick.group;
         let leaf = &self.leaves[group][column];
@@ -391,9 +395,9 @@ impl SpansFile {
         }
         let dictionary = self.dictionary(group, column, fetched)?;
         for page in self.picks(group, column, pick.parts, pick.base) {
-            let bytes =
-                fetched.get(&page_range(page.page)).map_err(|wrong| ReadError::new(&self.object, wrong))?;
-            read(leaf, &page, &bytes, dictionary.as_deref())
+            let stored = fetched.page(&page_range(page.page));
+            let stored = stored.map_err(|wrong| ReadError::new(&self.object, wrong))?;
+            read(leaf, &page, &stored, dictionary.as_deref())
                 .map_err(|what| self.damage(group, column, what))?;
         }
         Ok(())

@@ -21,6 +21,11 @@ use crate::value::ValueType;
 const OTHER_LENGTHS: Damage = "a list whose parts have different lengths";
 const TOO_MANY_COLUMNS: Damage = "more attribute columns than a block can have";
 
+const UNKNOWN_ORIGIN: u32 = u32::MAX;
+/// Rows for which a table of origins is made, and the ids that it may have.
+const WORTH_AN_ORIGIN_TABLE: usize = 4_096;
+const MOST_ORIGIN_TABLE: usize = 1 << 16;
+
 /// Reads wanted parts of rows, one run of rows after the other, into new columns.
 pub(crate) struct RowsReader<'a> {
     file: &'a SpansFile,
@@ -30,6 +35,8 @@ pub(crate) struct RowsReader<'a> {
     columns: SpanColumns,
     /// The traces of all rows, if they are known: then their column is not read again.
     traces: Option<Vec<TraceId>>,
+    /// The ids of all spans of the one trace of which parts are read, in their order.
+    siblings: Option<&'a [SpanId]>,
     seq: Vec<u32>,
     /// Rows whose parent is in the block, and its number.
     parent_rows: Vec<u32>,
@@ -53,6 +60,7 @@ impl<'a> RowsReader<'a> {
             origins,
             columns: SpanColumns::default(),
             traces: None,
+            siblings: None,
             seq: Vec::new(),
             parent_rows: Vec::new(),
             parent_seqs: Vec::new(),
@@ -64,6 +72,12 @@ impl<'a> RowsReader<'a> {
     /// Reads rows of these traces, one for each row.
     pub(crate) fn of_traces(mut self, traces: Vec<TraceId>) -> Self {
         self.traces = Some(traces);
+        self
+    }
+
+    /// Reads rows that lie anywhere within a trace of which these are the spans.
+    pub(crate) fn of_siblings(mut self, siblings: &'a [SpanId]) -> Self {
+        self.siblings = Some(siblings);
         self
     }
 
@@ -115,19 +129,32 @@ impl<'a> RowsReader<'a> {
     pub(crate) fn finish(mut self) -> Result<SpanColumns, ReadError> {
         for (row, parent) in self.parent_rows.iter().zip(&self.parent_seqs) {
             let row = *row as usize;
-            let place = (row + *parent as usize).checked_sub(self.seq[row] as usize);
-            let place = place.filter(|place| {
-                self.seq.get(*place) == Some(parent)
-                    && self.columns.trace_ids[*place] == self.columns.trace_ids[row]
-            });
-            let Some(place) = place else {
+            let found = match self.siblings {
+                Some(siblings) => self.parent_among(siblings, row, *parent),
+                None => self.parent_here(row, *parent),
+            };
+            if found.is_none() {
                 let what =
                     Wrong::Damaged("a parent is not where its number says, or rows begin within a trace");
                 return Err(ReadError::new(&self.file.object, what));
-            };
-            self.columns.parents[row] = Some(self.columns.span_ids[place]);
+            }
+            self.columns.parents[row] = found;
         }
         Ok(self.columns)
+    }
+
+    /// The parent of a row among the rows that were read, by its number in the trace.
+    fn parent_here(&self, row: usize, parent: u32) -> Option<SpanId> {
+        let place = (row + parent as usize).checked_sub(self.seq[row] as usize)?;
+        let is_it = self.seq.get(place) == Some(&parent)
+            && self.columns.trace_ids[place] == self.columns.trace_ids[row];
+        is_it.then(|| self.columns.span_ids[place])
+    }
+
+    fn parent_among(&self, siblings: &[SpanId], row: usize, parent: u32) -> Option<SpanId> {
+        let own = siblings.get(self.seq[row] as usize);
+        // They are of this trace only if the row finds itself among them.
+        if own == Some(&self.columns.span_ids[row]) { siblings.get(parent as usize).copied() } else { None }
     }
 
     fn fixed(&mut self, pick: Pick<'_>, fixed: Fixed) -> Result<(), ReadError> {
@@ -172,23 +199,40 @@ impl<'a> RowsReader<'a> {
     fn origins(&mut self, column: &Column<'_>) -> Result<(), ReadError> {
         let mut ids = Vec::new();
         column.required(u32::from_le_bytes, &mut ids)?;
-        let columns = &mut self.columns;
-        columns.origins_of_rows.reserve(ids.len());
+        self.columns.origins_of_rows.reserve(ids.len());
+        // Of many rows few are followed by one of the same origin: a table finds numbers without hashing.
+        let highest = ids.iter().max().map_or(0, |id| *id as usize);
+        let mut table = match ids.len() >= WORTH_AN_ORIGIN_TABLE && highest < MOST_ORIGIN_TABLE {
+            true => vec![UNKNOWN_ORIGIN; highest + 1],
+            false => Vec::new(),
+        };
         for run in ids.chunk_by(|a, b| a == b) {
-            let number = match self.origin_numbers.get(&run[0]) {
-                Some(number) => *number,
+            let known = table.get(run[0] as usize).copied().filter(|number| *number != UNKNOWN_ORIGIN);
+            let number = match known {
+                Some(number) => number,
                 None => {
-                    let known = self.origins.origin(run[0]);
-                    let known =
-                        known.ok_or_else(|| column.damage("an origin that the block does not have"))?;
-                    let number = columns.new_origin(known);
-                    self.origin_numbers.insert(run[0], number);
+                    let number = self.origin_number(run[0], column)?;
+                    if let Some(known) = table.get_mut(run[0] as usize) {
+                        *known = number;
+                    }
                     number
                 }
             };
-            columns.origins_of_rows.extend(std::iter::repeat_n(number, run.len()));
+            self.columns.origins_of_rows.extend(std::iter::repeat_n(number, run.len()));
         }
         Ok(())
+    }
+
+    /// The number that an origin of the block has in the columns.
+    fn origin_number(&mut self, id: u32, column: &Column<'_>) -> Result<u32, ReadError> {
+        if let Some(number) = self.origin_numbers.get(&id) {
+            return Ok(*number);
+        }
+        let known = self.origins.origin(id);
+        let known = known.ok_or_else(|| column.damage("an origin that the block does not have"))?;
+        let number = self.columns.new_origin(known);
+        self.origin_numbers.insert(id, number);
+        Ok(number)
     }
 
     fn attribute(&mut self, pick: Pick<'_>, index: usize) -> Result<(), ReadError> {

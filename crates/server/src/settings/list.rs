@@ -192,9 +192,9 @@ pub(crate) const ALL: &[Setting] = &[
     setting(
         "query.cache",
         Kind::Bytes,
-        "256MiB",
-        "What is kept in memory of blocks that were read: half for metadata and dictionaries, the rest for pages and \
-         filters.",
+        "512MiB",
+        "What is kept in memory of blocks that were read, at most: half for pages that were read more than once, \
+         decompressed; a quarter for metadata and dictionaries; the rest for pages as they are stored, and filters.",
     ),
     setting("query.connections", Kind::Count, "1024", "Connections that are served at once. More wait."),
     setting("query.idle", Kind::Duration, "2m", "A connection that is silent for so long is closed."),
