@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use siltstone_catalog::time::Clock;
 use siltstone_format::id::ObjectId;
 use siltstone_format::tenant::Tenant;
 use siltstone_ingest::config::IngestConfig;
@@ -14,11 +17,13 @@ use siltstone_ingest::log::Durability;
 use siltstone_ingest::log::object::ObjectLogs;
 use siltstone_ingest::log::wal::{RealFiles, Wal};
 use siltstone_ingest::metrics::Metrics;
-use siltstone_ingest::receive::connections::Stop;
+use siltstone_ingest::receive::connections::{Answer, Bounds, Stop, serve};
 use siltstone_ingest::service::{Ingest, IngestParts};
+use siltstone_live::LiveService;
 use siltstone_querier::InProcess;
 use tokio::net::TcpListener;
-use tonic::transport::server::TcpIncoming;
+use tonic::body::Body;
+use tower::ServiceExt;
 
 use crate::parts::{Shared, StartError, chance, failed};
 use crate::settings::{Durability as DurabilitySetting, Resolved};
@@ -62,10 +67,11 @@ pub(crate) async fn start_ingest(
     let address = settings.ingest.advertise.clone().unwrap_or_else(|| format!("http://{live}"));
     let seed = u64::from_le_bytes(chance()?);
     let clock = Arc::clone(&shared.clock);
-    let parts = IngestParts { catalog, clock, metrics, log, ingester, address, seed };
+    let parts = IngestParts { catalog, clock: Arc::clone(&clock), metrics, log, ingester, address, seed };
     let ingest = Ingest::start(config, parts).await.map_err(failed)?;
     let patience = settings.drain_deadline.mul_f32(0.9);
-    Ok(Arc::new(Core { ingest, id: ingester, store: shared.store.clone(), patience }))
+    let (store, connections) = (shared.store.clone(), settings.ingest.connections);
+    Ok(Arc::new(Core { ingest, id: ingester, store, clock, connections, patience }))
 }
 
 async fn wal(settings: &Resolved) -> Result<Durability, StartError> {
@@ -115,6 +121,9 @@ pub(crate) struct Core {
     ingest: Ingest,
     id: ObjectId,
     store: String,
+    clock: Arc<dyn Clock>,
+    /// Of readers.
+    connections: Bounds,
     /// Less than the whole process has for its end, so that it ends in order.
     patience: Duration,
 }
@@ -123,6 +132,20 @@ impl Core {
     /// The spans that are in no block yet, for queries of the same process.
     pub(crate) fn in_process(&self) -> InProcess {
         InProcess { ingester: self.id, source: Arc::new(self.ingest.live()) }
+    }
+}
+
+/// Answers readers about live spans.
+struct LivePort {
+    service: LiveService,
+}
+
+impl Answer for LivePort {
+    type Body = Body;
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let answered = self.service.clone().oneshot(request).await;
+        answered.unwrap_or_else(|never| match never {})
     }
 }
 
@@ -140,16 +163,8 @@ impl Accept for Core {
 #[async_trait]
 impl IngestCore for Core {
     async fn serve_live(self: Arc<Self>, listener: TcpListener, stop: Stop) {
-        let service = siltstone_live::serve(self.id, Arc::new(self.ingest.live()));
-        let serving = tonic::transport::Server::builder()
-            .add_service(service)
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.gently.cancelled_owned());
-        tokio::select! {
-            served = serving => if let Err(error) = served {
-                tracing::error!(%error, "live spans cannot be served to other processes any more");
-            },
-            () = stop.now.cancelled() => {}
-        }
+        let port = LivePort { service: siltstone_live::serve(self.id, Arc::new(self.ingest.live())) };
+        serve(listener, Arc::new(port), self.connections, Arc::clone(&self.clock), stop).await;
     }
 
     async fn finish(&self) -> Result<(), String> {

@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::Trac
 use prost::Message;
 
 use crate::message::{Span, USUAL_START, megabyte, request};
+use crate::process::Process;
 use crate::sender::{Sender, head};
 use crate::target::Target;
 use crate::{BUDGET, PROTOBUF};
@@ -118,6 +119,21 @@ fn should_say_when_to_come_again_while_slow_senders_hold_the_memory() {
     target.takes("a request of a megabyte", &request(&[]));
     target.takes("a request of a megabyte", &body);
     target.ends_well();
+}
+
+/// Who holds a connection and asks nothing must not keep others out, whoever the port is for.
+#[test]
+fn should_close_silent_connections_on_every_port_for_spans() {
+    let mut process = Process::start(&["--ingest-idle", "500ms"]);
+    for address in [&process.http, &process.grpc, &process.live] {
+        let mut never_says_a_word = Sender::new(address);
+        let mut begins = Sender::new(address);
+        // How a connection of HTTP/2 begins, and a first frame: settings, all as they are.
+        assert!(begins.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"));
+        assert!(never_says_a_word.answer().is_none(), "{address}");
+        assert!(begins.answer().is_none(), "{address}");
+    }
+    process.is_well();
 }
 
 /// Three spans of which one is wrong, and a message that is longer than allowed.

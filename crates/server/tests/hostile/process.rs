@@ -12,6 +12,7 @@ pub(crate) struct Process {
     child: Child,
     pub(crate) http: String,
     pub(crate) grpc: String,
+    pub(crate) live: String,
     admin: String,
     folder: TempDir,
 }
@@ -36,6 +37,7 @@ impl Process {
         Self {
             http: address("otlp_http"),
             grpc: address("otlp_grpc"),
+            live: address("live"),
             admin: address("admin"),
             child,
             folder,
