@@ -49,6 +49,7 @@ pub struct Metrics {
     replayed_records: AtomicU64,
     replayed_spans: AtomicU64,
     failed_replays: AtomicU64,
+    lost_log_bytes: AtomicU64,
     connections: AtomicU64,
     log_bytes: AtomicU64,
     live_bytes: AtomicU64,
@@ -168,9 +169,10 @@ impl Metrics {
         add(&self.replayed_spans, spans);
     }
 
-    /// A part of a log could not be read back, or not be decoded: it was set aside.
-    pub fn replay_failed(&self) {
+    /// A part of a log, of so many bytes, could not be read back, or not be decoded: what it held is in no block.
+    pub fn replay_failed(&self, bytes: u64) {
         add(&self.failed_replays, 1);
+        add(&self.lost_log_bytes, bytes);
     }
 
     pub fn connection_opened(&self) {
@@ -246,6 +248,11 @@ impl Metrics {
             ("replayed_records_total", "Records read back from logs.", &self.replayed_records),
             ("replayed_spans_total", "Spans read back from logs.", &self.replayed_spans),
             ("failed_replays_total", "Parts of logs that could not be read back.", &self.failed_replays),
+            (
+                "lost_log_bytes_total",
+                "Bytes of such parts; their spans are in no block.",
+                &self.lost_log_bytes,
+            ),
         ] {
             single(out, name, "counter", help, counter);
         }
@@ -303,6 +310,8 @@ mod tests {
         metrics.collapsed();
         metrics.flushed(2, 30, 4_000);
         metrics.replayed(3, 50);
+        metrics.replay_failed(600);
+        metrics.replay_failed(66);
         metrics.set_live(9, 900);
         metrics.connection_opened();
         metrics.connection_opened();
@@ -320,6 +329,8 @@ mod tests {
             "siltstone_ingest_flushed_spans_total 30",
             "siltstone_ingest_flushed_bytes_total 4000",
             "siltstone_ingest_replayed_records_total 3",
+            "siltstone_ingest_failed_replays_total 2",
+            "siltstone_ingest_lost_log_bytes_total 666",
             "siltstone_ingest_live_spans 9",
             "siltstone_ingest_live_bytes 900",
             "siltstone_ingest_connections 1",
@@ -342,6 +353,6 @@ mod tests {
                 assert_eq!(described.last(), Some(&name));
             }
         }
-        assert_eq!(described.len(), 19);
+        assert_eq!(described.len(), 20);
     }
 }

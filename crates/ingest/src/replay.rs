@@ -65,7 +65,7 @@ impl Shared {
                     );
                 }
                 Found::Damaged(aside) => {
-                    self.metrics.replay_failed();
+                    self.metrics.replay_failed(aside.stretch.length);
                     tracing::error!(
                         file = %aside.stretch.file.display(), offset = aside.stretch.offset,
                         bytes = aside.stretch.length, kept = ?aside.kept,
@@ -123,7 +123,7 @@ impl Shared {
                 true
             }
             Err(error) => {
-                self.metrics.replay_failed();
+                self.metrics.replay_failed(record.body.len() as u64);
                 self.set_aside(segment.logged, &record);
                 tracing::error!(
                     %error, writer = %segment.logged.writer, segment = segment.logged.number,

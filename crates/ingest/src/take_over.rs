@@ -31,6 +31,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(15);
 const SILENT: Duration = Duration::from_secs(30);
 /// A dead ingester's announcement stays for so long: one that is alive after all must not be overlooked.
 const FORGOTTEN: Duration = Duration::from_secs(120);
+/// A damaged piece is read again for so long: it may be the answer that was damaged, and a flush is committed once.
+const DAMAGED: Duration = Duration::from_secs(60);
 /// Flushes in a row that never came to the log. More than a writer has in its life.
 const MOST_MISSING: u64 = 100_000;
 
@@ -43,6 +45,8 @@ pub(crate) struct Survivor {
     members: Members,
     /// All that can be read of them is committed: their seals are left, and pieces that are damaged.
     ended: BTreeMap<WriterId, SealedWriter>,
+    /// Damaged pieces of others, and since when that is known.
+    damaged: BTreeMap<(WriterId, u64), Duration>,
     /// The latest store time that is known.
     now: StoreTime,
 }
@@ -91,8 +95,8 @@ impl Survivor {
     pub(crate) fn new(shared: Arc<Shared>, lanes: Lanes, ingester: ObjectId) -> Self {
         let bucket = shared.catalog.bucket();
         let (pieces, members) = (Pieces::new(bucket), Members::new(Arc::clone(bucket.objects())));
-        let (ended, now) = Default::default();
-        Self { shared, lanes, ingester, pieces, members, ended, now }
+        let (ended, damaged, now) = Default::default();
+        Self { shared, lanes, ingester, pieces, members, ended, damaged, now }
     }
 
     /// Until the ingester stops.
@@ -116,7 +120,9 @@ impl Survivor {
         let mut ours = self.lanes.writers().await;
         ours.extend(self.shared.roster.writers());
         members.retain(|member| member.in_bucket && member.ingester != self.ingester);
-        self.ended.retain(|writer, _| found.iter().any(|found| found.writer == *writer));
+        let is_there = |writer| found.iter().any(|found| found.writer == writer);
+        self.ended.retain(|writer, _| is_there(*writer));
+        self.damaged.retain(|(writer, _), _| is_there(*writer));
         let (ended, mut others): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|found| self.has_ended(found));
         others.retain(|found| !ours.contains(&found.writer));
@@ -178,7 +184,7 @@ impl Survivor {
         if !sealed.pieces.is_empty() {
             tracing::info!(%writer, pieces = sealed.pieces.len(), "an ingester is silent: committing what it left");
         }
-        let (mut reading, mut damaged) = (None, Vec::new());
+        let (mut reading, mut damaged, mut lost) = (None, Vec::new(), Vec::new());
         for number in &sealed.pieces {
             match self.pieces.read(writer, *number).await {
                 Ok(Some(piece)) => {
@@ -188,10 +194,14 @@ impl Survivor {
                 }
                 // Gone since it was listed: its flush is committed. Or a seal without effect.
                 Ok(None) => {}
-                Err(PieceStoreError::Piece { key, source: source @ PieceError::Damaged(_) }) => {
-                    self.shared.metrics.replay_failed();
-                    tracing::error!(key, error = %source, "a piece of the log is lost unless it can be repaired");
+                Err(error @ PieceStoreError::Piece { source: PieceError::Damaged(_), .. }) => {
+                    let now = self.shared.clock.elapsed();
+                    let since = *self.damaged.entry((writer, *number)).or_insert(now);
+                    if now.saturating_sub(since) < DAMAGED {
+                        return Err(error.into());
+                    }
                     damaged.push(*number);
+                    lost.push(error);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -199,10 +209,22 @@ impl Survivor {
         if let Some(last) = reading {
             self.commit(last).await?;
         }
+        // Only now: as long as nothing is committed without them, they are not lost.
+        lost.iter().for_each(|error| self.tell_of_lost(writer, error));
         let done = sealed.pieces.iter().filter(|number| !damaged.contains(number)).copied().collect();
         self.pieces.delete(&SealedWriter { pieces: done, ..sealed }).await?;
         self.ended.insert(writer, SealedWriter { pieces: damaged, ..sealed });
         Ok(())
+    }
+
+    fn tell_of_lost(&self, writer: WriterId, error: &PieceStoreError) {
+        let PieceStoreError::Piece { key, bytes, source } = error else { return };
+        self.shared.metrics.replay_failed(*bytes);
+        tracing::error!(
+            %writer, key, bytes, error = %source,
+            "a piece of a dead ingester's log is damaged, and the rest is committed without it: the acknowledged \
+             requests in it are lost. It stays where it is"
+        );
     }
 
     /// Gives whether all of it can be used.

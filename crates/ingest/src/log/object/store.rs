@@ -20,8 +20,8 @@ use crate::log::SegmentName;
 pub enum PieceStoreError {
     #[error("the store did not {what} `{key}`: {source}")]
     Store { what: &'static str, key: String, source: Error },
-    #[error("`{key}` cannot be used: {source}")]
-    Piece { key: String, source: PieceError },
+    #[error("`{key}` ({bytes} bytes) cannot be used: {source}")]
+    Piece { key: String, bytes: u64, source: PieceError },
     #[error("writer {0} cannot be sealed: it is alive and writes")]
     IsAlive(WriterId),
 }
@@ -72,7 +72,7 @@ impl PieceStore {
         if found == *bytes {
             return Ok(Stands::This);
         }
-        match piece::kind(name, &found).map_err(|source| unusable(name, source))? {
+        match piece::kind(name, &found).map_err(|source| unusable(name, &found, source))? {
             Kind::Seal => Ok(Stands::Seal),
             Kind::Records(segment) => Ok(Stands::Earlier(segment)),
         }
@@ -81,12 +81,12 @@ impl PieceStore {
     /// None if it is not there any more.
     pub(super) async fn read(&self, name: PieceName) -> Result<Option<Piece>, PieceStoreError> {
         let Some(bytes) = self.get(name).await? else { return Ok(None) };
-        piece::decode(name, &bytes).map(Some).map_err(|source| unusable(name, source))
+        piece::decode(name, &bytes).map(Some).map_err(|source| unusable(name, &bytes, source))
     }
 
     pub(super) async fn kind(&self, name: PieceName) -> Result<Option<Kind>, PieceStoreError> {
         let Some(bytes) = self.get(name).await? else { return Ok(None) };
-        piece::kind(name, &bytes).map(Some).map_err(|source| unusable(name, source))
+        piece::kind(name, &bytes).map(Some).map_err(|source| unusable(name, &bytes, source))
     }
 
     async fn get(&self, name: PieceName) -> Result<Option<Bytes>, PieceStoreError> {
@@ -150,6 +150,6 @@ fn failed(what: &'static str, name: PieceName, source: Error) -> PieceStoreError
     PieceStoreError::Store { what, key: key(name), source }
 }
 
-fn unusable(name: PieceName, source: PieceError) -> PieceStoreError {
-    PieceStoreError::Piece { key: key(name), source }
+fn unusable(name: PieceName, bytes: &Bytes, source: PieceError) -> PieceStoreError {
+    PieceStoreError::Piece { key: key(name), bytes: bytes.len() as u64, source }
 }

@@ -9,7 +9,7 @@
 use siltstone_catalog::bucket::Bucket;
 use siltstone_format::id::WriterId;
 
-use super::piece::{Kind, Piece, PieceName, encode_seal};
+use super::piece::{Kind, Piece, PieceError, PieceName, encode_seal};
 use super::store::{FoundWriter, PieceStore, PieceStoreError, Stands};
 use crate::log::{Record, SegmentName};
 
@@ -86,8 +86,12 @@ impl Pieces {
     async fn first_free(&self, writer: WriterId) -> Result<u64, PieceStoreError> {
         let numbers = self.store.numbers(writer).await?;
         let Some(&newest) = numbers.last() else { return Ok(0) };
-        let kind = self.store.kind(PieceName { writer, number: newest }).await?;
-        let is_seal = kind == Some(Kind::Seal);
+        let is_seal = match self.store.kind(PieceName { writer, number: newest }).await {
+            Ok(kind) => kind == Some(Kind::Seal),
+            // If it was a seal, its writer can neither read it nor put anything there: it ends before this one too.
+            Err(PieceStoreError::Piece { source: PieceError::Damaged(_), .. }) => false,
+            Err(error) => return Err(error),
+        };
         Ok(if is_seal { newest } else { newest.saturating_add(1) })
     }
 

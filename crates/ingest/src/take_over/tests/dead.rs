@@ -3,6 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use siltstone_format::path::ObjectKey;
 use siltstone_live::members::Members;
 use siltstone_testkit::{Fault, FaultPlan, Operation, Rule};
 
@@ -93,4 +98,68 @@ fn should_forget_the_dead_their_announcements_soon_and_their_seals_late() {
         assert_eq!(members.list().await.unwrap().members, []);
         assert_eq!(world.pieces().list_writers().await.unwrap().len(), 1);
     });
+}
+
+/// An ingester that has put one piece for each request, and died.
+async fn dead_with_pieces(world: &World, seed: u64) -> (Vec<ExportTraceServiceRequest>, Vec<Path>) {
+    let dying = world.node(1, slowly()).await;
+    let sent = requests(100, 20, seed);
+    dying.send_all(world, &sent).await;
+    dying.store.set_plan(dead());
+    let writers = world.pieces().list_writers().await.unwrap();
+    let [found] = writers.as_slice() else { panic!("{writers:?}") };
+    let path = |number: &u64| {
+        Path::from(ObjectKey::LogSegment { writer: found.writer, number: *number }.to_string())
+    };
+    let paths: Vec<Path> = found.pieces.iter().map(path).collect();
+    assert_eq!(paths.len(), sent.len());
+    (sent, paths)
+}
+
+async fn replace(world: &World, path: &Path, bytes: Bytes) -> Bytes {
+    let before = world.truth.get(path).await.unwrap().bytes().await.unwrap();
+    world.truth.put(path, bytes.into()).await.unwrap();
+    before
+}
+
+/// A flush is committed once: what it is committed without can never become part of it.
+#[test]
+fn should_commit_nothing_without_a_piece_that_was_damaged_for_a_moment() {
+    play(async {
+        let world = World::new();
+        let (sent, paths) = dead_with_pieces(&world, 21).await;
+        let whole = replace(&world, &paths[2], "garbage".into()).await;
+        let survivor = world.node(2, slowly()).await;
+        world.pass_seconds(75).await;
+        assert_eq!(world.pieces_that_can_be_read().await, sent.len() - 1, "it waits");
+        // It seems to live for a while, by the age of its newest piece.
+        replace(&world, &paths[2], whole).await;
+        world.pass_seconds(75).await;
+        world.assert_exactly(&[], &sent).await;
+        assert_eq!(survivor.metric("failed_replays_total"), 0);
+        assert_eq!(world.pieces_left().await, 0);
+    });
+}
+
+#[test]
+fn should_tell_of_pieces_that_stay_damaged_and_commit_the_rest() {
+    for damaged in [0, 2, 4] {
+        play(async {
+            let world = World::new();
+            let (mut sent, paths) = dead_with_pieces(&world, 22).await;
+            replace(&world, &paths[damaged], "garbage".into()).await;
+            let survivor = world.node(2, slowly()).await;
+            world.pass_seconds(180).await;
+            sent.remove(damaged);
+            world.assert_exactly(&[], &sent).await;
+            assert_eq!(survivor.metric("failed_replays_total"), 1);
+            assert_eq!(survivor.metric("lost_log_bytes_total"), "garbage".len());
+            let left = world.truth.get(&paths[damaged]).await.unwrap().bytes().await.unwrap();
+            assert_eq!(left, "garbage", "for whoever can read it");
+            assert_eq!(world.pieces_that_can_be_read().await, 0);
+            // Not once for each look.
+            world.pass_seconds(180).await;
+            assert_eq!(survivor.metric("failed_replays_total"), 1);
+        });
+    }
 }

@@ -198,12 +198,23 @@ impl World {
         Arc::new(BucketLive::new(&bucket, "dead", writers))
     }
 
-    /// Numbers of pieces that are no seals.
+    /// How many pieces there are that are no seals.
     pub(super) async fn pieces_left(&self) -> usize {
         let mut left = 0;
         for found in self.pieces().list_writers().await.unwrap() {
             for number in found.pieces {
                 left += usize::from(self.pieces().read(found.writer, number).await.unwrap().is_some());
+            }
+        }
+        left
+    }
+
+    /// The same, and some may be damaged.
+    pub(super) async fn pieces_that_can_be_read(&self) -> usize {
+        let mut left = 0;
+        for found in self.pieces().list_writers().await.unwrap() {
+            for number in found.pieces {
+                left += usize::from(matches!(self.pieces().read(found.writer, number).await, Ok(Some(_))));
             }
         }
         left
@@ -220,11 +231,15 @@ impl Node {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
+        self.metric("memory_bytes")
+    }
+
+    pub(super) fn metric(&self, name: &str) -> usize {
         self.ingest.observe();
         let mut text = String::new();
         self.metrics.render(&mut text);
-        let line = text.lines().find_map(|line| line.strip_prefix("siltstone_ingest_memory_bytes "));
-        line.unwrap().parse().unwrap()
+        let prefix = format!("siltstone_ingest_{name} ");
+        text.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap().parse().unwrap()
     }
 
     pub(super) fn send(
