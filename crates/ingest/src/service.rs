@@ -165,8 +165,8 @@ impl Ingest {
         });
         let lane = |kind, log| Arc::new(Lane::new(kind, log));
         let lanes = Lanes {
-            small: lane(LaneKind::Small, shared.log.lane("log-small")?),
-            large: lane(LaneKind::Large, shared.log.lane("log-large")?),
+            small: lane(LaneKind::Small, shared.log.lane("log-small", &shared.budget)?),
+            large: lane(LaneKind::Large, shared.log.lane("log-large", &shared.budget)?),
             replayed: lane(LaneKind::Replayed, shared.log.lane_of_found("log-replayed")?),
         };
         let began = house::begin_catalog(&shared).await?;

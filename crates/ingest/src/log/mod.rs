@@ -11,6 +11,8 @@ use bytes::Bytes;
 use siltstone_format::id::WriterId;
 use siltstone_format::tenant::Tenant;
 
+use crate::budget::Budget;
+
 // A record's bytes, in every log.
 mod record;
 // On a local disk: the `wal` mode.
@@ -97,17 +99,18 @@ pub enum Durability {
 }
 
 impl Durability {
-    pub(crate) fn lane(&self, name: &str) -> std::io::Result<Box<dyn LaneLog>> {
+    /// What it holds beside the bodies of requests is counted in `budget`.
+    pub(crate) fn lane(&self, name: &str, budget: &Budget) -> std::io::Result<Box<dyn LaneLog>> {
         match self {
             Self::Wal { wal, .. } => Ok(Box::new(wal.lane(name)?)),
-            Self::Object(logs) => Ok(Box::new(logs.lane())),
+            Self::Object(logs) => Ok(Box::new(logs.lane(budget.clone()))),
         }
     }
 
     /// For segments of earlier incarnations, or of others: these are forgotten by whoever found them.
     pub(crate) fn lane_of_found(&self, name: &str) -> std::io::Result<Box<dyn LaneLog>> {
         match self {
-            Self::Wal { .. } => self.lane(name),
+            Self::Wal { wal, .. } => Ok(Box::new(wal.lane(name)?)),
             Self::Object(_) => Ok(Box::new(NoLog)),
         }
     }

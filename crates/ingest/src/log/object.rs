@@ -33,6 +33,7 @@ use siltstone_format::id::WriterId;
 use tokio::task::JoinHandle;
 
 use super::{LaneLog, Record, SegmentName, Ticket};
+use crate::budget::Budget;
 use landed::Landed;
 use putting::Putting;
 use queue::Queue;
@@ -66,8 +67,8 @@ impl ObjectLogs {
         Self { bucket, clock, queues: Mutex::default(), most_queued_bytes }
     }
 
-    pub(crate) fn lane(&self) -> ObjectLog {
-        let log = ObjectLog::start(&self.bucket, Arc::clone(&self.clock));
+    pub(crate) fn lane(&self, budget: Budget) -> ObjectLog {
+        let log = ObjectLog::start(&self.bucket, Arc::clone(&self.clock), budget);
         self.queues().push(Arc::clone(&log.queue));
         log
     }
@@ -96,13 +97,13 @@ pub struct ObjectLog {
 }
 
 impl ObjectLog {
-    /// Starts two tasks on the runtime that it is called in.
-    pub fn start(bucket: &Bucket, clock: Arc<dyn Clock>) -> Self {
+    /// Starts two tasks on the runtime that it is called in. The piece that is on its way is counted in `budget`.
+    pub fn start(bucket: &Bucket, clock: Arc<dyn Clock>, budget: Budget) -> Self {
         let store = PieceStore::new(bucket);
         let queue = Arc::new(Queue::new(Arc::clone(&clock)));
         let landed = Arc::new(Landed::default());
         let putting =
-            Putting::new(store.clone(), Arc::clone(&clock), Arc::clone(&queue), Arc::clone(&landed));
+            Putting::new(store.clone(), Arc::clone(&clock), budget, Arc::clone(&queue), Arc::clone(&landed));
         let deleting = Arc::clone(&landed);
         let tasks = vec![
             tokio::spawn(putting.run()),

@@ -14,7 +14,7 @@ use siltstone_format::id::WriterId;
 use ulid::Ulid;
 use zstd::bulk::{Compressor, Decompressor};
 
-use crate::log::record::{HEAD_LEN, Head, Place, encode_before_body};
+use crate::log::record::{HEAD_LEN, Head, Place, encode_before_body, encoded_len};
 use crate::log::{Record, SegmentName};
 
 const MAGIC: [u8; 8] = *b"SILTPIEC";
@@ -69,7 +69,9 @@ struct Header {
 
 pub(super) fn encode(name: PieceName, flush: u64, records: &[Record]) -> Result<Bytes, PieceError> {
     let place = place(name);
-    let mut unpacked = Vec::new();
+    // As much as they take, and not what growing would make of it.
+    let unpacked_len = records.iter().map(encoded_len).sum::<u64>();
+    let mut unpacked = Vec::with_capacity(unpacked_len.min(MOST_UNPACKED_BYTES as u64) as usize);
     for record in records {
         encode_before_body(record, &place, &mut unpacked).map_err(|_| PieceError::TooLarge)?;
         unpacked.extend_from_slice(&record.body);

@@ -2,6 +2,9 @@
 //!
 //! A piece that is given up may still land. So its number is used until something has landed under it; if that
 //! is the one given up, its records were refused and may be found nevertheless, and the next number is taken.
+//!
+//! A piece is a copy of the bodies in it, which their requests have room for. So it has room of its own, taken
+//! anyway: who waits for it holds more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +19,7 @@ use super::landed::Landed;
 use super::piece::{PieceError, PieceName, encode};
 use super::queue::{Appended, Queue};
 use super::store::{PieceStore, Stands};
+use crate::budget::{Budget, Reservation};
 use crate::log::{LogFailure, Record, SegmentName};
 
 /// For one attempt; the store's client has its own, longer time.
@@ -30,6 +34,7 @@ const PACKED_AT_ONCE: u64 = 64 * 1024;
 pub(super) struct Putting {
     store: PieceStore,
     clock: Arc<dyn Clock>,
+    budget: Budget,
     queue: Arc<Queue>,
     landed: Arc<Landed>,
     /// The number of each writer's next piece.
@@ -48,10 +53,11 @@ impl Putting {
     pub(super) fn new(
         store: PieceStore,
         clock: Arc<dyn Clock>,
+        budget: Budget,
         queue: Arc<Queue>,
         landed: Arc<Landed>,
     ) -> Self {
-        Self { store, clock, queue, landed, next: BTreeMap::new() }
+        Self { store, clock, budget, queue, landed, next: BTreeMap::new() }
     }
 
     pub(super) async fn run(mut self) {
@@ -93,15 +99,18 @@ impl Putting {
         began: Duration,
     ) -> Result<(), LogFailure> {
         let mut backoff = FIRST_BACKOFF;
-        let mut packed: Option<(PieceName, Bytes)> = None;
+        let mut packed: Option<(PieceName, Packed)> = None;
         loop {
             let number = self.next.get(&segment.writer).copied().unwrap_or(0);
             let name = PieceName { writer: segment.writer, number };
             let piece = match packed.take() {
                 Some((packed_for, piece)) if packed_for == name => piece,
-                _ => pack(name, segment.number, Arc::clone(&records), bytes).await?,
+                _ => {
+                    let room = self.budget.empty();
+                    pack(name, segment.number, Arc::clone(&records), bytes, room).await?
+                }
             };
-            let problem = match self.attempt(name, &piece).await {
+            let problem = match self.attempt(name, &piece.bytes).await {
                 Ok(Stands::This) => {
                     self.moved_on(name, segment.number);
                     return Ok(());
@@ -137,7 +146,21 @@ impl Putting {
     }
 }
 
-async fn pack(name: PieceName, flush: u64, records: Arc<[Record]>, bytes: u64) -> Result<Bytes, LogFailure> {
+/// A piece, and the memory that it takes.
+struct Packed {
+    bytes: Bytes,
+    _room: Reservation,
+}
+
+async fn pack(
+    name: PieceName,
+    flush: u64,
+    records: Arc<[Record]>,
+    bytes: u64,
+    mut room: Reservation,
+) -> Result<Packed, LogFailure> {
+    // One copy to be packed, and one that may not become smaller by it.
+    room.grow_anyway(usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(2));
     let pack = move || encode(name, flush, &records);
     let packed: Result<Bytes, PieceError> = if bytes <= PACKED_AT_ONCE {
         pack()
@@ -145,5 +168,7 @@ async fn pack(name: PieceName, flush: u64, records: Arc<[Record]>, bytes: u64) -
         // It fails when the runtime ends.
         tokio::task::spawn_blocking(pack).await.map_err(|_| LogFailure::Stopped)?
     };
-    packed.map_err(|error| LogFailure::Store(error.to_string()))
+    let bytes = packed.map_err(|error| LogFailure::Store(error.to_string()))?;
+    room.shrink(room.bytes().saturating_sub(bytes.len()));
+    Ok(Packed { bytes, _room: room })
 }

@@ -22,6 +22,7 @@ struct World {
     store: FaultyStore<InMemory>,
     clock: VirtualClock,
     bucket: Bucket,
+    budget: Budget,
     appended: u64,
     /// What became of each record, and when.
     outcomes: Outcomes,
@@ -31,7 +32,8 @@ fn world(plan: FaultPlan) -> World {
     let clock = VirtualClock::starting_at(1_800_000_000_000_000_000);
     let store = FaultyStore::new(InMemory::new(), clock.clone(), plan);
     let bucket = Bucket::new(Arc::new(store.clone()), Listing::Together);
-    World { store, clock, bucket, appended: 0, outcomes: Outcomes::default() }
+    let budget = Budget::new(1 << 30, Arc::new(TestClock(clock.clone())));
+    World { store, clock, bucket, budget, appended: 0, outcomes: Outcomes::default() }
 }
 
 fn slow_puts() -> FaultPlan {
@@ -49,7 +51,7 @@ fn record(id: u64, body_len: usize) -> Record {
 
 impl World {
     fn log(&self) -> ObjectLog {
-        ObjectLog::start(&self.bucket, Arc::new(TestClock(self.clock.clone())))
+        ObjectLog::start(&self.bucket, Arc::new(TestClock(self.clock.clone())), self.budget.clone())
     }
 
     fn pieces(&self) -> Pieces {
@@ -89,6 +91,16 @@ impl World {
 
     fn outcome(&self, id: u64) -> Option<Result<(), LogFailure>> {
         self.outcomes.lock().unwrap().get(&id).map(|(outcome, _)| outcome.clone())
+    }
+
+    /// Bytes of the newest piece.
+    async fn piece_bytes(&self) -> usize {
+        let found = self.pieces().list_writers().await.unwrap();
+        let [found] = found.as_slice() else { panic!("{found:?}") };
+        let number = *found.pieces.last().unwrap();
+        let key = siltstone_format::path::ObjectKey::LogSegment { writer: found.writer, number };
+        let meta = object_store::ObjectStoreExt::head(&self.store, &key.to_string().into()).await.unwrap();
+        meta.size as usize
     }
 
     fn puts(&self) -> usize {
@@ -223,6 +235,29 @@ async fn should_store_what_waits_when_it_is_closed_and_take_nothing_then() {
     let refused = queue.append(segment(3), record(9, 1)).await;
     assert!(matches!(refused, Err(LogFailure::Stopped)));
     assert_eq!(world.ids(segment(0).writer, &[0, 1, 2]).await, ids);
+}
+
+/// Bodies have room by their requests; what is made of them is a copy.
+#[test]
+fn should_count_the_piece_that_is_on_its_way() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let mut world = world(slow_puts());
+        let log = world.log();
+        for body_len in [1_000, 300_000] {
+            let id = world.append(&log, segment(0), body_len);
+            world.settle().await;
+            tokio::task::spawn_blocking(|| {}).await.unwrap();
+            world.settle().await;
+            assert!(world.outcome(id).is_none());
+            let held = world.budget.used();
+            world.pass(1_000).await;
+            assert!(world.outcome(id).unwrap().is_ok());
+            assert_eq!(held, world.piece_bytes().await, "while it is sent");
+            assert_eq!(world.budget.used(), 0, "once it has landed");
+            assert!(world.budget.high_water() >= 2 * body_len, "while it is packed");
+        }
+    });
 }
 
 #[tokio::test]
