@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use prost::Message;
 use siltstone_format::tenant::Tenant;
 use siltstone_ingest::export::{Accepted, Refusals, Refused, SpanFault};
 use siltstone_ingest::receive::otlp::Settings;
+use siltstone_tests::otlp_json::JsonWriter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -262,6 +265,38 @@ async fn should_refuse_for_good_what_never_fits_into_memory() {
     }
     assert_eq!(receivers.core.budget.used(), 0);
     assert_eq!(receivers.metric("siltstone_ingest_refused_requests_total{reason=\"too_large\"}"), 3);
+}
+
+/// What is asked of the memory at the start is enough for any one request.
+#[tokio::test]
+async fn should_take_the_largest_request_with_the_least_memory() {
+    let uncompressed_bytes = MEMORY_BYTES / 2 - REQUEST_BYTES - 1;
+    let limits = Settings { uncompressed_bytes, ..settings() };
+    assert_eq!(limits.most_memory_bytes(), MEMORY_BYTES);
+    let receivers = Receivers::with(limits, 64).await;
+    // Compressed it is not far from as long as it may be either.
+    let mut number = 7u64;
+    let mut digit = || {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from_digit((number >> 61) as u32, 8).unwrap()
+    };
+    let mut large = request(1);
+    let as_json = |request: &ExportTraceServiceRequest| JsonWriter::usual().request(request).into_bytes();
+    let around = as_json(&large).len();
+    large.resource_spans[0].scope_spans[0].spans[0].name =
+        (0..uncompressed_bytes - around).map(|_| digit()).collect();
+    for (kind, body) in [(JSON, as_json(&large)), (PROTOBUF, large.encode_to_vec())] {
+        assert!(
+            body.len() + 2_000 > uncompressed_bytes && body.len() <= uncompressed_bytes,
+            "{}",
+            body.len()
+        );
+        let compressed = compressed("zstd", &body);
+        assert!(compressed.len() > REQUEST_BYTES / 2, "{}", compressed.len());
+        let answer = post(&receivers, &[kind, "content-encoding: zstd"], &compressed).await;
+        assert_eq!(answer.status, 200, "{kind}: {}", String::from_utf8_lossy(&answer.body));
+    }
+    assert_eq!(receivers.core.budget.used(), 0);
 }
 
 #[tokio::test]

@@ -168,9 +168,14 @@ fn ingest(values: &Values<'_>) -> Result<Ingest, SettingsError> {
             .map(str::to_owned)
             .collect(),
     };
-    if otlp.uncompressed_bytes.saturating_add(otlp.request_bytes) > memory_bytes {
-        let what = "is less than one request of ingest.request_bytes and ingest.uncompressed_bytes may need";
-        return Err(values.complaint("ingest.memory", what.to_owned()));
+    let least_bytes = otlp.most_memory_bytes();
+    if least_bytes > memory_bytes {
+        let what = format!(
+            "is less than the {} MiB that one request may need: twice what ingest.request_bytes and \
+             ingest.uncompressed_bytes are together",
+            least_bytes.div_ceil(1 << 20)
+        );
+        return Err(values.complaint("ingest.memory", what));
     }
     let own = values.layers.tenants.iter().map(|(tenant, own)| {
         let values = Values { own: Some(own), layers: values.layers };

@@ -84,7 +84,10 @@ fn should_name_file_line_and_setting_in_complaints() {
             "[ingest]\nmemory = \"lots\"",
             "siltstone.toml:2: `ingest.memory` is wrong: `lots` is not a number of bytes",
         ),
-        ("[ingest]\nmemory = \"1MiB\"", "siltstone.toml:2: `ingest.memory` is less than one request"),
+        (
+            "[ingest]\nmemory = \"168MiB\"",
+            "siltstone.toml:2: `ingest.memory` is less than the 169 MiB that one",
+        ),
         (
             "[ingest]\nmemory = \"unlimited\"",
             "siltstone.toml:2: `ingest.memory` is `unlimited`, and must have a bound",

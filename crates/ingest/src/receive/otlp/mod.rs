@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use siltstone_catalog::time::Clock;
 
+use self::body::FIRST_GUESS_BYTES;
 use crate::export::Accept;
 use crate::metrics::Metrics;
 
@@ -52,6 +53,16 @@ pub struct Settings {
     /// Web pages whose scripts may send: origins such as `https://shop.example`, with `*` for any part of a
     /// host, or `*` alone for all.
     pub cors_origins: Vec<String>,
+}
+
+impl Settings {
+    /// What memory for spans must have at least, so that there is ever room for the largest request: for its body as
+    /// it comes and for what it is opened to, and as much for columns.
+    pub fn most_memory_bytes(&self) -> usize {
+        // One byte too many tells what is too large from what just fits.
+        let bodies = self.request_bytes.max(FIRST_GUESS_BYTES).saturating_add(self.uncompressed_bytes);
+        bodies.saturating_add(1).saturating_mul(2)
+    }
 }
 
 /// The names under which a user finds [`Settings`].

@@ -52,8 +52,8 @@ impl Otlp {
         let is_quick = bytes.len() <= OPENED_IN_PLACE_BYTES;
         let open = move || {
             let json = decompress(encoding, &bytes, limit, |more| admission.grow(more))?;
-            // The protobuf is about as long as the JSON at most.
-            admission.grow(json.len())?;
+            // The protobuf is about as long as the JSON at most: it fits where its columns come to lie, once the JSON
+            // is gone.
             let transcoded =
                 to_protobuf(&json).map_err(|error| Refused::Malformed(format!("as JSON, {error}")))?;
             if transcoded.body.len() > limit {
