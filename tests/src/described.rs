@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use siltstone_ask::{Comparison, Field, Filter, FilterError, Level, Literal, Target};
+use siltstone_ask::{Comparison, Field, Filter, FilterError, Level, Literal, Nested, Target};
 use siltstone_format::span::Span;
 use siltstone_format::value::{Attribute, Value};
 use siltstone_testkit::OracleFilter;
@@ -72,6 +72,8 @@ pub enum Described {
     And(Vec<Described>),
     Or(Vec<Described>),
     Not(Box<Described>),
+    /// On one event, or on one link.
+    Some(Nested, Box<Described>),
     Is(Picked),
 }
 
@@ -137,7 +139,9 @@ pub fn described() -> impl Strategy<Value = Described> {
         prop_oneof![
             2 => vec(inner.clone(), 0..4).prop_map(Described::And),
             2 => vec(inner.clone(), 0..4).prop_map(Described::Or),
-            1 => inner.prop_map(|inner| Described::Not(Box::new(inner))),
+            1 => inner.clone().prop_map(|inner| Described::Not(Box::new(inner))),
+            2 => (select(&[Nested::Event, Nested::Link][..]), inner)
+                .prop_map(|(of, inner)| Described::Some(of, Box::new(inner))),
         ]
     })
 }
@@ -263,6 +267,14 @@ impl Seen {
         span.events.iter().for_each(|event| text(Field::EventName, &event.name));
         span.links.iter().for_each(|link| text(Field::LinkTraceId, &link.trace_id.to_string()));
         span.links.iter().for_each(|link| text(Field::LinkSpanId, &link.span_id.to_string()));
+        span.links.iter().for_each(|link| text(Field::LinkTraceState, &link.trace_state));
+        text(Field::ScopeSchemaUrl, &origin.scope_schema_url);
+        text(Field::ResourceSchemaUrl, &origin.resource_schema_url);
+        for event in &span.events {
+            text(Field::EventTime, &event.time_unix_nano.to_string());
+            let offset = i128::from(event.time_unix_nano) - i128::from(span.start_unix_nano);
+            text(Field::EventOffset, &offset.to_string());
+        }
         text(Field::Start, &span.start_unix_nano.to_string());
         text(Field::End, &span.end_unix_nano.to_string());
         let duration = i128::from(span.end_unix_nano) - i128::from(span.start_unix_nano);
@@ -342,6 +354,16 @@ impl Built {
             Described::Not(inner) => {
                 let Self { filter, oracle } = Self::of(inner, known);
                 Self { filter: Filter::negate(filter).unwrap(), oracle: OracleFilter::not(oracle) }
+            }
+            Described::Some(of, inner) => {
+                let Self { filter, oracle } = Self::of(inner, known);
+                // What cannot be told apart is refused; it is asked for without it then.
+                match Filter::some(*of, filter.clone()) {
+                    Ok(filter) => {
+                        Self { filter, oracle: OracleFilter::Some(oracle_nested(*of), Box::new(oracle)) }
+                    }
+                    Err(_) => Self { filter, oracle },
+                }
             }
             Described::Is(picked) => Self::predicate(picked, known),
         }
@@ -424,6 +446,13 @@ fn oracle_predicate(target: &Target, test: oracle::Test) -> OracleFilter {
     }
 }
 
+fn oracle_nested(of: Nested) -> oracle::Nested {
+    match of {
+        Nested::Event => oracle::Nested::Event,
+        Nested::Link => oracle::Nested::Link,
+    }
+}
+
 fn oracle_field(field: Field) -> oracle::Field {
     match field {
         Field::Name => oracle::Field::Name,
@@ -436,13 +465,18 @@ fn oracle_field(field: Field) -> oracle::Field {
         Field::End => oracle::Field::EndUnixNanos,
         Field::ScopeName => oracle::Field::ScopeName,
         Field::ScopeVersion => oracle::Field::ScopeVersion,
+        Field::ScopeSchemaUrl => oracle::Field::ScopeSchemaUrl,
+        Field::ResourceSchemaUrl => oracle::Field::ResourceSchemaUrl,
         Field::EventName => oracle::Field::EventName,
+        Field::EventTime => oracle::Field::EventUnixNanos,
+        Field::EventOffset => oracle::Field::EventOffsetNanos,
         Field::TraceId => oracle::Field::TraceId,
         Field::SpanId => oracle::Field::SpanId,
         Field::ParentSpanId => oracle::Field::ParentId,
         Field::TraceState => oracle::Field::TraceState,
         Field::LinkTraceId => oracle::Field::LinkTraceId,
         Field::LinkSpanId => oracle::Field::LinkSpanId,
+        Field::LinkTraceState => oracle::Field::LinkTraceState,
         Field::Root => oracle::Field::IsRoot,
     }
 }

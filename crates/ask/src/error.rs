@@ -2,7 +2,7 @@
 //! asking again, and each message says what to change.
 
 use crate::field::Field;
-use crate::filter::{Comparison, MAX_DEPTH, MAX_NODES, MAX_PATTERNS};
+use crate::filter::{Comparison, MAX_DEPTH, MAX_NODES, MAX_PATTERNS, Nested};
 use crate::pattern::MAX_PATTERN_BYTES;
 
 /// The parts do not make a filter.
@@ -10,6 +10,10 @@ use crate::pattern::MAX_PATTERN_BYTES;
 pub enum FilterError {
     #[error("the filter is nested more than {MAX_DEPTH} deep; flatten nested `and`, `or` and `not`")]
     TooDeep,
+    #[error("`some {0}` stands within another `some` that it cannot be told apart from; ask for each alone")]
+    NestedSome(Nested),
+    #[error("within `some {of}` the key `{key}` has no level; name one")]
+    SomeAtAnyLevel { of: Nested, key: String },
     #[error("the filter has more than {MAX_NODES} predicates and values; ask in several parts")]
     TooManyNodes,
     #[error("the filter has more than {MAX_PATTERNS} regular expressions; join some with `|`")]

@@ -3,28 +3,40 @@
 //! A predicate is put to *holders*: the span itself, its resource, its scope, each
 //! event, each link. It holds for the span if it holds for one holder of its level;
 //! at any level, for one of all. So `!=` says of one holder that it has the key and
-//! no equal value; that nothing has an equal value is `not(=)`.
+//! no equal value; that nothing has an equal value is `not(=)`. Within a `some` there is
+//! one holder of its level: the event, or the link, that it is about.
 //!
 //! A field always has a value, be it an empty text, except the parent of a root, the
 //! fields of events and links that are not there, and the ids of a link that are zero.
 
 use std::cmp::Ordering;
 
-use siltstone_format::span::Span;
+use siltstone_format::span::{Event, Link, Span};
 use siltstone_format::value::{Attribute, Value};
 
 use crate::coerce::{Scalar, any_scalar, equals, order};
 use crate::field::{Field, FieldType};
-use crate::filter::{Comparison, Filter, Level, Node, Predicate, Target, Test};
+use crate::filter::{Comparison, Filter, Level, Nested, Node, Predicate, Target, Test};
 
 impl Filter {
     /// Whether all that is asked holds on this span.
     pub fn matches(&self, span: &Span) -> bool {
+        self.holds(span, None)
+    }
+
+    /// `one` is the event or link that a `some` around this filter is about.
+    fn holds(&self, span: &Span, one: Option<One<'_>>) -> bool {
         match self.node() {
-            Node::And(parts) => parts.iter().all(|part| part.matches(span)),
-            Node::Or(parts) => parts.iter().any(|part| part.matches(span)),
-            Node::Not(inner) => !inner.matches(span),
-            Node::Predicate(predicate) => predicate.matches(span),
+            Node::And(parts) => parts.iter().all(|part| part.holds(span, one)),
+            Node::Or(parts) => parts.iter().any(|part| part.holds(span, one)),
+            Node::Not(inner) => !inner.holds(span, one),
+            Node::Some(Nested::Event, inner) => {
+                span.events.iter().any(|event| inner.holds(span, Some(One::Event(event))))
+            }
+            Node::Some(Nested::Link, inner) => {
+                span.links.iter().any(|link| inner.holds(span, Some(One::Link(link))))
+            }
+            Node::Predicate(predicate) => predicate.holds(span, one),
         }
     }
 
@@ -34,7 +46,28 @@ impl Filter {
     }
 }
 
+/// One of those that a span has several of.
+#[derive(Clone, Copy)]
+enum One<'a> {
+    Event(&'a Event),
+    Link(&'a Link),
+}
+
 impl Predicate {
+    fn holds(&self, span: &Span, one: Option<One<'_>>) -> bool {
+        match (one, self.target().nested()) {
+            (Some(One::Event(event)), Some(Nested::Event)) => match self.target() {
+                Target::Field(field) => event_matches(*field, self.test(), span, event),
+                Target::Attribute { key, .. } => self.test().matches_holder(key, &event.attributes),
+            },
+            (Some(One::Link(link)), Some(Nested::Link)) => match self.target() {
+                Target::Field(field) => link_matches(*field, self.test(), link),
+                Target::Attribute { key, .. } => self.test().matches_holder(key, &link.attributes),
+            },
+            _ => self.matches(span),
+        }
+    }
+
     pub fn matches(&self, span: &Span) -> bool {
         match self.target() {
             Target::Field(field) => field_matches(*field, self.test(), span),
@@ -110,7 +143,11 @@ fn field_matches(field: Field, test: &Test, span: &Span) -> bool {
         Field::StatusMessage => text(&span.status_message),
         Field::ScopeName => text(&span.origin.scope_name),
         Field::ScopeVersion => text(&span.origin.scope_version),
-        Field::EventName => span.events.iter().any(|event| text(&event.name)),
+        Field::ScopeSchemaUrl => text(&span.origin.scope_schema_url),
+        Field::ResourceSchemaUrl => text(&span.origin.resource_schema_url),
+        Field::EventName | Field::EventTime | Field::EventOffset => {
+            span.events.iter().any(|event| event_matches(field, test, span, event))
+        }
         Field::TraceState => text(&span.trace_state),
         Field::Kind => named_matches(field, span.kind, test),
         Field::StatusCode => named_matches(field, span.status_code, test),
@@ -121,15 +158,28 @@ fn field_matches(field: Field, test: &Test, span: &Span) -> bool {
         Field::TraceId => hex_matches(&span.trace_id.0, test),
         Field::SpanId => hex_matches(&span.span_id.0, test),
         Field::ParentSpanId => span.parent_span_id.is_some_and(|parent| hex_matches(&parent.0, test)),
-        Field::LinkTraceId => {
-            let mut ids = span.links.iter().map(|link| link.trace_id).filter(|id| !id.is_zero());
-            ids.any(|id| hex_matches(&id.0, test))
-        }
-        Field::LinkSpanId => {
-            let mut ids = span.links.iter().map(|link| link.span_id).filter(|id| !id.is_zero());
-            ids.any(|id| hex_matches(&id.0, test))
+        Field::LinkTraceId | Field::LinkSpanId | Field::LinkTraceState => {
+            span.links.iter().any(|link| link_matches(field, test, link))
         }
         Field::Root => test.matches_scalar(Scalar::Bool(span.parent_span_id.is_none())),
+    }
+}
+
+fn event_matches(field: Field, test: &Test, span: &Span, event: &Event) -> bool {
+    let int = |int: i128| test.matches_scalar(Scalar::Int(int));
+    let time = i128::from(event.time_unix_nano);
+    match field {
+        Field::EventTime => int(time),
+        Field::EventOffset => int(time - i128::from(span.start_unix_nano)),
+        _ => test.matches_scalar(Scalar::Str(&event.name)),
+    }
+}
+
+fn link_matches(field: Field, test: &Test, link: &Link) -> bool {
+    match field {
+        Field::LinkTraceId => !link.trace_id.is_zero() && hex_matches(&link.trace_id.0, test),
+        Field::LinkSpanId => !link.span_id.is_zero() && hex_matches(&link.span_id.0, test),
+        _ => test.matches_scalar(Scalar::Str(&link.trace_state)),
     }
 }
 

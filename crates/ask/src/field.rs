@@ -2,8 +2,8 @@
 //!
 //! | fields | a literal must be | order |
 //! |---|---|---|
-//! | name, service name, status message, trace state, scope name and version, event name | anything; compared as a string attribute is | yes |
-//! | duration, start, end | a number, or the text of one | yes |
+//! | name, service name, status message, trace state, scope name and version, event name, trace state of a link, schema urls of resource and scope | anything; compared as a string attribute is | yes |
+//! | duration, start, end, event time, event offset | a number, or the text of one | yes |
 //! | kind, status code | a number, the text of one, or a name: `server`, `SPAN_KIND_SERVER`, `error`, `STATUS_CODE_ERROR`, in any case | no |
 //! | trace, span, parent span, link trace and link span id | hex text, in any case; one that is no id equals nothing | no |
 //! | root | a bool, or the text `true`, `false` | no |
@@ -16,6 +16,7 @@ use std::fmt;
 use siltstone_format::number::{Number, as_number};
 
 use crate::error::FilterError;
+use crate::filter::Nested;
 use crate::literal::Literal;
 
 /// A part of a span that is not an attribute.
@@ -34,13 +35,20 @@ pub enum Field {
     End,
     ScopeName,
     ScopeVersion,
+    ScopeSchemaUrl,
+    ResourceSchemaUrl,
     EventName,
+    /// Nanoseconds since 1970.
+    EventTime,
+    /// Nanoseconds, the event's time less the span's start.
+    EventOffset,
     TraceId,
     SpanId,
     ParentSpanId,
     TraceState,
     LinkTraceId,
     LinkSpanId,
+    LinkTraceState,
     /// Whether the span has no parent.
     Root,
 }
@@ -70,7 +78,7 @@ const KINDS: Names = Names {
 const STATUS_CODES: Names = Names { prefix: "status_code_", short: &["unset", "ok", "error"] };
 
 impl Field {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 23] = [
         Self::Name,
         Self::ServiceName,
         Self::Kind,
@@ -81,13 +89,18 @@ impl Field {
         Self::End,
         Self::ScopeName,
         Self::ScopeVersion,
+        Self::ScopeSchemaUrl,
+        Self::ResourceSchemaUrl,
         Self::EventName,
+        Self::EventTime,
+        Self::EventOffset,
         Self::TraceId,
         Self::SpanId,
         Self::ParentSpanId,
         Self::TraceState,
         Self::LinkTraceId,
         Self::LinkSpanId,
+        Self::LinkTraceState,
         Self::Root,
     ];
 
@@ -103,13 +116,18 @@ impl Field {
             Self::End => "end",
             Self::ScopeName => "scope name",
             Self::ScopeVersion => "scope version",
+            Self::ScopeSchemaUrl => "scope schema url",
+            Self::ResourceSchemaUrl => "resource schema url",
             Self::EventName => "event name",
+            Self::EventTime => "event time",
+            Self::EventOffset => "event offset",
             Self::TraceId => "trace id",
             Self::SpanId => "span id",
             Self::ParentSpanId => "parent span id",
             Self::TraceState => "trace state",
             Self::LinkTraceId => "link trace id",
             Self::LinkSpanId => "link span id",
+            Self::LinkTraceState => "link trace state",
             Self::Root => "root",
         }
     }
@@ -122,6 +140,15 @@ impl Field {
         }
     }
 
+    /// Whose of several things of a span this is a field; none: the span's.
+    pub(crate) fn nested(self) -> Option<Nested> {
+        match self {
+            Self::EventName | Self::EventTime | Self::EventOffset => Some(Nested::Event),
+            Self::LinkTraceId | Self::LinkSpanId | Self::LinkTraceState => Some(Nested::Link),
+            _ => None,
+        }
+    }
+
     pub(crate) fn field_type(self) -> FieldType {
         match self {
             Self::Name
@@ -129,9 +156,14 @@ impl Field {
             | Self::StatusMessage
             | Self::ScopeName
             | Self::ScopeVersion
+            | Self::ScopeSchemaUrl
+            | Self::ResourceSchemaUrl
             | Self::EventName
-            | Self::TraceState => FieldType::Text,
-            Self::Duration | Self::Start | Self::End => FieldType::Number,
+            | Self::TraceState
+            | Self::LinkTraceState => FieldType::Text,
+            Self::Duration | Self::Start | Self::End | Self::EventTime | Self::EventOffset => {
+                FieldType::Number
+            }
             Self::Kind => FieldType::Named(&KINDS),
             Self::StatusCode => FieldType::Named(&STATUS_CODES),
             Self::TraceId | Self::SpanId | Self::ParentSpanId | Self::LinkTraceId | Self::LinkSpanId => {

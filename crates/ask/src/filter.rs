@@ -9,7 +9,7 @@ use crate::field::Field;
 use crate::literal::{Literal, Operand};
 use crate::pattern::Pattern;
 
-/// Deepest nesting of `and`, `or` and `not`; a predicate alone is 1 deep.
+/// Deepest nesting of `and`, `or`, `not` and `some`; a predicate alone is 1 deep.
 pub const MAX_DEPTH: usize = 64;
 /// Most nodes in a filter; each value of an `in` counts.
 pub const MAX_NODES: usize = 4096;
@@ -34,6 +34,9 @@ pub enum Node {
     Or(Vec<Filter>),
     /// Plain negation.
     Not(Box<Filter>),
+    /// There is one of the span's events or links on which all of it holds: predicates about events, or about
+    /// links, are about that one, all others about the span.
+    Some(Nested, Box<Filter>),
     Predicate(Predicate),
 }
 
@@ -62,6 +65,13 @@ pub enum Level {
     Link,
     /// At one of the others, for keys without a level.
     Any,
+}
+
+/// What a span may have several of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Nested {
+    Event,
+    Link,
 }
 
 /// What is asked of a target's values.
@@ -110,6 +120,13 @@ impl Filter {
         Self::bounded(Node::Not(Box::new(inner)), depth, nodes, patterns)
     }
 
+    /// Whether all of `inner` holds on one of the span's events, or links.
+    pub fn some(of: Nested, inner: Self) -> Result<Self, FilterError> {
+        inner.check_within_some(of)?;
+        let (depth, nodes, patterns) = (inner.depth + 1, inner.nodes + 1, inner.patterns);
+        Self::bounded(Node::Some(of, Box::new(inner)), depth, nodes, patterns)
+    }
+
     pub fn compare(
         target: Target,
         comparison: Comparison,
@@ -156,8 +173,37 @@ impl Filter {
     pub(crate) fn predicates(&self) -> Vec<&Predicate> {
         match &self.node {
             Node::And(parts) | Node::Or(parts) => parts.iter().flat_map(Self::predicates).collect(),
-            Node::Not(inner) => inner.predicates(),
+            Node::Not(inner) | Node::Some(_, inner) => inner.predicates(),
             Node::Predicate(predicate) => vec![predicate],
+        }
+    }
+
+    /// What must be there for one of it to be found, wherever in the tree that is asked.
+    pub(crate) fn quantified(&self) -> Vec<Nested> {
+        match &self.node {
+            Node::And(parts) | Node::Or(parts) => parts.iter().flat_map(Self::quantified).collect(),
+            Node::Not(inner) => inner.quantified(),
+            Node::Some(of, inner) => [*of].into_iter().chain(inner.quantified()).collect(),
+            Node::Predicate(_) => Vec::new(),
+        }
+    }
+
+    /// Which one a predicate is about must be clear.
+    fn check_within_some(&self, of: Nested) -> Result<(), FilterError> {
+        match &self.node {
+            Node::And(parts) | Node::Or(parts) => {
+                parts.iter().try_for_each(|part| part.check_within_some(of))
+            }
+            Node::Not(inner) => inner.check_within_some(of),
+            Node::Some(other, inner) => {
+                let is_about_both =
+                    inner.predicates().iter().any(|predicate| predicate.target.nested() == Some(of));
+                if *other == of || is_about_both { Err(FilterError::NestedSome(*other)) } else { Ok(()) }
+            }
+            Node::Predicate(Predicate { target: Target::Attribute { level: Level::Any, key }, .. }) => {
+                Err(FilterError::SomeAtAnyLevel { of, key: key.clone() })
+            }
+            Node::Predicate(_) => Ok(()),
         }
     }
 
@@ -200,6 +246,16 @@ impl Target {
         Self::Attribute { level, key: key.into() }
     }
 
+    /// Whose of several things of a span this is; none: the span's, its resource's, its scope's, or anybody's.
+    pub(crate) fn nested(&self) -> Option<Nested> {
+        match self {
+            Self::Field(field) => field.nested(),
+            Self::Attribute { level: Level::Event, .. } => Some(Nested::Event),
+            Self::Attribute { level: Level::Link, .. } => Some(Nested::Link),
+            Self::Attribute { .. } => None,
+        }
+    }
+
     fn operand(&self, literal: Literal) -> Result<Operand, FilterError> {
         match self {
             Self::Field(field) => field.check(literal).map(Operand::new),
@@ -217,6 +273,15 @@ impl From<Field> for Target {
 impl Comparison {
     pub fn is_order(self) -> bool {
         !matches!(self, Self::Eq | Self::Ne)
+    }
+}
+
+impl fmt::Display for Nested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Event => "event",
+            Self::Link => "link",
+        })
     }
 }
 
@@ -269,6 +334,22 @@ mod tests {
         let pattern = Filter::regex(key(), "a.*").unwrap();
         assert!(Filter::or(vec![pattern.clone(); MAX_PATTERNS]).is_ok());
         assert_eq!(Filter::or(vec![pattern; MAX_PATTERNS + 1]), Err(FilterError::TooManyPatterns));
+    }
+
+    #[test]
+    fn should_refuse_some_of_which_nobody_knows_what_it_is_about() {
+        let of_event = || Filter::exists(Target::attribute(Level::Event, "k"));
+        let of_link = || Filter::exists(Field::LinkTraceId.into());
+        let events = |inner| Filter::some(Nested::Event, inner);
+        let links = |inner| Filter::some(Nested::Link, inner);
+        assert!(events(Filter::and(vec![of_event(), of_link(), Filter::exists(key())]).unwrap()).is_ok());
+        assert!(events(links(of_link()).unwrap()).is_ok());
+        assert_eq!(events(events(of_event()).unwrap()), Err(FilterError::NestedSome(Nested::Event)));
+        let both = links(Filter::or(vec![of_link(), of_event()]).unwrap()).unwrap();
+        assert_eq!(events(Filter::negate(both).unwrap()), Err(FilterError::NestedSome(Nested::Link)));
+        let anywhere = Filter::exists(Target::attribute(Level::Any, "k"));
+        let refused = events(anywhere).unwrap_err();
+        assert_eq!(refused.to_string(), "within `some event` the key `k` has no level; name one");
     }
 
     #[test]

@@ -42,7 +42,7 @@ mod histogram;
 pub use error::FilterError;
 pub use field::Field;
 pub use filter::{
-    Comparison, Filter, Level, MAX_DEPTH, MAX_NODES, MAX_PATTERNS, Node, Predicate, Target, Test,
+    Comparison, Filter, Level, MAX_DEPTH, MAX_NODES, MAX_PATTERNS, Nested, Node, Predicate, Target, Test,
 };
 pub use histogram::{Bucket, Histogram};
 pub use literal::{Literal, Operand};

@@ -96,7 +96,7 @@ impl<'a> Narrowing<'a> {
         match filter.node() {
             Node::And(parts) => parts.iter().for_each(|part| self.add(part)),
             Node::Predicate(predicate) => self.add_predicate(predicate),
-            Node::Or(_) | Node::Not(_) => self.is_whole = false,
+            Node::Or(_) | Node::Not(_) | Node::Some(..) => self.is_whole = false,
         }
     }
 

@@ -3,14 +3,15 @@
 use siltstone_format::block::parts::{AttributeParts, Parts};
 
 use crate::field::Field;
-use crate::filter::{Filter, Level, Target};
+use crate::filter::{Filter, Level, Nested, Target};
 use crate::window::Window;
 
 impl Filter {
     /// The parts that [`Filter::rows`] looks at.
     pub fn parts(&self) -> Parts {
         let targets = self.predicates().into_iter().map(|predicate| predicate.target().parts());
-        targets.fold(Parts::default(), |all, parts| all.and(&parts))
+        let some = self.quantified().into_iter().map(Nested::parts);
+        targets.chain(some).fold(Parts::default(), |all, parts| all.and(&parts))
     }
 }
 
@@ -18,6 +19,12 @@ impl Window {
     /// The parts that [`Window::rows`] looks at.
     pub fn parts(self) -> Parts {
         Parts { starts: self != Self::ALL, ..Parts::default() }
+    }
+}
+
+impl Nested {
+    fn parts(self) -> Parts {
+        Parts { events: self == Self::Event, links: self == Self::Link, ..Parts::default() }
     }
 }
 
@@ -45,7 +52,8 @@ impl Field {
         let mut parts = Parts::default();
         match self {
             Self::Name => parts.names = true,
-            Self::ServiceName | Self::ScopeName | Self::ScopeVersion => parts.origins = true,
+            Self::ServiceName | Self::ResourceSchemaUrl => parts.origins = true,
+            Self::ScopeName | Self::ScopeVersion | Self::ScopeSchemaUrl => parts.origins = true,
             Self::Kind => parts.kinds = true,
             Self::StatusCode => parts.status_codes = true,
             Self::StatusMessage => parts.status_messages = true,
@@ -56,8 +64,9 @@ impl Field {
             Self::TraceId => parts.trace_ids = true,
             Self::SpanId => parts.span_ids = true,
             Self::ParentSpanId | Self::Root => parts.parents = true,
-            Self::EventName => parts.events = true,
-            Self::LinkTraceId | Self::LinkSpanId => parts.links = true,
+            Self::EventName | Self::EventTime => parts.events = true,
+            Self::EventOffset => (parts.starts, parts.events) = (true, true),
+            Self::LinkTraceId | Self::LinkSpanId | Self::LinkTraceState => parts.links = true,
         }
         parts
     }
@@ -66,6 +75,7 @@ impl Field {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::Comparison;
 
     #[test]
     fn should_name_what_all_predicates_look_at_and_no_more() {
@@ -79,6 +89,15 @@ mod tests {
             Parts { attributes: AttributeParts::Keys(keys), names: true, origins: true, ..Parts::default() };
         assert_eq!(filter.parts(), parts);
         assert_eq!(Filter::all().parts(), Parts::default());
+    }
+
+    #[test]
+    fn should_need_the_events_of_which_one_is_wanted_whatever_is_asked_of_it() {
+        let some = Filter::some(Nested::Event, Filter::all()).unwrap();
+        assert_eq!(some.parts(), Parts { events: true, ..Parts::default() });
+        let late = Filter::compare(Field::EventOffset.into(), Comparison::Gt, 5).unwrap();
+        let parts = Filter::negate(Filter::some(Nested::Event, late).unwrap()).unwrap().parts();
+        assert_eq!(parts, Parts { events: true, starts: true, ..Parts::default() });
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub fn probe(filter: &Filter) -> Probe {
         Node::Or(parts) => Probe::any(parts.iter().map(probe)),
         // What a term cannot exclude says nothing about its contrary.
         Node::Not(_) => Probe::Unknown,
+        // What holds of one event holds of some.
+        Node::Some(_, inner) => probe(inner),
         Node::Predicate(predicate) => of_predicate(predicate),
     }
 }

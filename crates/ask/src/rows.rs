@@ -8,6 +8,7 @@
 mod attributes;
 mod bitmap;
 mod cost;
+mod entries;
 mod fields;
 mod lists;
 mod numbers;
@@ -21,7 +22,7 @@ pub use self::bitmap::Rows;
 use self::cost::cheap_first;
 use self::fields::{of_field, of_origins};
 use self::lists::ListAttributes;
-use crate::filter::{Filter, Level, Node, Predicate, Target, Test};
+use crate::filter::{Filter, Level, Nested, Node, Predicate, Target, Test};
 use crate::window::Window;
 
 impl Filter {
@@ -66,6 +67,7 @@ impl Evaluation<'_> {
             Node::And(parts) => self.all_of(parts, among),
             Node::Or(parts) => Ok(among.clone().and_not(&self.none_of(parts, among)?)),
             Node::Not(inner) => Ok(among.clone().and_not(&self.matching(inner, among)?)),
+            Node::Some(of, inner) => self.some(*of, inner, among),
             Node::Predicate(predicate) => self.passing(predicate, among),
         }
     }
@@ -95,7 +97,7 @@ impl Evaluation<'_> {
 
     fn passing(&mut self, predicate: &Predicate, among: &Rows) -> Result<Rows, ValueError> {
         match predicate.target() {
-            Target::Field(field) => of_field(*field, predicate.test(), self.columns, among),
+            Target::Field(field) => Ok(of_field(*field, predicate.test(), self.columns, among)),
             Target::Attribute { level, key } => self.at_level(*level, key, predicate.test(), among),
         }
     }
@@ -110,12 +112,8 @@ impl Evaluation<'_> {
             Level::Scope => {
                 Ok(of_origins(columns, among, |origin| test.matches_holder(key, &origin.scope_attributes)))
             }
-            Level::Event => {
-                self.lists.rows((&columns.events.rows, &columns.events.attributes), key, test, among)
-            }
-            Level::Link => {
-                self.lists.rows((&columns.links.rows, &columns.links.attributes), key, test, among)
-            }
+            Level::Event => self.of_entries(Nested::Event, key, test, among),
+            Level::Link => self.of_entries(Nested::Link, key, test, among),
             Level::Any => {
                 let mut left = among.clone();
                 for one in [Level::Resource, Level::Scope, Level::Span, Level::Event, Level::Link] {

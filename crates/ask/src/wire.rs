@@ -14,7 +14,9 @@ use prost::{Message, Oneof};
 
 use crate::error::FilterError;
 use crate::field::Field;
-use crate::filter::{Comparison, Filter, Level, MAX_NODES, MAX_PATTERNS, Node, Predicate, Target, Test};
+use crate::filter::{
+    Comparison, Filter, Level, MAX_NODES, MAX_PATTERNS, Nested, Node, Predicate, Target, Test,
+};
 use crate::literal::{Literal, Operand};
 
 /// Longest bytes of a filter that are read.
@@ -79,6 +81,10 @@ fn write(filter: &Filter, steps: &mut Vec<Step>) {
             write(inner, steps);
             (None, What::Not(true))
         }
+        Node::Some(of, inner) => {
+            write(inner, steps);
+            (None, What::Some(nested_number(*of)))
+        }
         Node::Predicate(predicate) => (Some(target_message(predicate)), test_message(predicate.test())),
     };
     steps.push(Step { target, what: Some(what) });
@@ -123,6 +129,10 @@ impl Step {
             (What::Or(count), None) => Filter::or(take(stack, count)?)?,
             (What::Not(true), None) => {
                 Filter::negate(stack.pop().ok_or(WireError::Malformed("nothing to negate"))?)?
+            }
+            (What::Some(of), None) => {
+                let inner = stack.pop().ok_or(WireError::Malformed("nothing to be some of"))?;
+                Filter::some(nested_of(of)?, inner)?
             }
             (What::Compare(compare), Some(target)) => {
                 let literal = compare.literal.ok_or(WireError::Malformed("nothing to compare with"))?;
@@ -201,6 +211,18 @@ fn level_of(number: u32) -> Result<Level, WireError> {
     found.ok_or(WireError::Unknown("a level of attributes"))
 }
 
+fn nested_number(of: Nested) -> u32 {
+    match of {
+        Nested::Event => 1,
+        Nested::Link => 2,
+    }
+}
+
+fn nested_of(number: u32) -> Result<Nested, WireError> {
+    let found = [Nested::Event, Nested::Link].into_iter().find(|of| nested_number(*of) == number);
+    found.ok_or(WireError::Unknown("what a span has several of"))
+}
+
 fn comparison_number(comparison: Comparison) -> u32 {
     match comparison {
         Comparison::Eq => 1,
@@ -229,7 +251,7 @@ struct Step {
     /// Of a predicate.
     #[prost(message, optional, tag = "1")]
     target: Option<TargetMessage>,
-    #[prost(oneof = "What", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "What", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     what: Option<What>,
 }
 
@@ -250,6 +272,9 @@ enum What {
     Regex(String),
     #[prost(bool, tag = "8")]
     Exists(bool),
+    /// Of the filter before it: on one event, or on one link.
+    #[prost(uint32, tag = "9")]
+    Some(u32),
 }
 
 /// A field by its name, or an attribute.
@@ -322,7 +347,10 @@ mod tests {
         let widest = Filter::and(vec![Filter::all(); MAX_NODES - 1]).unwrap();
         let literals = Filter::one_of(key(), vec![Literal::Int(i64::MIN); MAX_NODES - 1]).unwrap();
         let patterns = Filter::or(vec![Filter::regex(key(), "a|b.*").unwrap(); MAX_PATTERNS]).unwrap();
-        for filter in [deepest, widest, literals, patterns, Filter::all(), Filter::none()] {
+        let some = [Nested::Event, Nested::Link].map(|of| Filter::some(of, Filter::exists(key())).unwrap());
+        for filter in
+            [deepest, widest, literals, patterns, Filter::all(), Filter::none()].into_iter().chain(some)
+        {
             assert_eq!(Filter::from_bytes(&filter.to_bytes()), Ok(filter));
         }
     }
@@ -344,6 +372,7 @@ mod tests {
         assert_eq!(refused(vec![step(What::And(0)), step(What::Or(0))]), refused(vec![]));
         assert_eq!(refused(vec![step(What::And(1))]), WireError::Malformed("fewer parts than it says"));
         assert_eq!(refused(vec![step(What::Not(true))]), WireError::Malformed("nothing to negate"));
+        assert_eq!(refused(vec![step(What::Some(1))]), WireError::Malformed("nothing to be some of"));
         let aimless = WireError::Malformed("a step that does not fit its parts");
         assert_eq!(refused(vec![step(What::Exists(true))]), aimless);
         assert_eq!(refused(vec![step(What::And(0)), step(What::Not(false))]), aimless);
@@ -359,6 +388,8 @@ mod tests {
         assert_eq!(of(field), WireError::Unknown("a field of spans"));
         let level = TargetMessage { level: 7, ..TargetMessage::default() };
         assert_eq!(of(level), WireError::Unknown("a level of attributes"));
+        let some = refused(vec![step(What::And(0)), step(What::Some(3))]);
+        assert_eq!(some, WireError::Unknown("what a span has several of"));
         let compare = CompareMessage { comparison: 7, literal: Some(LiteralMessage::default()) };
         let target = Some(target_message_of(key()));
         assert!(matches!(

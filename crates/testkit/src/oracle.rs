@@ -30,7 +30,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 pub use canonical::{CanonicalOrigin, CanonicalSpan, CanonicalValue, HexBytes, canonical_spans};
 pub use coercion::{Comparison, FilterValue};
 pub use diff::{Difference, assert_same_spans, diff};
-pub use filter::{Field, Level, OracleFilter, Predicate, Subject, Test};
+pub use filter::{Field, Level, Nested, OracleFilter, Predicate, Subject, Test};
 pub use find::{FoundTrace, FoundTraces, Order, Search, TimeWindow};
 
 /// Everything that was accepted, in the order of acceptance.

@@ -22,10 +22,13 @@ fn full() -> Span {
         scope_name: "otel.http".to_owned(),
         scope_version: "1.2".to_owned(),
         scope_attributes: vec![text("lib", "hyper")],
+        scope_schema_url: "http://scope".to_owned(),
+        resource_schema_url: "http://resource".to_owned(),
         ..Origin::default()
     };
     let event = |name: &str, key: &str, value: &str| Event {
         name: name.to_owned(),
+        time_unix_nano: 1_000 + name.len() as u64,
         attributes: vec![text(key, value)],
         ..Event::default()
     };
@@ -51,6 +54,7 @@ fn full() -> Span {
         links: vec![Link {
             trace_id: TraceId([0x12; 16]),
             span_id: SpanId([0x34; 8]),
+            trace_state: "c=d".to_owned(),
             attributes: vec![text("why", "batch")],
             ..Link::default()
         }],
@@ -100,13 +104,18 @@ fn should_read_every_field() {
         (Field::End, "6000"),
         (Field::ScopeName, "otel.http"),
         (Field::ScopeVersion, "1.2"),
+        (Field::ScopeSchemaUrl, "http://scope"),
+        (Field::ResourceSchemaUrl, "http://resource"),
         (Field::EventName, "retry"),
+        (Field::EventTime, "1005"),
+        (Field::EventOffset, "9"),
         (Field::TraceId, "ABabABabABabABabABabABabABabABab"),
         (Field::SpanId, "cdcdcdcdcdcdcdcd"),
         (Field::ParentSpanId, "efefefefefefefef"),
         (Field::TraceState, "a=b"),
         (Field::LinkTraceId, "12121212121212121212121212121212"),
         (Field::LinkSpanId, "3434343434343434"),
+        (Field::LinkTraceState, "c=d"),
         (Field::Root, "false"),
     ] {
         assert!(eq(field, literal), "{field}");
@@ -239,4 +248,25 @@ fn should_join_on_one_span_and_find_a_trace_by_any_span() {
     assert!(Filter::negate(both).unwrap().matches_trace(&trace));
     assert!(!Filter::all().matches_trace(&[]));
     assert!(Filter::all().matches(&full()) && !Filter::none().matches(&full()));
+}
+
+#[test]
+fn should_put_all_of_some_to_the_same_event() {
+    let name = |name: &str| Filter::compare(Field::EventName.into(), Comparison::Eq, name).unwrap();
+    let kind =
+        |kind: &str| Filter::compare(Target::attribute(Level::Event, "type"), Comparison::Eq, kind).unwrap();
+    let some = |parts| Filter::some(Nested::Event, Filter::and(parts).unwrap()).unwrap();
+    let span = full();
+    assert!(Filter::and(vec![name("retry"), kind("Io")]).unwrap().matches(&span));
+    assert!(!some(vec![name("retry"), kind("Io")]).matches(&span));
+    assert!(some(vec![name("retry"), kind("Timeout")]).matches(&span));
+    let server = Filter::compare(Field::Kind.into(), Comparison::Eq, "server").unwrap();
+    let linked = Filter::exists(Target::attribute(Level::Link, "why"));
+    assert!(some(vec![name("retry"), server.clone(), linked.clone()]).matches(&span));
+    // One event that is not so, not: no event is so.
+    let other = Filter::negate(name("retry")).unwrap();
+    assert!(some(vec![other.clone()]).matches(&span) && !other.matches(&span));
+    let of_link = Filter::some(Nested::Link, linked).unwrap();
+    assert!(some(vec![name("exception"), of_link]).matches(&span));
+    assert!(!some(vec![]).matches(&Span::default()) && some(vec![]).matches(&span));
 }

@@ -28,10 +28,12 @@ fn of_field(field: Field) -> u32 {
     match field {
         Field::Root | Field::Kind | Field::StatusCode | Field::Start | Field::Duration | Field::End => 1,
         Field::ServiceName | Field::ScopeName | Field::ScopeVersion => 1,
+        Field::ScopeSchemaUrl | Field::ResourceSchemaUrl => 1,
         Field::Name | Field::StatusMessage | Field::TraceState => 2,
         // Every id is spelled out.
         Field::TraceId | Field::SpanId | Field::ParentSpanId => 16,
-        Field::EventName | Field::LinkTraceId | Field::LinkSpanId => 16,
+        Field::EventName | Field::EventTime | Field::EventOffset => 16,
+        Field::LinkTraceId | Field::LinkSpanId | Field::LinkTraceState => 16,
     }
 }
 

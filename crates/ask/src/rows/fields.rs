@@ -2,28 +2,20 @@
 
 use siltstone_format::columns::{RareTexts, SpanColumns};
 use siltstone_format::origin::Origin;
-use siltstone_format::value::ValueError;
 
 use super::Rows;
-use super::lists::any_entry;
+use super::entries::of_entries;
 use super::numbers::of_ints;
 use super::verdicts::Verdicts;
 use crate::coerce::Scalar;
 use crate::evaluate::{hex_matches, named_matches};
 use crate::field::Field;
-use crate::filter::Test;
+use crate::filter::{Nested, Test};
 
 /// Those of the rows for whose field the test holds.
-pub(super) fn of_field(
-    field: Field,
-    test: &Test,
-    columns: &SpanColumns,
-    among: &Rows,
-) -> Result<Rows, ValueError> {
+pub(super) fn of_field(field: Field, test: &Test, columns: &SpanColumns, among: &Rows) -> Rows {
     let text = |text: &str| test.matches_scalar(Scalar::Str(text));
-    let listed = &columns.list_texts.texts;
-    let links = &columns.links;
-    Ok(match field {
+    match field {
         Field::Name => {
             let mut verdicts = Verdicts::new(columns.names.len());
             among.filter(|row| {
@@ -34,6 +26,8 @@ pub(super) fn of_field(
         Field::ServiceName => of_origins(columns, among, |origin| text(&origin.service_name())),
         Field::ScopeName => of_origins(columns, among, |origin| text(&origin.scope_name)),
         Field::ScopeVersion => of_origins(columns, among, |origin| text(&origin.scope_version)),
+        Field::ScopeSchemaUrl => of_origins(columns, among, |origin| text(&origin.scope_schema_url)),
+        Field::ResourceSchemaUrl => of_origins(columns, among, |origin| text(&origin.resource_schema_url)),
         Field::StatusMessage => of_rare_texts(&columns.status_messages, among, text),
         Field::TraceState => of_rare_texts(&columns.trace_states, among, text),
         Field::Kind => of_named(field, test, &columns.kinds, among),
@@ -48,22 +42,13 @@ pub(super) fn of_field(
             let [child, root] = [false, true].map(|root| test.matches_scalar(Scalar::Bool(root)));
             among.filter(|row| if columns.parents[row].is_none() { root } else { child })
         }
-        Field::EventName => {
-            let mut verdicts = Verdicts::new(listed.len());
-            any_entry(&columns.events.rows, among, |index| {
-                let name = columns.events.names[index];
-                Ok(verdicts.get(name, || text(listed.get(name))))
-            })?
+        Field::EventName | Field::EventTime | Field::EventOffset => {
+            of_entries(Nested::Event, field, test, columns, among)
         }
-        Field::LinkTraceId => any_entry(&links.rows, among, |index| {
-            let id = links.trace_ids[index];
-            Ok(!id.is_zero() && hex_matches(&id.0, test))
-        })?,
-        Field::LinkSpanId => any_entry(&links.rows, among, |index| {
-            let id = links.span_ids[index];
-            Ok(!id.is_zero() && hex_matches(&id.0, test))
-        })?,
-    })
+        Field::LinkTraceId | Field::LinkSpanId | Field::LinkTraceState => {
+            of_entries(Nested::Link, field, test, columns, among)
+        }
+    }
 }
 
 /// Those of the rows whose origin passes; each origin is asked once.

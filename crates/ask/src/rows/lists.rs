@@ -6,8 +6,7 @@ use siltstone_format::columns::lists::ListTexts;
 use siltstone_format::value::{Attribute, ValueError, attributes_from_text};
 
 use super::Rows;
-use super::verdicts::Verdicts;
-use crate::filter::{Filter, Level, Target, Test};
+use crate::filter::{Filter, Level, Target};
 
 /// Those of the rows with an entry that passes. `rows` says for each entry whose it is.
 pub(super) fn any_entry(
@@ -38,22 +37,8 @@ impl<'a> ListAttributes<'a> {
         Self { texts, wanted: WantedKeys::of(filter), parsed: Vec::new() }
     }
 
-    /// Those of the rows with an entry for whose attributes the test holds.
-    pub(super) fn rows(
-        &mut self,
-        (rows, texts): (&[u32], &[u32]),
-        key: &str,
-        test: &Test,
-        among: &Rows,
-    ) -> Result<Rows, ValueError> {
-        let mut verdicts = Verdicts::new(self.texts.texts.len());
-        any_entry(rows, among, |index| {
-            let text = texts[index];
-            verdicts.try_get(text, || Ok(test.matches_holder(key, self.attributes(text)?)))
-        })
-    }
-
-    fn attributes(&mut self, number: u32) -> Result<&[Attribute], ValueError> {
+    /// Those of the attributes with this text that one asks for.
+    pub(super) fn attributes(&mut self, number: u32) -> Result<&[Attribute], ValueError> {
         let texts = &self.texts.texts;
         self.parsed.resize(texts.len(), None);
         let slot = &mut self.parsed[number as usize];

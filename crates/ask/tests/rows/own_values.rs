@@ -103,13 +103,20 @@ fn of_field(field: Field, span: &Span) -> Option<String> {
         Field::End => end.to_string(),
         Field::ScopeName => span.origin.scope_name.clone(),
         Field::ScopeVersion => span.origin.scope_version.clone(),
+        Field::ScopeSchemaUrl => span.origin.scope_schema_url.clone(),
+        Field::ResourceSchemaUrl => span.origin.resource_schema_url.clone(),
         Field::EventName => span.events.first()?.name.clone(),
+        Field::EventTime => span.events.first()?.time_unix_nano.to_string(),
+        Field::EventOffset => {
+            (i128::from(span.events.first()?.time_unix_nano) - i128::from(start)).to_string()
+        }
         Field::TraceId => span.trace_id.to_string(),
         Field::SpanId => span.span_id.to_string(),
         Field::ParentSpanId => span.parent_span_id?.to_string(),
         Field::TraceState => span.trace_state.clone(),
         Field::LinkTraceId => span.links.first()?.trace_id.to_string(),
         Field::LinkSpanId => span.links.first()?.span_id.to_string(),
+        Field::LinkTraceState => span.links.first()?.trace_state.clone(),
         Field::Root => span.parent_span_id.is_none().to_string(),
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use siltstone_ask::{Comparison, Field, Filter, Level, Literal, Target};
+use siltstone_ask::{Comparison, Field, Filter, Level, Literal, Nested, Target};
 use siltstone_format::id::{SpanId, TraceId};
 use siltstone_format::origin::{Origin, SERVICE_NAME};
 use siltstone_format::span::{Event, Link, Span};
@@ -117,11 +117,20 @@ fn attributes() -> impl Strategy<Value = Vec<Attribute>> {
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
-    (attributes(), prop::option::of(value()), attributes(), text(), text()).prop_map(
-        |(mut resource_attributes, service, scope_attributes, scope_name, scope_version)| {
+    let urls = (text(), text());
+    (attributes(), prop::option::of(value()), attributes(), text(), text(), urls).prop_map(
+        |(mut resource_attributes, service, scope_attributes, scope_name, scope_version, urls)| {
             let service = service.map(|value| Attribute { key: SERVICE_NAME.to_owned(), value });
             resource_attributes.extend(service);
-            Origin { resource_attributes, scope_attributes, scope_name, scope_version, ..Origin::default() }
+            Origin {
+                resource_attributes,
+                resource_schema_url: urls.0,
+                scope_attributes,
+                scope_name,
+                scope_version,
+                scope_schema_url: urls.1,
+                ..Origin::default()
+            }
         },
     )
 }
@@ -131,13 +140,14 @@ fn id() -> impl Strategy<Value = SpanId> {
 }
 
 pub(crate) fn span() -> impl Strategy<Value = Span> {
-    let event =
-        (text(), attributes()).prop_map(|(name, attributes)| Event { name, attributes, ..Event::default() });
-    let link = (0..2_u8, id(), attributes()).prop_map(|(trace, span_id, attributes)| Link {
-        trace_id: TraceId([trace; 16]),
-        span_id,
+    let event = (text(), 0..80_u64, attributes()).prop_map(|(name, time_unix_nano, attributes)| Event {
+        name,
+        time_unix_nano,
         attributes,
-        ..Link::default()
+        ..Event::default()
+    });
+    let link = (0..2_u8, id(), text(), attributes()).prop_map(|(trace, span_id, trace_state, attributes)| {
+        Link { trace_id: TraceId([trace; 16]), span_id, trace_state, attributes, ..Link::default() }
     });
     let texts = (text(), text(), text());
     let numbers = (0..7_i32, 0..4_i32, 0..4_u64, prop_oneof![0..80_u64, Just(u64::MAX)]);
@@ -205,6 +215,9 @@ pub(crate) fn filter() -> impl Strategy<Value = Filter> {
             2 => parts().prop_map(|parts| Filter::and(parts).unwrap()),
             2 => parts().prop_map(|parts| Filter::or(parts).unwrap()),
             1 => inner.clone().prop_map(|inner| Filter::negate(inner).unwrap()),
+            // What cannot be told apart stays as it is.
+            2 => (select(vec![Nested::Event, Nested::Link]), inner.clone())
+                .prop_map(|(of, inner)| Filter::some(of, inner.clone()).unwrap_or(inner)),
         ]
     })
 }

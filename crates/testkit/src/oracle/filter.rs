@@ -14,13 +14,15 @@
 //! | in        | any value is equal to any of the list                                       |
 //! | regex     | the whole text of any value (or element of an array) matches the pattern    |
 //!
+//! `Some` asks for one event, or one link, on which the whole filter holds.
+//!
 //! `Not` is the plain opposite on the span: `Not(a = 1)` holds also where `a` is missing, `a != 1` does not.
 
 use std::borrow::Cow;
 
 use regex::Regex;
 
-use super::canonical::{Attributes, CanonicalSpan, HexBytes};
+use super::canonical::{Attributes, CanonicalEvent, CanonicalLink, CanonicalSpan, HexBytes};
 use super::coercion::{self, Comparison, FilterValue, SeenValue};
 use super::number::Number;
 
@@ -32,7 +34,16 @@ pub enum OracleFilter {
     /// Holds when any does; with no members it holds on none.
     Or(Vec<OracleFilter>),
     Not(Box<OracleFilter>),
+    /// Holds when the span, with one of its events (or links) as its only one, fulfils the filter.
+    Some(Nested, Box<OracleFilter>),
     Is(Predicate),
+}
+
+/// What a span may have several of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nested {
+    Event,
+    Link,
 }
 
 /// What is looked at, and what must be true of it.
@@ -84,9 +95,15 @@ pub enum Field {
     IsRoot,
     ScopeName,
     ScopeVersion,
+    ScopeSchemaUrl,
+    ResourceSchemaUrl,
     EventName,
+    EventUnixNanos,
+    /// The event's time minus the span's start.
+    EventOffsetNanos,
     LinkTraceId,
     LinkSpanId,
+    LinkTraceState,
 }
 
 #[derive(Clone, Debug)]
@@ -130,7 +147,25 @@ impl OracleFilter {
             OracleFilter::And(members) => members.iter().all(|member| member.holds_on(span)),
             OracleFilter::Or(members) => members.iter().any(|member| member.holds_on(span)),
             OracleFilter::Not(member) => !member.holds_on(span),
+            OracleFilter::Some(of, member) => {
+                each_alone(span, *of).iter().any(|alone| member.holds_on(alone))
+            }
             OracleFilter::Is(predicate) => predicate.holds_on(span),
+        }
+    }
+}
+
+/// The span as often as it has such things, each time with one of them.
+fn each_alone(span: &CanonicalSpan, of: Nested) -> Vec<CanonicalSpan> {
+    match of {
+        Nested::Event => {
+            let alone =
+                |event: &CanonicalEvent| CanonicalSpan { events: vec![event.clone()], ..span.clone() };
+            span.events.iter().map(alone).collect()
+        }
+        Nested::Link => {
+            let alone = |link: &CanonicalLink| CanonicalSpan { links: vec![link.clone()], ..span.clone() };
+            span.links.iter().map(alone).collect()
         }
     }
 }
@@ -256,14 +291,30 @@ fn fields_of(span: &CanonicalSpan, field: Field) -> Vec<ValuesOfHolder<'_>> {
         Field::IsRoot => SeenValue::Bool(span.parent_id.is_none()),
         Field::ScopeName => text(&span.origin.scope_name),
         Field::ScopeVersion => text(&span.origin.scope_version),
+        Field::ScopeSchemaUrl => text(&span.origin.scope_schema_url),
+        Field::ResourceSchemaUrl => text(&span.origin.resource_schema_url),
         Field::EventName => {
             let names = span.events.iter().map(|event| text(&event.name));
             return names.map(ValuesOfHolder::of_field).collect();
         }
+        Field::EventUnixNanos => {
+            return of_events(span, |event| i128::from(event.unix_nanos));
+        }
+        Field::EventOffsetNanos => {
+            return of_events(span, |event| i128::from(event.unix_nanos) - i128::from(span.start_unix_nanos));
+        }
         Field::LinkTraceId => return of_linked(span.links.iter().map(|link| &link.trace_id)),
         Field::LinkSpanId => return of_linked(span.links.iter().map(|link| &link.span_id)),
+        Field::LinkTraceState => {
+            let states = span.links.iter().map(|link| text(&link.trace_state));
+            return states.map(ValuesOfHolder::of_field).collect();
+        }
     };
     vec![ValuesOfHolder::of_field(value)]
+}
+
+fn of_events(span: &CanonicalSpan, number: impl Fn(&CanonicalEvent) -> i128) -> Vec<ValuesOfHolder<'_>> {
+    span.events.iter().map(|event| ValuesOfHolder::of_field(int(number(event)))).collect()
 }
 
 /// Ids that links have, or lack.

@@ -344,8 +344,8 @@ fn should_look_at_every_field() {
         trace_state: "state".to_owned(),
         kind: 77,
         status: Some(Status { code: 2, message: "boom".to_owned() }),
-        events: vec![event("first"), event("second")],
-        links: vec![Link { trace_id: trace_id(9), ..link(8) }],
+        events: vec![event("first"), Event { time_unix_nano: 1_700_000_000_000_000_007, ..event("second") }],
+        links: vec![Link { trace_id: trace_id(9), trace_state: "there".to_owned(), ..link(8) }],
         ..child(255, 2, 1, "name")
     };
     let cases = [
@@ -365,14 +365,28 @@ fn should_look_at_every_field() {
         (Field::ScopeName, "hand"),
         (Field::ScopeVersion, "1"),
         (Field::EventName, "second"),
+        (Field::EventUnixNanos, "1700000000000000007"),
+        (Field::EventOffsetNanos, "7"),
         (Field::LinkTraceId, "00000000000000000000000000000009"),
         (Field::LinkSpanId, "0000000000000008"),
+        (Field::LinkTraceState, "there"),
     ];
     for (field, value) in cases {
         assert!(holds(OracleFilter::field(field, Test::equal(wanted(value))), full()), "{field:?}");
         assert!(!holds(OracleFilter::field(field, Test::equal(wanted("other"))), full()), "{field:?}");
         assert!(holds(OracleFilter::field(field, Test::Exists), full()), "{field:?}");
     }
+}
+
+#[test]
+fn should_look_at_the_schemas_of_resource_and_scope() {
+    let mut request = request("shop", vec![span(1, 1, "name")]);
+    request.resource_spans[0].schema_url = "of the resource".to_owned();
+    request.resource_spans[0].scope_spans[0].schema_url = "of the scope".to_owned();
+    let spans = oracle_of([request]).spans();
+    let is = |field, url| OracleFilter::field(field, Test::equal(wanted(url))).holds_on(&spans[0]);
+    assert!(is(Field::ResourceSchemaUrl, "of the resource") && is(Field::ScopeSchemaUrl, "of the scope"));
+    assert!(!is(Field::ResourceSchemaUrl, "of the scope"));
 }
 
 #[test]
@@ -386,6 +400,23 @@ fn should_show_patterns_the_names_of_kinds_and_status_codes() {
     assert!(like(Field::StatusCode, "error", server()) && !like(Field::StatusCode, "2", server()));
     assert!(like(Field::Kind, "7+", Span { kind: 77, ..server() }));
     assert!(like(Field::DurationNanos, "50*", server()) && like(Field::IsRoot, "true", server()));
+}
+
+#[test]
+fn should_look_for_one_event_or_link_on_which_all_holds() {
+    let events = vec![event("first"), event("second")];
+    let span =
+        || Span { events: events.clone(), links: vec![link(8)], ..with(vec![attribute("k", text("x"))]) };
+    let named = |name| OracleFilter::field(Field::EventName, Test::equal(wanted(name)));
+    let says = |text| OracleFilter::attribute(Level::Event, "e", Test::equal(wanted(text)));
+    let some = |parts| OracleFilter::Some(Nested::Event, Box::new(OracleFilter::And(parts)));
+    assert!(holds(OracleFilter::And(vec![named("first"), says("second")]), span()));
+    assert!(!holds(some(vec![named("first"), says("second")]), span()));
+    assert!(holds(some(vec![named("first"), says("first"), on_span("k", Test::Exists)]), span()));
+    assert!(holds(some(vec![OracleFilter::not(named("first"))]), span()));
+    let links = |filter| OracleFilter::Some(Nested::Link, Box::new(filter));
+    assert!(holds(links(OracleFilter::everything()), span()));
+    assert!(!holds(links(OracleFilter::everything()), Span { links: Vec::new(), ..span() }));
 }
 
 #[test]
