@@ -43,6 +43,17 @@ impl Histogram {
         }
     }
 
+    /// Undoes a merge.
+    pub fn take_back(&mut self, merged: &Self) {
+        self.none -= merged.none.min(self.none);
+        for (bucket, count) in &merged.buckets {
+            if let Some(left) = self.buckets.get_mut(bucket) {
+                *left -= (*count).min(*left);
+            }
+        }
+        self.buckets.retain(|_, count| *count > 0);
+    }
+
     pub fn count(&self) -> u64 {
         self.none + self.buckets.values().sum::<u64>()
     }
@@ -96,6 +107,19 @@ mod tests {
             assert!((found / exact - 1.0).abs() < 0.0115, "{share}: {found} for {exact}");
         }
         assert_eq!(all.count(), 40_000);
+    }
+
+    #[test]
+    fn should_undo_a_merge() {
+        let of = |durations: &[i128]| {
+            let mut histogram = Histogram::default();
+            durations.iter().for_each(|nanos| histogram.add(*nanos));
+            histogram
+        };
+        let mut both = of(&[0, 5, 1_000, 1_000]);
+        both.merge(&of(&[0, 0, 1_000, 70_000]));
+        both.take_back(&of(&[0, 5, 1_000, 1_000]));
+        assert_eq!(both, of(&[0, 0, 1_000, 70_000]));
     }
 
     #[test]

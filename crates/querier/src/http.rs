@@ -2,14 +2,22 @@
 
 mod rows;
 mod sql;
+mod status;
 mod tenant;
+// What browsers get beside the answers.
+pub mod ui;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
 
+use crate::jaeger;
+use crate::jaeger::settings::JaegerSettings;
 use crate::querier::Querier;
+
+pub(crate) use status::{partial_header, status_of};
+pub(crate) use tenant::tenant_of;
 
 /// What requests are answered with.
 #[derive(Clone)]
@@ -19,8 +27,20 @@ struct Service {
     tenants: bool,
 }
 
+#[derive(Clone, Default)]
+pub struct HttpConfig {
+    /// Requests must name their tenant.
+    pub tenants: bool,
+    pub jaeger: JaegerSettings,
+}
+
 /// All paths of the query port.
-pub fn router(querier: Arc<Querier>, tenants: bool) -> Router {
-    let service = Service { querier, tenants };
-    Router::new().route("/api/sql", get(sql::by_get).post(sql::by_post)).with_state(service)
+pub fn router(querier: Arc<Querier>, config: HttpConfig) -> Router {
+    let HttpConfig { tenants, jaeger: settings } = config;
+    let service = Service { querier: Arc::clone(&querier), tenants };
+    let jaeger = jaeger::http::Jaeger::new(querier, tenants, settings);
+    Router::new()
+        .route("/api/sql", get(sql::by_get).post(sql::by_post))
+        .with_state(service)
+        .merge(jaeger::http::router(jaeger))
 }

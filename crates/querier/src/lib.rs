@@ -45,6 +45,8 @@ mod extent;
 mod matching;
 pub mod rank;
 mod scan;
+// Traces that are kept.
+pub mod archive;
 // Numbers over many spans, each counted once.
 mod attributes;
 pub mod counts;
@@ -54,8 +56,9 @@ pub mod red;
 mod tally;
 // SQL over all of it.
 pub mod sql;
-// How they are asked from outside.
+// How they are asked from outside: as Jaeger's clients do, and over HTTP.
 pub mod http;
+pub mod jaeger;
 // The plain reader: whole traces, and all there is.
 pub mod find;
 

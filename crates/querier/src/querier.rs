@@ -184,6 +184,14 @@ impl Querier {
         Query { querier: self, limits: turn.limits, cost: Arc::new(Cost::default()), gaps: Vec::new() }
     }
 
+    /// Does what takes a processor for more than a moment where it holds up no socket.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, QueryError> {
+        self.workers.run(work).await.map_err(|NotDone| QueryError::NotDone)
+    }
+
     async fn until<T>(
         &self,
         deadline: Duration,
@@ -235,12 +243,11 @@ impl<'a> Query<'a> {
         self.gaps.extend(missing.into_iter().map(|missing| Gap::Page(missing).to_string()));
     }
 
-    /// Does what takes a processor for more than a moment where it holds up no socket.
     pub(crate) async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, QueryError> {
-        self.querier.workers.run(work).await.map_err(|NotDone| QueryError::NotDone)
+        self.querier.work(work).await
     }
 
     /// What is gone after the snapshot's time is no broken promise.

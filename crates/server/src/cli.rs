@@ -11,12 +11,16 @@ const ABOUT: &str = "A store for distributed traces on object storage.";
 
 const HELP: &str = "\
 Started without anything, it does everything: it takes OTLP traces on 127.0.0.1:4317 (gRPC) and 127.0.0.1:4318
-(HTTP) and keeps them in ./siltstone-data. What is answered with success is safe.
+(HTTP) and keeps them in ./siltstone-data. What is answered with success is safe. http://127.0.0.1:16686 shows the
+newest traces.
 
 Settings come from a file (--config, or ./siltstone.toml if it is there), from variables (SILTSTONE_…) and from
 flags; later ones win. `siltstone settings` explains all of them.
 
 SIGTERM or SIGINT end it in order: it finishes what it has taken. A second signal ends it at once.";
+
+/// Shorter names of flags.
+const ALIASES: [(&str, &str); 1] = [("query.ui_dir", "ui-dir")];
 
 /// What was asked for.
 #[derive(Debug)]
@@ -96,7 +100,10 @@ fn argument(setting: &'static Setting) -> Option<Arg> {
         Kind::Switch => "true|false".to_owned(),
         Kind::List => "TEXT,…".to_owned(),
     };
-    let argument = Arg::new(flag.clone()).long(flag).value_name(value).help(meaning);
+    let mut argument = Arg::new(flag.clone()).long(flag).value_name(value).help(meaning);
+    if let Some((_, alias)) = ALIASES.iter().find(|(name, _)| *name == setting.name) {
+        argument = argument.visible_alias(*alias);
+    }
     // The everyday ones; the rest is in `siltstone settings`.
     let is_rare = ["limits.", "s3.", "gcs.", "azure."].iter().any(|table| setting.name.starts_with(table));
     Some(argument.hide_short_help(is_rare))
@@ -109,5 +116,14 @@ mod tests {
     #[test]
     fn should_have_a_sound_command_line() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn should_take_the_short_names_of_flags() {
+        for (name, alias) in ALIASES {
+            let flag = list::find(name).and_then(Setting::flag).unwrap();
+            let matches = command().get_matches_from(["siltstone", &format!("--{alias}"), "there"]);
+            assert_eq!(matches.get_one::<String>(&flag).map(String::as_str), Some("there"));
+        }
     }
 }

@@ -8,6 +8,10 @@ pub mod cli;
 pub mod ingest;
 pub mod parts;
 pub mod query;
+// what one of them lends another,
+mod otlp_json;
+// and the port that is of both.
+mod storage;
 // and what it says of itself.
 mod admin;
 // Memory that is free.

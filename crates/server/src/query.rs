@@ -4,31 +4,65 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use siltstone_ingest::bucket_live::BucketReader;
 use siltstone_ingest::receive::connections::Answer;
 use siltstone_live::RemoteLimits;
-use siltstone_querier::http::router;
+use siltstone_querier::http::ui::{Ui, with_ui};
+use siltstone_querier::http::{HttpConfig, router};
+use siltstone_querier::jaeger::grpc::{GrpcServices, JaegerGrpc};
+use siltstone_querier::jaeger::settings::JaegerSettings;
 use siltstone_querier::querier::{Querier, QuerierConfig, QuerierParts};
 use siltstone_querier::sql::SqlConfig;
 use siltstone_querier::{InProcess, Ingesters};
 use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 use tower::ServiceExt;
 
+use crate::otlp_json::IngestersJson;
 use crate::parts::{Shared, StartError, failed};
 use crate::settings::Resolved;
 
-/// Answers requests on the query port.
+/// How the content type of every call of gRPC begins.
+const GRPC: &[u8] = b"application/grpc";
+
+/// Answers requests by their paths. Calls of gRPC lie where clients look for them, whatever the base path is.
 pub struct QueryPort {
-    router: Router,
+    http: Router,
+    grpc: Router,
+}
+
+/// What is asked on which port.
+pub struct QueryPorts {
+    /// HTTP, and gRPC beside it.
+    pub(crate) query: Arc<QueryPort>,
+    pub(crate) query_grpc: Arc<QueryPort>,
+    /// Reading only; who writes is another part of the process.
+    pub(crate) jaeger_storage: Router,
+    services: [GrpcServices; 2],
+}
+
+impl QueryPorts {
+    /// Tells who watches that no more should be asked.
+    pub(crate) async fn stops(&self) {
+        for services in &self.services {
+            services.stops().await;
+        }
+    }
 }
 
 impl Answer for QueryPort {
     type Body = Body;
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        let answered = self.router.clone().oneshot(request.map(Body::new)).await;
+        let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let router = match kind {
+            Some(kind) if kind.starts_with(GRPC) => &self.grpc,
+            _ => &self.http,
+        };
+        let answered = router.clone().oneshot(request.map(Body::new)).await;
         answered.unwrap_or_else(|never| match never {})
     }
 }
@@ -38,7 +72,7 @@ pub(crate) async fn start_query(
     shared: &Shared,
     in_process: Option<InProcess>,
     processors: Handle,
-) -> Result<Arc<QueryPort>, StartError> {
+) -> Result<QueryPorts, StartError> {
     let bucket = shared.catalog.bucket();
     let workers = processors.metrics().num_workers();
     let spill = emptied(settings).await?;
@@ -58,7 +92,39 @@ pub(crate) async fn start_query(
         processors,
     };
     let querier = Arc::new(Querier::new(&config, parts).map_err(failed)?);
-    Ok(Arc::new(QueryPort { router: router(querier, settings.ingest.otlp.tenants) }))
+    ports(settings, querier).await
+}
+
+async fn ports(settings: &Resolved, querier: Arc<Querier>) -> Result<QueryPorts, StartError> {
+    let http = http_config(settings);
+    let jaeger = JaegerGrpc {
+        querier: Arc::clone(&querier),
+        tenants: http.tenants,
+        settings: Arc::new(http.jaeger.clone()),
+    };
+    let queries = jaeger.queries().await.map_err(failed)?;
+    let storage = jaeger.storage(settings.role.ingests()).await.map_err(failed)?;
+    let ui = settings.query.ui.clone();
+    let ui = spawn_blocking(move || Ui::open(&ui)).await.map_err(failed)?.map_err(failed)?;
+    let grpc = queries.whole_router();
+    Ok(QueryPorts {
+        query: Arc::new(QueryPort { http: with_ui(router(querier, http), ui), grpc: grpc.clone() }),
+        query_grpc: Arc::new(QueryPort { http: grpc.clone(), grpc }),
+        jaeger_storage: storage.whole_router(),
+        services: [queries, storage],
+    })
+}
+
+fn http_config(settings: &Resolved) -> HttpConfig {
+    HttpConfig {
+        tenants: settings.ingest.otlp.tenants,
+        jaeger: JaegerSettings {
+            max_clock_skew: settings.query.max_clock_skew,
+            names_lookback: settings.query.names_lookback,
+            otlp_json: Some(Arc::new(IngestersJson)),
+            transform_bytes: settings.ingest.otlp.request_bytes,
+        },
+    }
 }
 
 /// The folder for what does not fit into memory. What a process left there that was killed is of no use to anybody.

@@ -20,8 +20,9 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{Admin, Phase};
 use crate::ingest::IngestCore;
 use crate::parts::StartError;
-use crate::query::QueryPort;
+use crate::query::QueryPorts;
 use crate::settings::Resolved;
+use crate::storage::{StoragePort, Writing};
 
 /// The admin port's own bounds: it must answer when all else is full.
 const ADMIN: Bounds = Bounds { connections: 64, idle: Duration::from_secs(60) };
@@ -46,13 +47,15 @@ pub struct Listening {
     pub otlp_http: Option<SocketAddr>,
     pub live: Option<SocketAddr>,
     pub query: Option<SocketAddr>,
+    pub query_grpc: Option<SocketAddr>,
+    pub jaeger_storage: Option<SocketAddr>,
     pub admin: SocketAddr,
 }
 
 /// What a process of some role is made of.
 pub struct Parts {
     pub ingest: Option<Arc<dyn IngestCore>>,
-    pub query: Option<Arc<QueryPort>>,
+    pub query: Option<QueryPorts>,
 }
 
 struct IngestSockets {
@@ -61,9 +64,15 @@ struct IngestSockets {
     live: TcpListener,
 }
 
+struct QuerySockets {
+    query: TcpListener,
+    query_grpc: TcpListener,
+    jaeger_storage: TcpListener,
+}
+
 struct Sockets {
     ingest: Option<IngestSockets>,
-    query: Option<TcpListener>,
+    query: Option<QuerySockets>,
     admin: TcpListener,
     /// With the ports that were chosen for port 0.
     listening: Listening,
@@ -114,8 +123,13 @@ where
         receivers.serve(sockets.otlp_grpc, Arc::clone(service), bounds, &clock);
         receivers.serve(sockets.otlp_http, Arc::new(HttpReceiver::new(otlp)), bounds, &clock);
     }
-    if let (Some(socket), Some(port)) = (query, parts.query) {
-        queries.serve(socket, port, settings.query.connections, &clock);
+    if let (Some(sockets), Some(ports)) = (query, &parts.query) {
+        let bounds = settings.query.connections;
+        queries.serve(sockets.query, Arc::clone(&ports.query), bounds, &clock);
+        queries.serve(sockets.query_grpc, Arc::clone(&ports.query_grpc), bounds, &clock);
+        let writing = grpc.as_ref().map(|receiver| receivers.writing(receiver));
+        let storage = StoragePort { reading: ports.jaeger_storage.clone(), writing };
+        queries.serve(sockets.jaeger_storage, Arc::new(storage), bounds, &clock);
     }
     admin.enter(Phase::Running);
     started(started_line(&listening));
@@ -124,6 +138,9 @@ where
     admin.enter(Phase::Draining);
     if let Some(grpc) = grpc {
         grpc.stops().await;
+    }
+    if let Some(ports) = &parts.query {
+        ports.stops().await;
     }
     let deadline = async { clock.sleep(settings.drain_deadline).await };
     let finished = drain(parts.ingest.as_deref(), &receivers, &queries, deadline).await;
@@ -140,6 +157,12 @@ where
 impl Servers {
     fn serve<A: Answer>(&self, socket: TcpListener, answer: Arc<A>, bounds: Bounds, clock: &Arc<dyn Clock>) {
         self.tasks.spawn(serve(socket, answer, bounds, Arc::clone(clock), self.stop.clone()));
+    }
+
+    /// Writing on a port of others, which ends with these.
+    fn writing(&self, receiver: &Arc<GrpcReceiver>) -> Writing {
+        let (receiver, under_way) = (Arc::clone(receiver), self.tasks.clone());
+        Writing { receiver, stop: self.stop.clone(), under_way }
     }
 
     fn take_no_more(&self) {
@@ -196,8 +219,15 @@ async fn listen(settings: &Resolved) -> Result<Sockets, RunError> {
     let wanted = &settings.listen;
     let (mut ingest, mut query) = (None, None);
     let (admin, address) = bind("listen.admin", wanted.admin).await?;
-    let mut listening =
-        Listening { otlp_grpc: None, otlp_http: None, live: None, query: None, admin: address };
+    let mut listening = Listening {
+        otlp_grpc: None,
+        otlp_http: None,
+        live: None,
+        query: None,
+        query_grpc: None,
+        jaeger_storage: None,
+        admin: address,
+    };
     if settings.role.ingests() {
         let (otlp_grpc, grpc_address) = bind("listen.otlp_grpc", wanted.otlp_grpc).await?;
         let (otlp_http, http_address) = bind("listen.otlp_http", wanted.otlp_http).await?;
@@ -209,8 +239,12 @@ async fn listen(settings: &Resolved) -> Result<Sockets, RunError> {
     }
     if settings.role.queries() {
         let (socket, address) = bind("listen.query", wanted.query).await?;
+        let (query_grpc, grpc_address) = bind("listen.query_grpc", wanted.query_grpc).await?;
+        let (jaeger_storage, storage_address) = bind("listen.jaeger_storage", wanted.jaeger_storage).await?;
         listening.query = Some(address);
-        query = Some(socket);
+        listening.query_grpc = Some(grpc_address);
+        listening.jaeger_storage = Some(storage_address);
+        query = Some(QuerySockets { query: socket, query_grpc, jaeger_storage });
     }
     Ok(Sockets { ingest, query, admin, listening })
 }
@@ -240,6 +274,8 @@ impl Listening {
             ("otlp_http", text(self.otlp_http)),
             ("live", text(self.live)),
             ("query", text(self.query)),
+            ("query_grpc", text(self.query_grpc)),
+            ("jaeger_storage", text(self.jaeger_storage)),
             ("admin", text(Some(self.admin))),
         ];
         all.into_iter().filter_map(|(name, address)| Some((name, address?))).collect()

@@ -1,7 +1,7 @@
-//! Real object stores for tests: a server process on a free port of this machine, with a folder that goes with
-//! it.
+//! Real servers for tests, object stores and a Jaeger: a process on a free port of this machine, with a folder that
+//! goes with it.
 //!
-//! The programs are not ours and may not be installed: `tools/minio` and `tools/azurite` do that, and
+//! The programs are not ours and may not be installed: `tools/minio`, `tools/azurite` and `tools/jaeger` do that, and
 //! `tools/test` hands their paths on in environment variables. Without them [`program`] says which tests did
 //! not run.
 
@@ -11,8 +11,11 @@ mod process;
 mod minio;
 // Azure Blob Storage.
 mod azurite;
+// Who asks for traces.
+mod jaeger;
 
 pub use azurite::Azurite;
+pub use jaeger::Jaeger;
 pub use minio::Minio;
 pub use process::ServerError;
 

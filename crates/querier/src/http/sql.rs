@@ -14,15 +14,12 @@ use siltstone_format::tenant::UnclearTenant;
 
 use super::Service;
 use super::rows::{Encoder, Format};
+use super::status::{partial_header, status_of};
 use super::tenant::tenant_of;
-use crate::limits::LimitReached;
-use crate::querier::QueryError;
 use crate::sql::{SqlAnswer, SqlError};
 
 /// What is made before the status is sent.
 const FIRST_BYTES: usize = 256 << 10;
-/// What an answer lacks, in formats that have no place for it.
-const PARTIAL: &str = "x-siltstone-partial";
 const FORM: &str = "application/x-www-form-urlencoded";
 /// How a form begins, and no statement does.
 const FIELDS: [&[u8]; 2] = [b"q=", b"format="];
@@ -102,20 +99,14 @@ async fn answer(service: &Service, parameters: Parameters, headers: &HeaderMap) 
     {
         first.extend(piece);
     }
-    let partial = writing.rows.gaps();
+    let partial = partial_header(&writing.rows.gaps());
     let rest = stream::try_unfold(writing, |mut writing| async move {
         Ok::<_, Failure>(writing.next().await?.map(|piece| (Bytes::from(piece), writing)))
     });
     let body = stream::iter([Ok(Bytes::from(first))]).chain(rest).map_err(|failure| failure.to_string());
     let mut response = Response::new(Body::from_stream(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.kind()));
-    if !partial.is_empty() {
-        // A header's value is one line of ASCII.
-        let text: String = partial.join("; ").chars().filter(|c| c.is_ascii() && !c.is_control()).collect();
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            response.headers_mut().insert(PARTIAL, value);
-        }
-    }
+    response.headers_mut().extend(partial);
     Ok(response)
 }
 
@@ -153,13 +144,7 @@ impl Failure {
                 StatusCode::BAD_REQUEST
             }
             Self::Sql(SqlError::Failed(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Sql(SqlError::Query(error)) => match error {
-                QueryError::Limit(LimitReached::Deadline(_)) => StatusCode::GATEWAY_TIMEOUT,
-                QueryError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
-                QueryError::Limit(_) | QueryError::Memory(_) => StatusCode::UNPROCESSABLE_ENTITY,
-                QueryError::NotDone | QueryError::Expired => StatusCode::SERVICE_UNAVAILABLE,
-                _ => StatusCode::INTERNAL_SERVER_ERROR,
-            },
+            Self::Sql(SqlError::Query(error)) => status_of(error),
         }
     }
 }

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue};
 use siltstone_format::tenant::{TENANT_HEADERS, Tenant, UnclearTenant};
 
 /// Without tenants the headers mean nothing.
-pub(super) fn tenant_of(headers: &HeaderMap, with_tenants: bool) -> Result<Tenant, UnclearTenant> {
+pub(crate) fn tenant_of(headers: &HeaderMap, with_tenants: bool) -> Result<Tenant, UnclearTenant> {
     if !with_tenants {
         return Ok(Tenant::single());
     }

@@ -72,7 +72,7 @@ struct Process {
 
 fn free_ports(drain_deadline: &str) -> Resolved {
     let mut layers = Layers::defaults();
-    let ports = ["otlp_grpc", "otlp_http", "live", "query", "admin"]
+    let ports = ["otlp_grpc", "otlp_http", "live", "query", "query_grpc", "jaeger_storage", "admin"]
         .map(|name| format!("{name} = \"127.0.0.1:0\"\n"));
     let text = format!("drain_deadline = \"{drain_deadline}\"\n[listen]\n{}", ports.concat());
     layers.add_toml("test".as_ref(), &text).unwrap();

@@ -72,7 +72,24 @@ pub(crate) const ALL: &[Setting] = &[
         "127.0.0.1:14317",
         "Internal: other processes of Siltstone read here what is in no block yet.",
     ),
-    setting("listen.query", Kind::Address, "127.0.0.1:16686", "Queries over HTTP: SQL at /api/sql."),
+    setting(
+        "listen.query",
+        Kind::Address,
+        "127.0.0.1:16686",
+        "Queries over HTTP: a page for people, Jaeger's interfaces, SQL at /api/sql. Jaeger's gRPC services too.",
+    ),
+    setting(
+        "listen.query_grpc",
+        Kind::Address,
+        "127.0.0.1:16685",
+        "Jaeger's query services over gRPC alone.",
+    ),
+    setting(
+        "listen.jaeger_storage",
+        Kind::Address,
+        "127.0.0.1:17271",
+        "Where Jaeger finds its store: its storage services over gRPC and, if this process ingests, OTLP.",
+    ),
     setting("listen.admin", Kind::Address, "127.0.0.1:13133", "/live, /ready, /metrics and /status."),
     setting(
         "ingest.durability",
@@ -198,6 +215,39 @@ pub(crate) const ALL: &[Setting] = &[
     ),
     setting("query.connections", Kind::Count, "1024", "Connections that are served at once. More wait."),
     setting("query.idle", Kind::Duration, "2m", "A connection that is silent for so long is closed."),
+    setting(
+        "query.base_path",
+        Kind::Text,
+        "",
+        "The path below which everything on `listen.query` lies over HTTP, such as /jaeger: for a proxy that has \
+         other things beside it.",
+    ),
+    setting(
+        "query.ui_dir",
+        Kind::Text,
+        "",
+        "A folder with a built UI, such as Jaeger's: `index.html` and `static/`. Also the flag --ui-dir. Without \
+         it, a page of our own.",
+    ),
+    setting(
+        "query.ui_config",
+        Kind::Text,
+        "",
+        "What that UI is told: a file .json, or .js with a function `UIConfig`, as Jaeger UI documents them.",
+    ),
+    setting(
+        "query.names_lookback",
+        Kind::Duration,
+        "forever",
+        "Jaeger's lists of services and operations are of spans that started so long ago at most. `forever` looks at \
+         all there is, which takes its time where there is much.",
+    ),
+    setting(
+        "query.max_clock_skew_adjust",
+        Kind::Duration,
+        "0s",
+        "In Jaeger's answers, spans of other hosts are moved by so much at most to fit into their parents. 0s: none is.",
+    ),
     setting(
         "limits.default.bytes_per_second",
         Kind::Bytes,

@@ -1,5 +1,8 @@
 //! Settings as they are meant: parsed, checked against each other, in plain structs.
 
+// What the querier is told.
+mod query;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,13 +10,11 @@ use std::time::Duration;
 use siltstone_ingest::limits::{ByteCount, Keep, LimitKeys, LimitSettings, TenantLimits, UnitError};
 use siltstone_ingest::receive::connections::Bounds;
 use siltstone_ingest::receive::otlp;
-use siltstone_querier::cache::CacheSizes;
-use siltstone_querier::limits::{Limits, OwnLimits, QueryLimits};
-use siltstone_querier::turns::TurnSettings;
 use siltstone_store::{Addressing, AzureKey, S3Keys, Secret, Settings as StoreSettings, StoreUrl};
 
 use super::layers::{Layers, SettingsError, Written};
 use super::list::{self, Kind};
+pub use query::Query;
 
 /// What the program does.
 #[derive(Clone, Debug)]
@@ -66,6 +67,8 @@ pub struct Listen {
     pub otlp_http: SocketAddr,
     pub live: SocketAddr,
     pub query: SocketAddr,
+    pub query_grpc: SocketAddr,
+    pub jaeger_storage: SocketAddr,
     pub admin: SocketAddr,
 }
 
@@ -83,17 +86,6 @@ pub struct Ingest {
     pub otlp: otlp::Settings,
     pub connections: Bounds,
     pub limits: TenantLimits,
-}
-
-/// What the querier is told.
-#[derive(Clone, Debug)]
-pub struct Query {
-    pub connections: Bounds,
-    pub limits: Limits,
-    pub turns: TurnSettings,
-    pub caches: CacheSizes,
-    /// What does not fit into memory may take on the disk.
-    pub spill_bytes: u64,
 }
 
 /// What an acknowledged request survives by.
@@ -123,10 +115,12 @@ impl Resolved {
                 otlp_http: values.needed("listen.otlp_http", address)?,
                 live: values.needed("listen.live", address)?,
                 query: values.needed("listen.query", address)?,
+                query_grpc: values.needed("listen.query_grpc", address)?,
+                jaeger_storage: values.needed("listen.jaeger_storage", address)?,
                 admin: values.needed("listen.admin", address)?,
             },
             ingest: ingest(&values)?,
-            query: query(&values)?,
+            query: query::query(&values)?,
             data,
             doubts: layers.doubts.clone(),
         })
@@ -197,39 +191,6 @@ fn ingest(values: &Values<'_>) -> Result<Ingest, SettingsError> {
         // Its tenants' names were read as such.
         limits: limits.resolve().map_err(|error| values.complaint("limits.tenants", error.to_string()))?,
     })
-}
-
-fn query(values: &Values<'_>) -> Result<Query, SettingsError> {
-    let cache = values.needed("query.cache", size)? as u64;
-    let default = QueryLimits {
-        deadline: values.needed("query.deadline", duration)?,
-        bytes: query_bytes(values)?,
-        traces: values.needed("query.traces", count)?,
-        spans: values.needed("query.spans", count)?,
-        groups: values.needed("query.groups", count)?,
-        memory: values.needed("query.memory", size)?,
-    };
-    let own = values.layers.tenants.iter().map(|(tenant, own)| {
-        let bytes = query_bytes(&Values { own: Some(own), layers: values.layers })?;
-        Ok((tenant.clone(), OwnLimits { bytes: Some(bytes), ..OwnLimits::default() }))
-    });
-    Ok(Query {
-        connections: Bounds {
-            connections: values.needed("query.connections", count)?,
-            idle: values.needed("query.idle", duration)?,
-        },
-        limits: Limits { default, tenants: own.collect::<Result<_, SettingsError>>()? },
-        turns: TurnSettings {
-            concurrent: values.needed("query.concurrent", count)?,
-            queue: values.needed("query.queue", count)?,
-        },
-        caches: CacheSizes::of(cache),
-        spill_bytes: values.needed("query.spill_bytes", size)? as u64,
-    })
-}
-
-fn query_bytes(values: &Values<'_>) -> Result<u64, SettingsError> {
-    Ok(values.needed("limits.default.query_bytes", size)? as u64)
 }
 
 fn advertise(values: &Values<'_>) -> Result<Option<String>, SettingsError> {
@@ -400,6 +361,21 @@ fn duration(text: &str) -> Result<Duration, String> {
         Keep(Some(duration)) if !duration.is_zero() => Ok(duration),
         Keep(_) => Err(format!("is `{text}`, and must end some time: write more than 0s")),
     }
+}
+
+/// None: for ever.
+fn lookback(text: &str) -> Result<Option<Duration>, String> {
+    match text.parse().map_err(said)? {
+        Keep(Some(duration)) if duration.is_zero() => {
+            Err(format!("is `{text}`: write more than 0s, or forever"))
+        }
+        Keep(duration) => Ok(duration),
+    }
+}
+
+fn duration_or_none(text: &str) -> Result<Duration, String> {
+    let Keep(duration) = text.parse().map_err(said)?;
+    duration.ok_or_else(|| format!("is `{text}`, and must end some time"))
 }
 
 fn said(error: UnitError) -> String {

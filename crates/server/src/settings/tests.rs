@@ -45,6 +45,10 @@ fn should_read_every_kind_of_value() {
         access_key_id = "AKIA"
         secret_access_key = "geheim"
         addressing = "path"
+        [query]
+        base_path = "/jaeger"
+        ui_dir = "ui"
+        ui_config = "ui.json"
         [limits.default]
         bytes_per_second = "1MiB"
         longest_keep = "30d"
@@ -65,6 +69,9 @@ fn should_read_every_kind_of_value() {
     let own = limits.of(&"team-a".parse().unwrap());
     assert_eq!((limits.everybody.bytes_per_second, own.bytes_per_second), (1 << 20, 5));
     assert_eq!(own.longest_keep, Some(Duration::from_secs(30 * 86_400)));
+    let ui = &resolved.query.ui;
+    assert_eq!((ui.base_path.as_str(), ui.dir.as_deref()), ("/jaeger", Some(Path::new("ui"))));
+    assert_eq!(ui.config.as_deref(), Some(Path::new("ui.json")));
     assert!(!format!("{resolved:?}").contains("geheim"));
 }
 
@@ -113,6 +120,11 @@ fn should_name_file_line_and_setting_in_complaints() {
         ("\n\n[limits.tenants.\"a/b\"]\nx = 1", "siltstone.toml:3: `limits.tenants.a/b` cannot be a tenant"),
         ("[limits.tenants.a]\nlive = 1", "siltstone.toml:2: there is no setting `limits.default.live`"),
         ("[limits.tenants]\na = 1", "siltstone.toml:2: `limits.tenants.a` must be a table of limits"),
+        (
+            "[query]\nbase_path = \"/jaeger/\"",
+            "siltstone.toml:2: `query.base_path` cannot be `/jaeger/`: write a path that begins with a slash",
+        ),
+        ("[query]\nui_config = \"ui.js\"", "siltstone.toml:2: `query.ui_config` is for the UI in a folder"),
         ("a = ", "siltstone.toml:1: "),
         ("data = \"\"", "`data` must have a value"),
     ] {

@@ -79,7 +79,7 @@ async fn kill_in_a_folder(rounds: usize, dice: &mut ChaCha8Rng) -> (usize, usize
     let ledger = ledger(rounds * ROUND_REQUESTS, 10, dice.random());
     for round in 0..rounds {
         // Small memory and short ages: flushes are under way whenever it is killed.
-        let arguments = ["--ingest-memory", "160MiB", "--ingest-small-tenant-age", "100ms"];
+        let arguments = ["--ingest-memory", "176MiB", "--ingest-small-tenant-age", "100ms"];
         let process = Process::start(folder.path(), &arguments);
         if round > 0 {
             ledger.check(&read(folder.path(), &process).await.unwrap()).unwrap();

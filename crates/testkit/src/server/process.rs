@@ -147,7 +147,7 @@ impl Drop for Server {
 }
 
 /// A port, with what keeps others of our servers from having it too.
-fn free_port() -> std::io::Result<(u16, Option<TcpListener>)> {
+pub(super) fn free_port() -> std::io::Result<(u16, Option<TcpListener>)> {
     loop {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         match TcpListener::bind((HOLDER, port)) {

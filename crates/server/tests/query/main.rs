@@ -2,73 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+// The program, and what is asked of it.
+mod process;
+// A real Jaeger before us.
+mod jaeger;
+// What a browser sees.
+mod page;
 
 use serde_json::{Value, json};
 
-struct Process {
-    child: Child,
-    listen: Value,
-}
-
-impl Process {
-    fn start(role: &str, data: &Path, store: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_siltstone"));
-        command.args(["--role", role, "--log", "warn"]).arg("--data").arg(data);
-        command.arg("--store").arg(format!("file:{}", store.display()));
-        for listener in ["otlp-grpc", "otlp-http", "live", "query", "admin"] {
-            command.arg(format!("--listen-{listener}")).arg("127.0.0.1:0");
-        }
-        let mut child = command.env_clear().stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let started: Value = serde_json::from_str(&line).unwrap();
-        Self { child, listen: started["listen"].clone() }
-    }
-
-    fn ask(&self, port: &str, request: &str, body: &str) -> (String, String) {
-        self.ask_as("application/json", port, request, body)
-    }
-
-    fn ask_as(&self, kind: &str, port: &str, request: &str, body: &str) -> (String, String) {
-        let mut stream = TcpStream::connect(self.listen[port].as_str().unwrap()).unwrap();
-        // A body that comes in chunks would have to be put together.
-        let head = format!("{request} HTTP/1.0\r\nhost: x\r\ncontent-length: {}\r\n", body.len());
-        write!(stream, "{head}content-type: {kind}\r\n\r\n{body}").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.to_owned(), body.to_owned())
-    }
-
-    fn sql(&self, statement: &str) -> Value {
-        let (head, body) = self.ask("query", "POST /api/sql", statement);
-        assert!(head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200"), "{head}\n{body}");
-        serde_json::from_str(&body).unwrap()
-    }
-
-    fn end(mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::process::Process;
 
 #[expect(
     clippy::disallowed_methods,
     reason = "spans of long ago would be refused, and a process has the real clock"
 )]
-fn now_nanos() -> u128 {
+pub(crate) fn now_nanos() -> u128 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
 }
 
@@ -127,7 +76,7 @@ fn spans_are_found_by_sql_at_once_in_this_process_and_in_others() {
         ("POST /api/sql", "DROP TABLE spans", " 400", "only read"),
         ("POST /api/sql", "", " 400", "no statement"),
         ("GET /api/sql?format=xml&q=SELECT+1", "", " 400", "xml"),
-        ("GET /nothing", "", " 404", ""),
+        ("GET /api/nothing", "", " 404", "page not found"),
     ] {
         let (head, body) = all.ask("query", request, statement);
         assert!(

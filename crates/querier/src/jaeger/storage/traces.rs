@@ -1,0 +1,106 @@
+//! `jaeger.storage.v2.TraceReader`: traces as they were sent. Jaeger adjusts them itself.
+
+use axum::Router;
+use siltstone_format::id::TraceId;
+use tonic::Status;
+
+use super::TRACE_READER;
+use super::query::ask_of;
+use crate::jaeger::adjust::Reading;
+use crate::jaeger::grpc::JaegerGrpc;
+use crate::jaeger::grpc::call::{Asked, Messages, Methods, Reply};
+use crate::jaeger::grpc::questions::{as_first_field, services_of};
+use crate::jaeger::grpc::spans::Sending;
+use crate::jaeger::grpc::status::{of_query, of_question};
+use crate::jaeger::ids::trace_id_of_bytes;
+use crate::jaeger::otlp::traces_data;
+use crate::jaeger::proto::storage::{
+    FindTraceIdsResponse, FindTracesRequest, FoundTraceId, GetOperationsRequest, GetOperationsResponse,
+    GetServicesRequest, GetServicesResponse, GetTracesRequest, TraceSummary as SummaryMessage,
+};
+use crate::jaeger::proto::{Timestamp, count};
+use crate::jaeger::summary::TraceSummary;
+
+pub(super) fn router(jaeger: &JaegerGrpc) -> Router {
+    Methods::new(jaeger, TRACE_READER)
+        .streaming("GetTraces", get_traces)
+        .unary("GetServices", get_services)
+        .unary("GetOperations", get_operations)
+        .streaming("FindTraces", find_traces)
+        .unary("FindTraceIDs", find_trace_ids)
+        .streaming("FindTraceSummaries", find_trace_summaries)
+        .router()
+}
+
+/// Those that there are. The times are hints, and not needed: where a trace lies is known.
+async fn get_traces(asked: Asked<GetTracesRequest>) -> Result<Messages, Status> {
+    let Asked { jaeger, tenant, message } = asked;
+    let ids = message.query.iter().map(|one| trace_id_of_bytes(&one.trace_id));
+    let ids: Option<Vec<TraceId>> = ids.collect();
+    let ids = ids.ok_or_else(|| of_question("a trace id has 16 bytes, or 8, and one of these has not"))?;
+    let traces = jaeger.querier.stream_traces(&tenant, &ids).await.map_err(|error| of_query(&error))?;
+    Ok(Sending::new(traces, Reading::Raw).await?.messages(traces_data))
+}
+
+async fn get_services(asked: Asked<GetServicesRequest>) -> Result<Reply<GetServicesResponse>, Status> {
+    let Reply { message, gaps } = asked.jaeger.services(&asked.tenant).await?;
+    Ok(Reply { message: GetServicesResponse { services: message }, gaps })
+}
+
+async fn get_operations(asked: Asked<GetOperationsRequest>) -> Result<Reply<GetOperationsResponse>, Status> {
+    let Reply { message, gaps } = asked.jaeger.operations(&asked.tenant, &asked.message).await?;
+    Ok(Reply { message: GetOperationsResponse { operations: message }, gaps })
+}
+
+async fn find_traces(asked: Asked<FindTracesRequest>) -> Result<Messages, Status> {
+    let Asked { jaeger, tenant, message } = asked;
+    let search = jaeger.search(tenant, &ask_of(message.query)?)?;
+    Ok(jaeger.found(&search, Reading::Raw).await?.messages(traces_data))
+}
+
+async fn find_trace_ids(asked: Asked<FindTracesRequest>) -> Result<Reply<FindTraceIdsResponse>, Status> {
+    let Asked { jaeger, tenant, message } = asked;
+    let search = jaeger.search(tenant, &ask_of(message.query)?)?;
+    let mut sending = jaeger.found(&search, Reading::Raw).await?;
+    let mut found: Vec<(TraceId, u64, u64)> = Vec::new();
+    while let Some(piece) = sending.next().await? {
+        if found.last().is_none_or(|(trace, ..)| *trace != piece.trace) {
+            found.push((piece.trace, u64::MAX, 0));
+        }
+        let Some((_, start, end)) = found.last_mut() else { continue };
+        for span in &piece.spans {
+            *start = span.start_unix_nano.min(*start);
+            *end = span.end_unix_nano.max(*end);
+        }
+    }
+    let id = |(trace, start, end): (TraceId, u64, u64)| FoundTraceId {
+        trace_id: trace.0.to_vec(),
+        start: Some(Timestamp::of_unix_nano(start)),
+        end: Some(Timestamp::of_unix_nano(end)),
+    };
+    let trace_ids = found.into_iter().map(id).collect();
+    Ok(Reply { message: FindTraceIdsResponse { trace_ids }, gaps: sending.gaps() })
+}
+
+async fn find_trace_summaries(asked: Asked<FindTracesRequest>) -> Result<Messages, Status> {
+    let Asked { jaeger, tenant, message } = asked;
+    let search = jaeger.search(tenant, &ask_of(message.query)?)?;
+    jaeger.summaries(&search, |summary| as_first_field(&summary_message(summary))).await
+}
+
+fn summary_message(summary: TraceSummary) -> SummaryMessage {
+    let services = services_of(&summary);
+    let (root_service_name, root_operation_name) =
+        summary.root.map(|root| (root.service, root.operation)).unwrap_or_default();
+    SummaryMessage {
+        trace_id: summary.trace.0.to_vec(),
+        root_service_name,
+        root_operation_name,
+        min_start_time_unix_nano: summary.min_start_unix_nano,
+        max_end_time_unix_nano: summary.max_end_unix_nano,
+        span_count: count(summary.spans),
+        error_span_count: count(summary.errors),
+        orphan_span_count: count(summary.orphans),
+        services,
+    }
+}
