@@ -178,9 +178,26 @@ fn live_spans(view: &View, hidden: &Hidden, traces: &[TraceId]) -> Result<Vec<Sp
     let hidden = hidden.at(NEVER_CLEANED);
     let mut spans = Vec::new();
     for segment in &view.live {
-        spans.extend(segment.spans.spans()?);
+        // The others may be of a trace that is too large to be spelled out.
+        let few = only_traces(&segment.spans, traces)?;
+        spans.extend(few.as_ref().unwrap_or(&segment.spans).spans()?);
     }
-    let is_wanted = |span: &Span| traces.binary_search(&span.trace_id).is_ok();
-    spans.retain(|span| is_wanted(span) && !hidden.hides(&span.trace_id, span.start_unix_nano));
+    spans.retain(|span| !hidden.hides(&span.trace_id, span.start_unix_nano));
     Ok(spans)
+}
+
+/// The spans that are of some traces, which ascend; none: all are.
+pub(crate) fn only_traces(
+    columns: &SpanColumns,
+    traces: &[TraceId],
+) -> Result<Option<SpanColumns>, QueryError> {
+    let ids = columns.trace_ids.iter().enumerate();
+    let rows: Vec<u32> =
+        ids.filter(|(_, trace)| traces.binary_search(trace).is_ok()).map(|(row, _)| row as u32).collect();
+    if rows.len() == columns.len() {
+        return Ok(None);
+    }
+    let mut chosen = SpanColumns::default();
+    chosen.append(columns, &rows).map_err(|rejected| QueryError::Refused(rejected.to_string()))?;
+    Ok(Some(chosen))
 }

@@ -33,7 +33,7 @@ use crate::once::joined;
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
 use crate::slice::{Chunk, Slice};
-use crate::traces::once_in_order;
+use crate::traces::{once_in_order, only_traces};
 use crate::view::View;
 
 /// Rows of which a slice is halved, unless they are of one trace.
@@ -292,11 +292,7 @@ fn runs_of(ids: &[TraceId], pages: &[GroupRows], traces: &[TraceId]) -> Vec<Grou
 }
 
 fn live_chunk(columns: &SpanColumns, traces: &[TraceId], hidden: &HiddenHere) -> Result<Chunk, QueryError> {
-    let ids = columns.trace_ids.iter().enumerate();
-    let rows: Vec<u32> =
-        ids.filter(|(_, trace)| traces.binary_search(trace).is_ok()).map(|(row, _)| row as u32).collect();
-    let mut chosen = SpanColumns::default();
-    chosen.append(columns, &rows).map_err(|rejected| QueryError::Refused(rejected.to_string()))?;
+    let chosen = only_traces(columns, traces)?.unwrap_or_else(|| columns.clone());
     Ok(Chunk::of(chosen, |trace, start| !hidden.hides(trace, start)))
 }
 
