@@ -48,7 +48,7 @@ fn parts() -> impl Strategy<Value = Parts> {
     let keys = keys.prop_map(|keys| AttributeParts::Keys(keys.into_iter().map(str::to_owned).collect()));
     let attributes = prop_oneof![4 => keys, 1 => Just(AttributeParts::All)];
     let one_in_three = || prop::bool::weighted(0.33);
-    (prop::collection::vec(one_in_three(), 15), attributes).prop_map(|(wanted, attributes)| Parts {
+    (prop::collection::vec(one_in_three(), 16), attributes).prop_map(|(wanted, attributes)| Parts {
         trace_ids: wanted[0],
         span_ids: wanted[1],
         parents: wanted[2],
@@ -65,6 +65,7 @@ fn parts() -> impl Strategy<Value = Parts> {
         attributes,
         events: wanted[13],
         links: wanted[14],
+        services: wanted[15],
     })
 }
 
@@ -123,6 +124,10 @@ fn said(columns: &SpanColumns, row: usize, parts: &Parts) -> Vec<String> {
     }
     if parts.origins {
         said.push(format!("{:?}", columns.origins[columns.origins_of_rows[row] as usize]));
+    }
+    if parts.services {
+        let (names, of_rows) = columns.services();
+        said.push(names[of_rows[row] as usize].to_string());
     }
     let mut attributes = attributes_of(columns, number);
     attributes.retain(|(key, ..)| parts.attributes.holds(key));

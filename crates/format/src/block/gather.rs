@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::levels::ListLevels;
-use super::order::Order;
+use super::order::{NOWHERE, Order};
 use super::values::{TextSource, Values};
 use crate::columns::SpanColumns;
 use crate::columns::attributes::{AttributeColumn, ColumnValues};
@@ -48,13 +48,16 @@ impl Placer {
                 .iter()
                 .enumerate()
                 .map(|(index, row)| (order.places[*row as usize], index as u32))
+                .filter(|(place, _)| *place != NOWHERE)
                 .collect();
             pairs.sort_unstable();
             (placed.places, placed.indices) = pairs.into_iter().unzip();
             return placed;
         }
         for (index, row) in rows.iter().enumerate() {
-            self.slots[order.places[*row as usize] as usize] = index as u32;
+            if let Some(slot) = self.slots.get_mut(order.places[*row as usize] as usize) {
+                *slot = index as u32;
+            }
         }
         for (place, slot) in self.slots.iter_mut().enumerate() {
             if *slot != NOTHING {
@@ -90,6 +93,16 @@ pub(crate) fn attribute_values<'a>(column: &'a AttributeColumn, indices: &[u32])
     }
 }
 
+/// What an attribute column has where no row has a value.
+pub(crate) fn no_values(kind: ValueType) -> Values<'static> {
+    match kind {
+        ValueType::Int => Values::Ints64(Vec::new()),
+        ValueType::Double => Values::Doubles(Vec::new()),
+        ValueType::Bool => Values::Bools(Vec::new()),
+        _ => Values::Texts { texts: TextSource::Fixed(&[]), numbers: Vec::new() },
+    }
+}
+
 pub(crate) fn rare_texts<'a>(column: &'a RareTexts, indices: &[u32]) -> Values<'a> {
     Values::Texts { texts: TextSource::Dictionary(&column.texts), numbers: pick(&column.numbers, indices) }
 }
@@ -119,6 +132,7 @@ impl PlacedLists {
             runs.push((order.places[run[0] as usize], start..end));
             start = end;
         }
+        runs.retain(|run| run.0 != NOWHERE);
         runs.sort_unstable_by_key(|run| run.0);
         Self { runs }
     }

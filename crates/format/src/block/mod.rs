@@ -3,6 +3,7 @@
 //! Down: `order` → `choose` → `gather` → `values`, `levels` → `chunk`, `frame` →
 //! `write`. Up: `read` → `pick`, `frame`, `leaf` → `decode` → `rows`. `origins` holds the second file.
 
+mod attribute_counts;
 mod choose;
 mod chunk;
 mod decode;
@@ -25,10 +26,11 @@ pub mod ranges;
 pub mod read;
 mod rows;
 mod schema;
+mod sequential;
 pub mod summary;
 mod trace_part;
 mod values;
 pub mod write;
 
-pub use choose::{MAX_ATTRIBUTE_COLUMNS, MAX_METADATA_BYTES};
-pub use order::ROW_GROUP_ROWS;
+pub use choose::{AttributeCounts, Layout, MAX_ATTRIBUTE_COLUMNS, MAX_METADATA_BYTES};
+pub use order::{ROW_GROUP_ROWS, SameSpans};

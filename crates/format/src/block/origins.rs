@@ -13,11 +13,12 @@
 //! To other programs the filters are bytes that the footer does not mention. They
 //! stand first, so that one request for the end of the file brings all origins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 
 use super::chunk::{ChunkEncoder, EncodedChunk};
@@ -33,9 +34,9 @@ use super::rows::{number, text};
 use super::schema::origins_schema;
 use super::summary::{BlockSummary, FilterPlace, FiltersSummary, OriginsSummary, SpansSummary};
 use super::values::{TextSource, Values};
-use super::write::{EncodeError, SETTINGS, assemble_after};
+use super::write::{EncodeError, SETTINGS, begin_file, end_file, write_groups};
 use crate::columns::dictionary::Dictionary;
-use crate::columns::{KnownOrigin, Rejected, SpanColumns};
+use crate::columns::{KnownOrigin, OriginPool, Rejected, SpanColumns};
 use crate::filter::collect::Terms;
 use crate::filter::size::{Rate, SizeClass};
 use crate::filter::split_block::{FilterKey, SplitBlockFilter};
@@ -48,7 +49,7 @@ const FILTERS_SUMMARY: &str = "siltstone.filters";
 /// Where the filters begin: behind the magic and the hash.
 const FILTERS_OFFSET: u64 = 12;
 
-/// The id of each origin within a block.
+/// The origins of a block, each with an id within it.
 ///
 /// ```text
 /// id = family << 8 | member       family: service and scope, member: resource
@@ -56,111 +57,142 @@ const FILTERS_OFFSET: u64 = 12;
 ///
 /// A trace's spans repeat families in patterns, while resources (pods) vary: in bytes
 /// of their own both compress well, and better than any one number for the whole.
-#[derive(Debug)]
-pub(crate) struct OriginIds {
-    ids: Vec<u32>,
-    /// Numbers of the origins, ascending by id.
-    sorted: Vec<u32>,
+#[derive(Debug, Default)]
+pub(crate) struct OriginTable {
+    /// By their content.
+    ids: HashMap<Arc<[u8]>, u32, foldhash::fast::RandomState>,
+    origins: Vec<(u32, Arc<Origin>)>,
+    /// The number of each resource within its service, so that a pod keeps its member in every scope.
+    resources: BTreeMap<String, BTreeMap<Vec<u8>, u32>>,
+    families: BTreeMap<Family, u32>,
+    bytes: usize,
 }
+
+/// Service, scope, and how many full families of resources come before.
+type Family = (String, Vec<u8>, u32);
 
 const MEMBER_BITS: u32 = 8;
 
-impl OriginIds {
-    pub(crate) fn of(columns: &SpanColumns) -> Result<Self, Rejected> {
-        Self::of_origins(&columns.origins)
-    }
-
-    fn of_origins(origins: &[Arc<Origin>]) -> Result<Self, Rejected> {
-        // Resources are numbered within their service, so that a pod keeps its member
-        // in every scope; the content decides, so that ids do not depend on order.
-        let mut resources: BTreeMap<String, BTreeMap<Vec<u8>, u32>> = BTreeMap::new();
-        for origin in origins {
-            resources.entry(origin.service_name()).or_default().insert(origin.canonical_resource(), 0);
+impl OriginTable {
+    /// The id of each origin of some columns.
+    pub(crate) fn add(&mut self, columns: &SpanColumns) -> Result<Vec<u32>, Rejected> {
+        let known = |canonical: &Arc<[u8]>| self.ids.contains_key(canonical);
+        let all = columns.canonical_origins.iter().zip(&columns.origins);
+        let new: Vec<_> = all.filter(|(canonical, _)| !known(canonical)).collect();
+        self.number_resources(new.iter().map(|(_, origin)| &***origin));
+        // What comes together is numbered by its content, so that ids do not depend on its order.
+        let mut placed = Vec::with_capacity(new.len());
+        for (canonical, origin) in new {
+            let service = origin.service_name();
+            let resources = self.resources.get(&service);
+            let number = resources.and_then(|known| known.get(&origin.canonical_resource()));
+            let number = number.copied().unwrap_or_default();
+            let family = (service, origin.canonical_scope(), number >> MEMBER_BITS);
+            placed.push((family, number & ((1 << MEMBER_BITS) - 1), canonical, origin));
         }
-        for service in resources.values_mut() {
-            service.values_mut().zip(0..).for_each(|(number, next)| *number = next);
+        placed.sort_by(|one: &(Family, u32, _, _), other| (&one.0, one.1).cmp(&(&other.0, other.1)));
+        for (family, member, canonical, origin) in placed {
+            let next = self.families.len() as u32;
+            let family = *self.families.entry(family).or_insert(next);
+            if family >= 1 << (32 - MEMBER_BITS) {
+                return Err(Rejected::Full);
+            }
+            let id = family << MEMBER_BITS | member;
+            if self.ids.insert(Arc::clone(canonical), id).is_none() {
+                self.origins.push((id, Arc::clone(origin)));
+                self.bytes += canonical.len();
+            }
         }
-        let mut sorted: Vec<_> = origins
+        columns
+            .canonical_origins
             .iter()
-            .zip(0u32..)
-            .map(|(origin, number)| {
-                let service = origin.service_name();
-                let resource =
-                    resources.get(&service).and_then(|known| known.get(&origin.canonical_resource()));
-                let resource = resource.copied().unwrap_or_default();
-                let family = (service, origin.canonical_scope(), resource >> MEMBER_BITS);
-                (family, resource & ((1 << MEMBER_BITS) - 1), number)
-            })
-            .collect();
-        sorted.sort_unstable();
-        let mut ids = vec![0; origins.len()];
-        for (family, run) in sorted.chunk_by(|a, b| a.0 == b.0).enumerate() {
-            let family = u32::try_from(family).ok().filter(|family| *family < 1 << (32 - MEMBER_BITS));
-            let family = family.ok_or(Rejected::Full)?;
-            run.iter().for_each(|(_, member, number)| ids[*number as usize] = family << MEMBER_BITS | member);
-        }
-        let sorted = sorted.into_iter().map(|(_, _, number)| number).collect();
-        Ok(Self { ids, sorted })
+            .map(|origin| self.ids.get(origin).copied().ok_or(Rejected::Full))
+            .collect()
     }
 
-    pub(crate) fn of_origin(&self, number: u32) -> u32 {
-        self.ids[number as usize]
+    /// Gives resources that are new in their service the next numbers.
+    fn number_resources<'o>(&mut self, origins: impl Iterator<Item = &'o Origin>) {
+        let mut new: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
+        for origin in origins {
+            new.entry(origin.service_name()).or_default().insert(origin.canonical_resource());
+        }
+        for (service, resources) in new {
+            let known = self.resources.entry(service).or_default();
+            for resource in resources {
+                let next = known.len() as u32;
+                known.entry(resource).or_insert(next);
+            }
+        }
+    }
+
+    /// Memory of the contents, about: an origin is held spelled out and as its parts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes * 4
+    }
+
+    /// Ascending by id.
+    fn into_sorted(mut self) -> Vec<(u32, Arc<Origin>)> {
+        self.origins.sort_unstable_by_key(|(id, _)| *id);
+        self.origins
     }
 }
 
-/// Builds the filters and writes the file.
-pub(crate) fn write_origins(
-    columns: &SpanColumns,
-    ids: &OriginIds,
-    spans: SpansSummary,
-    identity: &BlockIdentity,
-) -> Result<(Vec<u8>, BlockSummary), EncodeError> {
-    let traces = trace_filter(columns, spans.traces);
-    let (terms, left_out) = Terms::of(columns)?.into_filter(spans.bytes);
-    let traces_place = FilterPlace { offset: FILTERS_OFFSET, class: traces.class() };
-    let terms_place = FilterPlace { offset: traces_place.range().end, class: terms.class() };
-
-    let mut prefix = vec![0; 8];
-    prefix.extend_from_slice(traces.as_bytes());
-    prefix.extend_from_slice(terms.as_bytes());
-    let hash = xxhash_rust::xxh3::xxh3_64(&prefix[8..]);
-    prefix[..8].copy_from_slice(&hash.to_le_bytes());
-    let filters = FiltersSummary { traces: traces_place, terms: terms_place, hash, left_out };
-
-    let schema = origins_schema()?;
-    let chunks =
-        OriginsEncoder { columns, ids, schema: &schema, chunks: ChunkEncoder::new(), done: Vec::new() }
-            .encode()?;
-    let mut stored = identity.key_values("origins");
-    stored.push(KeyValue::new(SPANS_SUMMARY.to_owned(), serde_json::to_string(&spans)?));
-    stored.push(KeyValue::new(FILTERS_SUMMARY.to_owned(), serde_json::to_string(&filters)?));
-    let origins_offset = filters.terms.range().end;
-    let file = assemble_after(prefix, &schema, chunks, stored, 1)?;
-    let origins = OriginsSummary {
-        origins: columns.origins.len() as u64,
-        bytes: file.bytes.len() as u64,
-        origins_offset,
-        origins_hash: xxhash_rust::xxh3::xxh3_64(&file.bytes[origins_offset as usize..]),
-    };
-    Ok((file.bytes, BlockSummary { identity: identity.clone(), spans, origins, filters }))
+/// What the file is made of, beside the summary of the spans file.
+pub(crate) struct OriginsFileContents<'a> {
+    pub(crate) origins: OriginTable,
+    /// Each trace once.
+    pub(crate) traces: &'a [FilterKey],
+    pub(crate) terms: Terms,
 }
 
-fn trace_filter(columns: &SpanColumns, traces: u64) -> SplitBlockFilter {
-    let mut filter = SplitBlockFilter::new(SizeClass::for_keys(traces, Rate::OneInThousand));
-    let mut last = None;
-    for trace in &columns.trace_ids {
-        // Spans of one trace often come together.
-        if last != Some(trace) {
-            filter.insert(FilterKey::of_trace(trace));
-            last = Some(trace);
-        }
+impl OriginsFileContents<'_> {
+    /// Builds the filters and writes the file.
+    pub(crate) fn write(
+        self,
+        spans: SpansSummary,
+        identity: BlockIdentity,
+    ) -> Result<(Vec<u8>, BlockSummary), EncodeError> {
+        let mut traces = SplitBlockFilter::new(SizeClass::for_keys(spans.traces, Rate::OneInThousand));
+        self.traces.iter().for_each(|key| traces.insert(*key));
+        let (terms, left_out) = self.terms.into_filter(spans.bytes);
+        let traces_place = FilterPlace { offset: FILTERS_OFFSET, class: traces.class() };
+        let terms_place = FilterPlace { offset: traces_place.range().end, class: terms.class() };
+
+        let mut prefix = vec![0; 8];
+        prefix.extend_from_slice(traces.as_bytes());
+        prefix.extend_from_slice(terms.as_bytes());
+        let hash = xxhash_rust::xxh3::xxh3_64(&prefix[8..]);
+        prefix[..8].copy_from_slice(&hash.to_le_bytes());
+        let filters = FiltersSummary { traces: traces_place, terms: terms_place, hash, left_out };
+
+        let schema = origins_schema()?;
+        let origins = self.origins.into_sorted();
+        let encoder = OriginsEncoder {
+            origins: &origins,
+            schema: &schema,
+            chunks: ChunkEncoder::new(),
+            done: Vec::new(),
+        };
+        let mut stored = identity.key_values("origins");
+        stored.push(KeyValue::new(SPANS_SUMMARY.to_owned(), serde_json::to_string(&spans)?));
+        stored.push(KeyValue::new(FILTERS_SUMMARY.to_owned(), serde_json::to_string(&filters)?));
+        let origins_offset = filters.terms.range().end;
+        let mut file = begin_file(Vec::new(), &schema, stored)?;
+        file.write_all(&prefix).map_err(ParquetError::from)?;
+        write_groups(&mut file, encoder.encode()?, 1)?;
+        let file = end_file(file)?;
+        let summary = OriginsSummary {
+            origins: origins.len() as u64,
+            bytes: file.bytes.len() as u64,
+            origins_offset,
+            origins_hash: xxhash_rust::xxh3::xxh3_64(&file.bytes[origins_offset as usize..]),
+        };
+        Ok((file.bytes, BlockSummary { identity, spans, origins: summary, filters }))
     }
-    filter
 }
 
 struct OriginsEncoder<'a> {
-    columns: &'a SpanColumns,
-    ids: &'a OriginIds,
+    origins: &'a [(u32, Arc<Origin>)],
     schema: &'a parquet::schema::types::SchemaDescriptor,
     chunks: ChunkEncoder,
     done: Vec<Vec<EncodedChunk>>,
@@ -168,10 +200,9 @@ struct OriginsEncoder<'a> {
 
 impl OriginsEncoder<'_> {
     fn encode(mut self) -> Result<Vec<Vec<EncodedChunk>>, EncodeError> {
-        let origins: Vec<&Origin> =
-            self.ids.sorted.iter().map(|number| &*self.columns.origins[*number as usize]).collect();
+        let origins: Vec<&Origin> = self.origins.iter().map(|(_, origin)| &**origin).collect();
         let rows = origins.len();
-        let ids = self.ids.sorted.iter().map(|number| self.ids.of_origin(*number)).collect();
+        let ids = self.origins.iter().map(|(id, _)| *id).collect();
         self.column(Levels::Required { rows }, &Values::Unsigned32(ids))?;
         self.texts(origins.iter().map(|origin| origin.service_name()))?;
         self.texts(origins.iter().map(|origin| attributes_text(&origin.resource_attributes)))?;
@@ -317,6 +348,11 @@ impl OriginsFile {
         &self.identity
     }
 
+    /// Lets what other blocks have too lie in memory once.
+    pub fn share(&mut self, pool: &mut OriginPool) {
+        self.origins.values_mut().for_each(|origin| *origin = pool.shared(origin.clone()));
+    }
+
     /// All origins with their ids, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Arc<Origin>)> {
         self.origins.iter().map(|(id, known)| (*id, &known.origin))
@@ -454,27 +490,44 @@ fn owned(value: Option<Raw<'_>>) -> Result<String, &'static str> {
 mod tests {
     use super::*;
 
-    fn origin(service: &str, pod: u32, scope: &str) -> Arc<Origin> {
+    fn origin(service: &str, pod: u32, scope: &str) -> Origin {
         let text = |key: &str, value: String| Attribute { key: key.to_owned(), value: Value::Str(value) };
         let resource_attributes =
             vec![text("service.name", service.to_owned()), text("pod", format!("{pod:05}"))];
-        Arc::new(Origin { resource_attributes, scope_name: scope.to_owned(), ..Origin::default() })
+        Origin { resource_attributes, scope_name: scope.to_owned(), ..Origin::default() }
+    }
+
+    fn ids(table: &mut OriginTable, origins: impl IntoIterator<Item = Origin>) -> Vec<u32> {
+        let mut columns = SpanColumns::default();
+        for origin in origins {
+            columns.origin(Arc::new(origin));
+        }
+        table.add(&columns).unwrap()
     }
 
     #[test]
     fn should_number_families_and_their_members() {
         let origins = [origin("b", 1, "x"), origin("a", 2, "x"), origin("a", 1, "y"), origin("a", 2, "y")];
-        assert_eq!(OriginIds::of_origins(&origins).unwrap().ids, [0x200, 0x001, 0x100, 0x101]);
-        let reversed: Vec<_> = origins.iter().rev().cloned().collect();
-        assert_eq!(OriginIds::of_origins(&reversed).unwrap().ids, [0x101, 0x100, 0x001, 0x200]);
+        assert_eq!(ids(&mut OriginTable::default(), origins.clone()), [0x200, 0x001, 0x100, 0x101]);
+        let reversed = origins.into_iter().rev();
+        assert_eq!(ids(&mut OriginTable::default(), reversed), [0x101, 0x100, 0x001, 0x200]);
+    }
+
+    #[test]
+    fn should_go_on_numbering_where_origins_come_later() {
+        let mut table = OriginTable::default();
+        let first = ids(&mut table, [origin("b", 1, "x"), origin("a", 2, "x")]);
+        let more = ids(&mut table, [origin("a", 1, "x"), origin("b", 1, "x"), origin("a", 2, "y")]);
+        assert_eq!((first.as_slice(), more.as_slice()), (&[0x100, 0x000][..], &[0x001, 0x100, 0x200][..]));
+        assert_eq!(table.into_sorted().len(), 4);
     }
 
     #[test]
     fn should_give_more_than_256_resources_of_a_service_ids_of_their_own() {
-        let origins: Vec<_> = (0..1_000).map(|pod| origin("a", pod, "x")).collect();
-        let ids = OriginIds::of_origins(&origins).unwrap().ids;
-        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
-        assert_eq!(distinct.len(), origins.len());
+        let origins = (0..1_000).map(|pod| origin("a", pod, "x"));
+        let ids = ids(&mut OriginTable::default(), origins);
+        let distinct: BTreeSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), 1_000);
         assert_eq!(ids.iter().max(), Some(&(3 << 8 | 231)));
     }
 

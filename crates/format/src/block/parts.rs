@@ -22,6 +22,8 @@ pub struct Parts {
     pub dropped_counts: bool,
     /// Resource and scope, the service's name among them.
     pub origins: bool,
+    /// The service's name alone, see [`crate::columns::SpanColumns::services`].
+    pub services: bool,
     pub attributes: AttributeParts,
     pub events: bool,
     pub links: bool,
@@ -79,6 +81,7 @@ impl Parts {
             flags: true,
             dropped_counts: true,
             origins: true,
+            services: false,
             attributes: AttributeParts::All,
             events: true,
             links: true,
@@ -93,8 +96,8 @@ impl Parts {
             Fixed::Seq | Fixed::ParentSeq | Fixed::ParentSpanId => self.parents,
             Fixed::StartTime => self.starts,
             Fixed::Duration => self.durations,
-            // The origins tell it.
-            Fixed::ServiceName => false,
+            // Where origins are read, they tell it.
+            Fixed::ServiceName => self.services && !self.origins,
             Fixed::Name => self.names,
             Fixed::Kind => self.kinds,
             Fixed::StatusCode => self.status_codes,
@@ -123,6 +126,7 @@ impl Parts {
             (&mut self.flags, more.flags),
             (&mut self.dropped_counts, more.dropped_counts),
             (&mut self.origins, more.origins),
+            (&mut self.services, more.services),
             (&mut self.events, more.events),
             (&mut self.links, more.links),
         ] {

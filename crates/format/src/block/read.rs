@@ -59,7 +59,7 @@ pub struct SpansFile {
     pub(crate) lists: ListColumns,
     /// By group, then by column.
     pub(crate) leaves: Vec<Vec<Leaf>>,
-    dictionaries: Vec<Vec<OnceLock<Arc<PageDictionary>>>>,
+    pub(super) dictionaries: Vec<Vec<OnceLock<Arc<PageDictionary>>>>,
 }
 
 impl SpansFile {

@@ -179,8 +179,10 @@ impl<'a> RowsReader<'a> {
             }
             Fixed::StartTime => column.required(i64::from_le_bytes, &mut columns.starts),
             Fixed::Duration => column.required(i64::from_le_bytes, &mut columns.durations),
-            // Not among the parts: the origins tell it.
-            Fixed::ServiceName => Ok(()),
+            Fixed::ServiceName => {
+                let (names, of_rows) = &mut columns.read_services;
+                column.texts(known, &mut Vec::new(), names, of_rows)
+            }
             Fixed::Name => {
                 column.texts(known, &mut Vec::new(), &mut columns.names, &mut columns.names_of_rows)
             }

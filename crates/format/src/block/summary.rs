@@ -75,22 +75,49 @@ impl FilterPlace {
     }
 }
 
-impl SpansSummary {
-    pub(crate) fn of(columns: &SpanColumns, order: &Order, file: &ParquetFile) -> Self {
-        let trace =
-            |row: Option<&u32>| row.map_or(TraceId::default(), |row| columns.trace_ids[*row as usize]);
+/// The summary of a spans file that is being written.
+#[derive(Debug, Default)]
+pub(crate) struct RunningSummary {
+    pub(crate) rows: u64,
+    traces: u64,
+    first_trace: TraceId,
+    last_trace: TraceId,
+    min_start: u64,
+    max_start: u64,
+    max_end: u64,
+}
+
+impl RunningSummary {
+    /// Adds rows that come behind all others.
+    pub(crate) fn add(&mut self, columns: &SpanColumns, order: &Order) {
+        let trace = |row: &u32| columns.trace_ids[*row as usize];
+        let (Some(first), Some(last)) = (order.rows.first(), order.rows.last()) else { return };
+        // What a collapsed row says its twin says too.
         let starts = || columns.starts.iter().map(|start| start.cast_unsigned());
         let ends = starts()
             .zip(&columns.durations)
             .map(|(start, length)| start.wrapping_add(length.cast_unsigned()));
-        Self {
-            rows: columns.len() as u64,
-            traces: order.traces as u64,
-            first_trace: trace(order.rows.first()),
-            last_trace: trace(order.rows.last()),
-            min_start_unix_nano: starts().min().unwrap_or(0),
-            max_start_unix_nano: starts().max().unwrap_or(0),
-            max_end_unix_nano: ends.max().unwrap_or(0),
+        let min_start = starts().min().unwrap_or(0);
+        if self.rows == 0 {
+            (self.first_trace, self.min_start) = (trace(first), min_start);
+        }
+        self.rows += order.rows.len() as u64;
+        self.traces += order.traces as u64;
+        self.last_trace = trace(last);
+        self.min_start = self.min_start.min(min_start);
+        self.max_start = self.max_start.max(starts().max().unwrap_or(0));
+        self.max_end = self.max_end.max(ends.max().unwrap_or(0));
+    }
+
+    pub(crate) fn finish(&self, file: &ParquetFile) -> SpansSummary {
+        SpansSummary {
+            rows: self.rows,
+            traces: self.traces,
+            first_trace: self.first_trace,
+            last_trace: self.last_trace,
+            min_start_unix_nano: self.min_start,
+            max_start_unix_nano: self.max_start,
+            max_end_unix_nano: self.max_end,
             bytes: file.bytes.len() as u64,
             metadata_offset: file.metadata_offset as u64,
             metadata_hash: xxhash_rust::xxh3::xxh3_64(&file.bytes[file.metadata_offset..]),

@@ -1,4 +1,4 @@
-//! Columns in, block out: the spans file and the origins file with its filters.
+//! Columns in, block out: the spans file and the origins file with its filters, at once or piece by piece.
 
 use std::sync::Arc;
 
@@ -9,20 +9,22 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::SchemaDescriptor;
 
-use super::choose::{Chosen, choose};
+use super::choose::{Chosen, Layout};
 use super::chunk::{ChunkEncoder, ChunkSettings, EncodedChunk, PageStatistics};
 use super::gather::{
-    BlockOverflow, PlacedLists, Placer, attribute_values, entry_values, pick, rare_counts, rare_texts,
-    services,
+    BlockOverflow, PlacedLists, Placer, attribute_values, entry_values, no_values, pick, rare_counts,
+    rare_texts, services,
 };
 use super::identity::BlockIdentity;
 use super::levels::Levels;
-use super::order::Order;
-use super::origins::{OriginIds, write_origins};
+use super::order::{LastTrace, Order, SameSpans};
+use super::origins::{OriginTable, OriginsFileContents};
 use super::schema::{Fixed, LIST_LEAVES, spans_schema};
-use super::summary::{BlockSummary, SpansSummary};
+use super::summary::{BlockSummary, RunningSummary};
 use super::values::{TextSource, Values};
 use crate::columns::{Rejected, SpanColumns};
+use crate::filter::collect::Terms;
+use crate::filter::split_block::FilterKey;
 use crate::value::ValueError;
 
 /// How columns are written unless there is a reason for another way.
@@ -58,31 +60,106 @@ pub enum EncodeError {
 
 /// Encodes all spans of the columns as one block.
 pub fn encode_block(columns: &SpanColumns, identity: &BlockIdentity) -> Result<EncodedBlock, EncodeError> {
-    if columns.is_empty() {
-        return Err(EncodeError::Empty);
+    let mut writer = BlockWriter::new(identity.clone(), &Layout::of(columns), 0)?;
+    writer.append(columns, SameSpans::Keep)?;
+    writer.finish()
+}
+
+/// Writes a block piece by piece, in the order of its rows: what was appended is held encoded.
+pub struct BlockWriter {
+    identity: BlockIdentity,
+    layout: Layout,
+    schema: SchemaDescriptor,
+    file: SerializedFileWriter<Vec<u8>>,
+    chunks: ChunkEncoder,
+    last: LastTrace,
+    origins: OriginTable,
+    terms: Terms,
+    /// The traces, each once.
+    traces: Vec<FilterKey>,
+    summary: RunningSummary,
+}
+
+impl BlockWriter {
+    /// A block with these attribute columns, of so many bytes, about.
+    pub fn new(identity: BlockIdentity, layout: &Layout, bytes: usize) -> Result<Self, EncodeError> {
+        let schema = spans_schema(layout.attributes())?;
+        let file = begin_file(Vec::with_capacity(bytes), &schema, identity.key_values("spans"))?;
+        Ok(Self {
+            identity,
+            layout: layout.clone(),
+            schema,
+            file,
+            chunks: ChunkEncoder::new(),
+            last: LastTrace::default(),
+            origins: OriginTable::default(),
+            terms: Terms::default(),
+            traces: Vec::new(),
+            summary: RunningSummary::default(),
+        })
     }
-    let order = Order::of(columns)?;
-    let chosen = choose(columns);
-    let ids = OriginIds::of(columns)?;
-    let schema = spans_schema(chosen.columns.iter().map(|index| {
-        let column = &columns.attributes[*index];
-        (column.values.value_type(), columns.keys.name(column.key))
-    }))?;
-    let mut encoder = SpansEncoder {
-        columns,
-        order: &order,
-        schema: &schema,
-        chunks: ChunkEncoder::new(),
-        columns_done: Vec::new(),
-    };
-    encoder.fixed_columns(&ids)?;
-    encoder.attribute_columns(&chosen)?;
-    encoder.list_columns(&chosen)?;
-    let chunks = encoder.columns_done;
-    let spans = assemble(&schema, chunks, identity.key_values("spans"), order.groups.len())?;
-    let summary = SpansSummary::of(columns, &order, &spans);
-    let (origins, summary) = write_origins(columns, &ids, summary, identity)?;
-    Ok(EncodedBlock { spans: spans.bytes, origins, summary })
+
+    /// Appends spans in any order, as row groups of their own. All of them come behind those that were appended
+    /// before, by trace, start and id; the first trace may go on with the last one of these. Says how many spans
+    /// said what another one says, if they are collapsed.
+    pub fn append(&mut self, columns: &SpanColumns, same: SameSpans) -> Result<usize, EncodeError> {
+        if columns.is_empty() {
+            return Ok(0);
+        }
+        let order = Order::of(columns, same, &mut self.last)?;
+        let ids = self.origins.add(columns)?;
+        let chosen = self.layout.choose(columns);
+        let mut encoder = SpansEncoder {
+            columns,
+            layout: &self.layout,
+            order: &order,
+            schema: &self.schema,
+            chunks: &mut self.chunks,
+            columns_done: Vec::new(),
+        };
+        encoder.fixed_columns(&ids)?;
+        encoder.attribute_columns(&chosen)?;
+        encoder.list_columns(&chosen)?;
+        let chunks = encoder.columns_done;
+        write_groups(&mut self.file, chunks, order.groups.len())?;
+        self.terms.add(columns)?;
+        let same_trace = |a: &u32, b: &u32| columns.trace_ids[*a as usize] == columns.trace_ids[*b as usize];
+        for trace in order.rows.chunk_by(same_trace) {
+            let key = FilterKey::of_trace(&columns.trace_ids[trace[0] as usize]);
+            // One that goes on was noted before.
+            if self.traces.last() != Some(&key) {
+                self.traces.push(key);
+            }
+        }
+        self.summary.add(columns, &order);
+        Ok(columns.len() - order.rows.len())
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.summary.rows
+    }
+
+    /// Bytes of the spans file so far.
+    pub fn file_bytes(&self) -> usize {
+        self.file.bytes_written()
+    }
+
+    /// Bytes that are held, about: those of the files, and what filters are made of.
+    pub fn held_bytes(&self) -> usize {
+        self.file.bytes_written() + self.origins.bytes() + self.terms.bytes() + self.traces.len() * 8
+    }
+
+    /// Writes the ends of both files.
+    pub fn finish(self) -> Result<EncodedBlock, EncodeError> {
+        if self.summary.rows == 0 {
+            return Err(EncodeError::Empty);
+        }
+        let spans = end_file(self.file)?;
+        let summary = self.summary.finish(&spans);
+        let contents = OriginsFileContents { origins: self.origins, traces: &self.traces, terms: self.terms };
+        let (origins, summary) = contents.write(summary, self.identity)?;
+        Ok(EncodedBlock { spans: spans.bytes, origins, summary })
+    }
 }
 
 /// Chunks of one column, a row group each.
@@ -90,9 +167,10 @@ type ColumnChunks = Vec<EncodedChunk>;
 
 struct SpansEncoder<'a> {
     columns: &'a SpanColumns,
+    layout: &'a Layout,
     order: &'a Order,
     schema: &'a SchemaDescriptor,
-    chunks: ChunkEncoder,
+    chunks: &'a mut ChunkEncoder,
     columns_done: Vec<ColumnChunks>,
 }
 
@@ -118,7 +196,7 @@ impl SpansEncoder<'_> {
         Ok(())
     }
 
-    fn fixed_columns(&mut self, ids: &OriginIds) -> Result<(), EncodeError> {
+    fn fixed_columns(&mut self, ids: &[u32]) -> Result<(), EncodeError> {
         let (columns, order) = (self.columns, self.order);
         let (services, service_of_origin) = services(columns)?;
         let mut placer = Placer::new(columns.len());
@@ -184,7 +262,7 @@ impl SpansEncoder<'_> {
                         }
                         _ => {
                             let origins = rows.iter().map(|row| columns.origins_of_rows[*row as usize]);
-                            (None, Values::Unsigned32(origins.map(|origin| ids.of_origin(origin)).collect()))
+                            (None, Values::Unsigned32(origins.map(|origin| ids[origin as usize]).collect()))
                         }
                     }
                 })?,
@@ -195,7 +273,11 @@ impl SpansEncoder<'_> {
 
     fn attribute_columns(&mut self, chosen: &Chosen) -> Result<(), EncodeError> {
         let mut placer = Placer::new(self.columns.len());
-        for index in &chosen.columns {
+        for (attribute, (kind, _)) in chosen.columns.iter().zip(self.layout.attributes()) {
+            let Some(index) = attribute else {
+                self.column(SETTINGS, |_| (Some(Vec::new()), no_values(kind)))?;
+                continue;
+            };
             let column = &self.columns.attributes[*index];
             let placed = placer.place(&column.rows, self.order);
             self.column(SETTINGS, |group| {
@@ -221,7 +303,7 @@ impl SpansEncoder<'_> {
                 leaf += 1;
                 Ok::<(), EncodeError>(())
             };
-            let out = &mut self.chunks;
+            let out = &mut *self.chunks;
 
             let levels = overflow.lists.levels(group);
             for values in entry_values(&overflow.entries, &overflow.texts, &overflow.lists.elements(group)) {
@@ -293,44 +375,43 @@ pub(crate) struct ParquetFile {
     pub(crate) metadata_offset: usize,
 }
 
-/// Puts chunks together: `chunks` by column, then by row group.
-pub(crate) fn assemble(
+/// Begins a Parquet file behind bytes that are there.
+pub(crate) fn begin_file(
+    sink: Vec<u8>,
     schema: &SchemaDescriptor,
-    chunks: Vec<Vec<EncodedChunk>>,
     key_values: Vec<KeyValue>,
-    groups: usize,
-) -> Result<ParquetFile, EncodeError> {
-    assemble_after(Vec::new(), schema, chunks, key_values, groups)
-}
-
-/// The same behind bytes of our own that stand between the magic and the first group.
-pub(crate) fn assemble_after(
-    prefix: Vec<u8>,
-    schema: &SchemaDescriptor,
-    chunks: Vec<Vec<EncodedChunk>>,
-    key_values: Vec<KeyValue>,
-    groups: usize,
-) -> Result<ParquetFile, EncodeError> {
-    let size: usize = chunks.iter().flatten().map(|chunk| chunk.bytes.len()).sum();
+) -> Result<SerializedFileWriter<Vec<u8>>, EncodeError> {
     let properties = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_compression(Compression::UNCOMPRESSED)
         .set_created_by(concat!("siltstone ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(key_values))
         .build();
-    let sink = Vec::with_capacity(size + size / 32 + prefix.len() + 4096);
-    let mut writer = SerializedFileWriter::new(sink, schema.root_schema_ptr(), Arc::new(properties))?;
-    writer.write_all(&prefix).map_err(ParquetError::from)?;
+    Ok(SerializedFileWriter::new(sink, schema.root_schema_ptr(), Arc::new(properties))?)
+}
+
+/// Adds row groups: `chunks` by column, then by group.
+pub(crate) fn write_groups(
+    file: &mut SerializedFileWriter<Vec<u8>>,
+    chunks: Vec<Vec<EncodedChunk>>,
+    groups: usize,
+) -> Result<(), EncodeError> {
+    let size: usize = chunks.iter().flatten().map(|chunk| chunk.bytes.len()).sum();
+    file.inner_mut().reserve(size + size / 32 + 4096);
     let mut columns: Vec<_> = chunks.into_iter().map(Vec::into_iter).collect();
     for _ in 0..groups {
-        let mut group = writer.next_row_group()?;
+        let mut group = file.next_row_group()?;
         for chunk in columns.iter_mut().filter_map(Iterator::next) {
             group.append_column(&bytes::Bytes::from(chunk.bytes), chunk.close)?;
         }
         group.close()?;
     }
-    let metadata_offset = writer.bytes_written();
-    writer.finish()?;
-    let bytes = std::mem::take(writer.inner_mut());
-    Ok(ParquetFile { bytes, metadata_offset })
+    Ok(())
+}
+
+/// Writes the metadata of a file.
+pub(crate) fn end_file(mut file: SerializedFileWriter<Vec<u8>>) -> Result<ParquetFile, EncodeError> {
+    let metadata_offset = file.bytes_written();
+    file.finish()?;
+    Ok(ParquetFile { bytes: std::mem::take(file.inner_mut()), metadata_offset })
 }

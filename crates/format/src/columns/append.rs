@@ -1,6 +1,7 @@
 //! Some rows of other columns, column by column: a trace out of what is buffered, or what matches.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -187,6 +188,13 @@ impl RareCounts {
 impl Chosen<'_> {
     /// `present` has the row of each entry, ascending; a row may have several.
     fn find(self, present: &[u32]) -> Found {
+        if let Some(range) = contiguous(self.rows) {
+            // All that lie between two rows: nothing has to be compared.
+            let start = present.partition_point(|row| (*row as usize) < range.start);
+            let end = start + present[start..].partition_point(|row| (*row as usize) < range.end);
+            let rows = present[start..end].iter().map(|row| self.first + (row - range.start as u32));
+            return Found { rows: rows.collect(), indices: (start as u32..end as u32).collect() };
+        }
         let mut found = Found::default();
         let (mut at, mut index) = (0, 0);
         while let (Some(wanted), Some(row)) = (self.rows.get(at), present.get(index)) {
@@ -215,8 +223,53 @@ fn count_below(rows: &[u32], row: u32) -> usize {
     start + rows[start..end.min(rows.len())].partition_point(|at| *at < row)
 }
 
+/// Ascending numbers that leave none out, as a range.
+fn contiguous(numbers: &[u32]) -> Option<Range<usize>> {
+    let (first, last) = (*numbers.first()? as usize, *numbers.last()? as usize);
+    (last - first + 1 == numbers.len()).then_some(first..last + 1)
+}
+
+/// `indices` ascend.
 fn add<T: Copy>(to: &mut Vec<T>, from: &[T], indices: &[u32]) {
-    to.extend(indices.iter().map(|index| from[*index as usize]));
+    match contiguous(indices) {
+        Some(range) => to.extend_from_slice(&from[range]),
+        None => to.extend(indices.iter().map(|index| from[*index as usize])),
+    }
+}
+
+/// Numbers of texts that were looked for, each once.
+enum KnownTexts {
+    Table(Vec<u32>),
+    Map(Known),
+}
+
+const UNKNOWN: u32 = u32::MAX;
+
+impl KnownTexts {
+    /// A table if it costs little beside what is looked for.
+    fn of(texts: usize, looked_for: usize) -> Self {
+        if texts <= looked_for.saturating_mul(4) {
+            Self::Table(vec![UNKNOWN; texts])
+        } else {
+            Self::Map(Known::default())
+        }
+    }
+
+    fn get(&mut self, old: u32, find: impl FnOnce() -> Result<u32, Rejected>) -> Result<u32, Rejected> {
+        match self {
+            Self::Table(table) => {
+                let known = &mut table[old as usize];
+                if *known == UNKNOWN {
+                    *known = find()?;
+                }
+                Ok(*known)
+            }
+            Self::Map(known) => Ok(match known.entry(old) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(find()?),
+            }),
+        }
+    }
 }
 
 fn add_texts(
@@ -226,15 +279,11 @@ fn add_texts(
     old_numbers: &[u32],
     indices: &[u32],
 ) -> Result<(), Rejected> {
-    let mut known = Known::default();
+    let mut known = KnownTexts::of(old_texts.len(), indices.len());
     numbers.reserve(indices.len());
     for index in indices {
         let old = old_numbers[*index as usize];
-        let number = match known.entry(old) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(new) => *new.insert(texts.intern(old_texts.bytes_of(old))?),
-        };
-        numbers.push(number);
+        numbers.push(known.get(old, || texts.intern(old_texts.bytes_of(old)))?);
     }
     Ok(())
 }

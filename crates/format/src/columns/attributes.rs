@@ -9,6 +9,10 @@ use crate::value::ValueType;
 /// keys are sent, they cost their bytes and little more.
 pub const MAX_COLUMNS: usize = 4_096;
 
+/// The types whose values may have a column, by their slot, see [`Scalar::slot`].
+pub(crate) const COLUMN_TYPES: [ValueType; 4] =
+    [ValueType::Str, ValueType::Int, ValueType::Double, ValueType::Bool];
+
 /// Values of one key and one type, with the rows that have one.
 #[derive(Clone, Debug)]
 pub struct AttributeColumn {
@@ -60,13 +64,7 @@ impl ColumnValues {
 
     /// The slot of values of a type, if it may have a column, see [`Scalar::slot`].
     pub(crate) fn slot_of(kind: ValueType) -> Option<usize> {
-        match kind {
-            ValueType::Str => Some(0),
-            ValueType::Int => Some(1),
-            ValueType::Double => Some(2),
-            ValueType::Bool => Some(3),
-            ValueType::Empty | ValueType::Bytes | ValueType::Array | ValueType::Map => None,
-        }
+        COLUMN_TYPES.iter().position(|known| *known == kind)
     }
 
     pub(crate) fn get(&self, index: usize) -> Scalar<'_> {
@@ -154,7 +152,7 @@ const NO_COLUMN: u32 = u32::MAX;
 pub struct Keys {
     names: Dictionary,
     /// Column of each key for each slot of [`Scalar::slot`].
-    columns: Vec<[u32; 4]>,
+    columns: Vec<[u32; COLUMN_TYPES.len()]>,
     /// Which key followed each key the last time: senders repeat themselves, so one
     /// comparison usually replaces the search.
     followers: Vec<u32>,
@@ -208,7 +206,7 @@ impl Keys {
             }
         };
         if key as usize == self.columns.len() {
-            self.columns.push([NO_COLUMN; 4]);
+            self.columns.push([NO_COLUMN; COLUMN_TYPES.len()]);
             self.followers.push(key);
         }
         match previous {

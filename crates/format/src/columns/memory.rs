@@ -30,6 +30,7 @@ impl SpanColumns {
             + of_vec(&self.origins)
             + of_vec(&self.canonical_origins)
             + self.origin_numbers.allocation_size()
+            + self.origin_places.allocation_size()
             + self.origin_bytes
     }
 

@@ -14,6 +14,7 @@ mod room;
 pub mod row;
 mod spans;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -50,6 +51,19 @@ pub struct KnownOrigin {
     pub(crate) origin: Arc<Origin>,
     canonical: Arc<[u8]>,
     memory_bytes: usize,
+}
+
+/// Origins of several blocks, each content once: then it is found by where it lies.
+#[derive(Debug, Default)]
+pub struct OriginPool {
+    known: HashMap<Arc<[u8]>, KnownOrigin, foldhash::fast::RandomState>,
+}
+
+impl OriginPool {
+    /// The first one with this content.
+    pub(crate) fn shared(&mut self, origin: KnownOrigin) -> KnownOrigin {
+        self.known.entry(Arc::clone(&origin.canonical)).or_insert(origin).clone()
+    }
 }
 
 impl From<Origin> for KnownOrigin {
@@ -101,6 +115,8 @@ pub struct SpanColumns {
     pub events: Events,
     pub links: Links,
     pub origins: Vec<Arc<Origin>>,
+    /// The service of each row, where it was read without the rest of its origin.
+    pub(crate) read_services: (Dictionary, Vec<u32>),
     /// How many rows there are, if the ids of their traces were not read.
     pub(crate) unnamed: usize,
     /// Columns with a value of the span that is being added.
@@ -108,8 +124,10 @@ pub struct SpanColumns {
     /// Memory behind the origins and their numbers.
     origin_bytes: usize,
     /// What each origin is known by, see [`Origin::canonical`].
-    canonical_origins: Vec<Arc<[u8]>>,
+    pub(crate) canonical_origins: Vec<Arc<[u8]>>,
     origin_numbers: HashMap<Arc<[u8]>, u32, foldhash::fast::RandomState>,
+    /// The same by where the content lies in memory: it does as long as the origin is here.
+    origin_places: HashMap<usize, u32, foldhash::fast::RandomState>,
 }
 
 impl RareTexts {
@@ -188,12 +206,25 @@ impl SpanColumns {
         SpanRow::new(self)
     }
 
+    /// The services of all rows: names, and the number of each row's.
+    pub fn services(&self) -> (Vec<Cow<'_, str>>, &[u32]) {
+        let (names, of_rows) = &self.read_services;
+        if of_rows.is_empty() {
+            let names = self.origins.iter().map(|origin| origin.service_name().into()).collect();
+            return (names, &self.origins_of_rows);
+        }
+        ((0..names.len() as u32).map(|number| names.get(number).into()).collect(), of_rows)
+    }
+
     /// The number of an origin, the same for the same content.
     pub fn origin(&mut self, origin: Arc<Origin>) -> OriginNumber {
         self.origin_of(origin.canonical().into(), origin)
     }
 
     fn origin_of(&mut self, canonical: Arc<[u8]>, origin: Arc<Origin>) -> OriginNumber {
+        if let Some(number) = self.origin_places.get(&canonical.as_ptr().addr()) {
+            return OriginNumber(*number);
+        }
         // Those of a block are numbered without their content being looked at.
         for number in self.origin_numbers.len()..self.canonical_origins.len() {
             self.origin_numbers.insert(Arc::clone(&self.canonical_origins[number]), number as u32);
@@ -210,6 +241,7 @@ impl SpanColumns {
     pub(crate) fn new_origin(&mut self, known: KnownOrigin) -> u32 {
         let number = self.origins.len() as u32;
         self.origin_bytes += known.memory_bytes;
+        self.origin_places.insert(known.canonical.as_ptr().addr(), number);
         self.canonical_origins.push(known.canonical);
         self.origins.push(known.origin);
         number

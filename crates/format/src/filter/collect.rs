@@ -39,53 +39,91 @@ pub struct Terms {
 #[derive(Debug, Default)]
 struct KeyTerms {
     terms: Vec<u64>,
+    /// So many of them are sorted, each once.
+    settled: usize,
     uncovered: bool,
+    /// It had more values than can be held: at least so many. They are left out whatever comes.
+    given_up: u64,
 }
+
+/// Terms that are held of one block, eight bytes each. A filter of as many fills its share of a block of 65 MB.
+const MOST_TERMS: usize = 4 << 20;
+/// Keys with fewer terms take no room that matters, however many they are.
+const WORTH_GIVING_UP: usize = 1_024;
 
 impl Terms {
     /// All terms of all spans.
     pub fn of(columns: &SpanColumns) -> Result<Self, ValueError> {
         let mut terms = Self::default();
-        for column in &columns.attributes {
+        terms.add(columns)?;
+        terms.keys.values_mut().for_each(KeyTerms::settle);
+        Ok(terms)
+    }
+
+    /// Adds all terms of more spans.
+    pub(crate) fn add(&mut self, columns: &SpanColumns) -> Result<(), ValueError> {
+        for column in columns.attributes.iter().filter(|column| !column.rows.is_empty()) {
             let name = columns.keys.name(column.key);
-            terms.add(TermScope::Span, name, |key, out| column_terms(column, key, out));
+            self.add_key(TermScope::Span, name, |key, out| column_terms(column, key, out));
         }
-        terms.add_overflow(columns)?;
-        terms.add_texts(TermScope::Event, &columns.list_texts, &columns.events.attributes)?;
-        terms.add_texts(TermScope::Link, &columns.list_texts, &columns.links.attributes)?;
+        self.add_overflow(columns)?;
+        self.add_texts(TermScope::Event, &columns.list_texts, &columns.events.attributes)?;
+        self.add_texts(TermScope::Link, &columns.list_texts, &columns.links.attributes)?;
         for origin in &columns.origins {
-            terms.add_attributes(TermScope::Resource, &origin.resource_attributes);
-            terms.add_attributes(TermScope::Scope, &origin.scope_attributes);
+            self.add_attributes(TermScope::Resource, &origin.resource_attributes);
+            self.add_attributes(TermScope::Scope, &origin.scope_attributes);
             let service = origin.service_name();
-            terms.add(TermScope::Field, SERVICE_FIELD, |key, out| {
+            self.add_key(TermScope::Field, SERVICE_FIELD, |key, out| {
                 out.push(key.term(TermValue::Str(&service)))
             });
         }
-        terms.add(TermScope::Field, NAME_FIELD, |key, out| {
+        self.add_key(TermScope::Field, NAME_FIELD, |key, out| {
             text_terms(&columns.names, &columns.names_of_rows, key, out);
         });
         let messages = &columns.status_messages;
-        terms.add(TermScope::Field, STATUS_MESSAGE_FIELD, |key, out| {
+        self.add_key(TermScope::Field, STATUS_MESSAGE_FIELD, |key, out| {
             text_terms(&messages.texts, &messages.numbers, key, out);
             if messages.rows.len() < columns.len() {
                 out.push(key.term(TermValue::Str("")));
             }
         });
-        for key in terms.keys.values_mut() {
-            key.terms.sort_unstable();
-            key.terms.dedup();
+        self.keys.values_mut().filter(|key| key.is_worth_settling()).for_each(KeyTerms::settle);
+        self.bound();
+        Ok(())
+    }
+
+    /// Memory that is held, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let of_key = |key: &str, terms: &KeyTerms| key.len() + size_of::<KeyTerms>() + terms.terms.len() * 8;
+        self.keys.iter().map(|((_, key), terms)| of_key(key, terms)).sum()
+    }
+
+    /// Gives up the keys with the most terms until the rest can be held: a filter would have no room for them.
+    fn bound(&mut self) {
+        let mut held: usize = self.keys.values().map(|key| key.terms.len()).sum();
+        while held > MOST_TERMS {
+            let largest = self.keys.values_mut().max_by_key(|key| key.terms.len());
+            let Some(largest) = largest.filter(|key| key.terms.len() >= WORTH_GIVING_UP) else { return };
+            held -= largest.terms.len();
+            largest.settle();
+            largest.given_up = largest.terms.len() as u64;
+            largest.terms = Vec::new();
+            largest.settled = 0;
         }
-        Ok(terms)
     }
 
     /// The filter for a block of so many bytes, and the keys that it leaves out.
-    pub fn into_filter(self, block_bytes: u64) -> (SplitBlockFilter, Vec<LeftOut>) {
+    pub fn into_filter(mut self, block_bytes: u64) -> (SplitBlockFilter, Vec<LeftOut>) {
         let budget = block_bytes * MAX_SHARE_PERCENT / 100;
-        let mut keys: Vec<_> = self.keys.into_iter().collect();
+        self.keys.values_mut().for_each(KeyTerms::settle);
+        let (given_up, mut keys): (Vec<_>, Vec<_>) =
+            self.keys.into_iter().partition(|(_, terms)| terms.given_up > 0);
+        let given_up = given_up.into_iter();
+        let mut left_out: Vec<LeftOut> =
+            given_up.map(|((scope, key), terms)| LeftOut { scope, key, distinct: terms.given_up }).collect();
         keys.sort_by_key(|(_, terms)| terms.terms.len());
-        let mut distinct: u64 =
-            keys.iter().map(|(_, terms)| terms.terms.len() as u64 + u64::from(terms.uncovered)).sum();
-        let mut left_out = Vec::new();
+        let held = keys.iter().map(|(_, terms)| terms.terms.len() as u64 + u64::from(terms.uncovered));
+        let mut distinct = held.sum::<u64>() + left_out.len() as u64;
         let class = loop {
             let class = SizeClass::for_keys(distinct, Rate::OneInHundred);
             if class.bytes() as u64 <= budget || class == SizeClass::SMALLEST {
@@ -127,15 +165,18 @@ impl Terms {
         missing.map(|((_, key), _)| key.as_str())
     }
 
-    fn add(&mut self, scope: TermScope, key: &str, terms: impl FnOnce(TermKey, &mut Vec<u64>)) {
+    fn add_key(&mut self, scope: TermScope, key: &str, terms: impl FnOnce(TermKey, &mut Vec<u64>)) {
         let entry = self.keys.entry((scope, key.to_owned())).or_default();
-        terms(TermKey::new(scope, key), &mut entry.terms);
+        if entry.given_up == 0 {
+            terms(TermKey::new(scope, key), &mut entry.terms);
+        }
     }
 
     fn add_value(&mut self, scope: TermScope, key: &str, value: &Value) {
         let entry = self.keys.entry((scope, key.to_owned())).or_default();
         match plain(value) {
-            Some(value) => entry.terms.push(TermKey::new(scope, key).term(value)),
+            Some(value) if entry.given_up == 0 => entry.terms.push(TermKey::new(scope, key).term(value)),
+            Some(_) => {}
             None => entry.uncovered = true,
         }
     }
@@ -166,6 +207,23 @@ impl Terms {
             self.add_attributes(scope, &texts.attributes(number)?);
         }
         Ok(())
+    }
+}
+
+impl KeyTerms {
+    /// Sorts the terms, and keeps each once.
+    fn settle(&mut self) {
+        if self.settled < self.terms.len() {
+            // What is settled is one run already: this sort finds it.
+            self.terms.sort();
+            self.terms.dedup();
+            self.settled = self.terms.len();
+        }
+    }
+
+    /// When as much is new as was there, so that all settling together takes little.
+    fn is_worth_settling(&self) -> bool {
+        self.terms.len() > 2 * self.settled + 1_024
     }
 }
 
