@@ -26,15 +26,16 @@ impl Querier {
     /// Spans of each service.
     pub async fn spans_per_service(&self, of: &Of) -> Result<Answer<BTreeMap<String, u64>>, QueryError> {
         let of_rows = |columns: &SpanColumns, rows: &[u32]| {
-            let mut counts = vec![0; columns.origins.len()];
-            rows.iter().for_each(|row| counts[columns.origins_of_rows[*row as usize] as usize] += 1);
+            let (names, of_rows) = columns.services();
+            let mut counts = vec![0; names.len()];
+            rows.iter().for_each(|row| counts[of_rows[*row as usize] as usize] += 1);
             let mut services = BTreeMap::new();
-            for (origin, count) in columns.origins.iter().zip(counts).filter(|(_, count)| *count > 0) {
-                *services.entry(origin.service_name()).or_default() += count;
+            for (name, count) in names.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
+                *services.entry(name.into_owned()).or_default() += count;
             }
             Ok(services)
         };
-        self.counted(of, Parts { origins: true, ..Parts::default() }, Arc::new(of_rows)).await
+        self.counted(of, Parts { services: true, ..Parts::default() }, Arc::new(of_rows)).await
     }
 
     /// Spans that have each value under a key. One that has several values counts for each, with one value several

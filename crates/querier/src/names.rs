@@ -38,11 +38,13 @@ impl Querier {
     ) -> Result<Answer<BTreeSet<String>>, QueryError> {
         self.within(tenant, async |mut query| {
             let of_span = |columns: &SpanColumns, rows: &[u32]| {
-                let origins: BTreeSet<u32> =
-                    rows.iter().map(|row| columns.origins_of_rows[*row as usize]).collect();
-                origins.into_iter().map(|origin| columns.origins[origin as usize].service_name()).collect()
+                let (names, of_rows) = columns.services();
+                let mut is_there = vec![false; names.len()];
+                rows.iter().for_each(|row| is_there[of_rows[*row as usize] as usize] = true);
+                let there = names.into_iter().zip(is_there).filter(|(_, is_there)| *is_there);
+                there.map(|(name, _)| name.into_owned()).collect()
             };
-            let parts = Parts { origins: true, ..Parts::default() };
+            let parts = Parts { services: true, ..Parts::default() };
             let found = query.distinct(tenant, Filter::all(), window, parts, of_span).await?;
             Ok(query.answer(found))
         })

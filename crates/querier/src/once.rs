@@ -1,9 +1,10 @@
 //! Spans that are stored more than once, and must be counted once.
 //!
-//! Sets of blocks that were merged or checked against each other share no spans, and most data lies in one such
-//! set. What lies elsewhere (live, flushed, merged apart) is little: its matching spans are looked at by trace,
-//! id and start, and where two may be one span, their trace is *doubtful*. Doubtful traces are read whole and
-//! collapsed; all other rows count as they are.
+//! Two rows are one span only if they start at the same time, so what was merged is there twice only where something
+//! else starts. Sets of blocks that were merged or checked against each other share no spans at all, and most data lies in one
+//! such set, or in blocks that follow each other in time. What is left is little: its matching spans are looked at
+//! by trace, id and start, and where two may be one span, their trace is *doubtful*. Doubtful traces are read whole
+//! and collapsed; all other rows count as they are.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -63,6 +64,58 @@ fn apart(blocks: &[BlockEntry]) -> (Vec<&BlockEntry>, Vec<&BlockEntry>) {
     blocks.iter().partition(|block| largest.is_some() && block.disjoint_set == largest)
 }
 
+/// Spans that lie in one place, by when they start.
+#[derive(Clone, Copy)]
+struct Holder {
+    /// Those with the same one share no spans.
+    set: Option<Ulid>,
+    first_start: u64,
+    last_start: u64,
+}
+
+impl Holder {
+    fn of_block(block: &BlockEntry) -> Self {
+        let spans = &block.summary.spans;
+        Self {
+            set: block.disjoint_set,
+            first_start: spans.min_start_unix_nano,
+            last_start: spans.max_start_unix_nano,
+        }
+    }
+
+    /// None: there are no spans.
+    fn of_live(columns: &SpanColumns) -> Option<Self> {
+        let starts = || columns.starts.iter().map(|start| start.cast_unsigned());
+        Some(Self { set: None, first_start: starts().min()?, last_start: starts().max()? })
+    }
+}
+
+/// Everything that may hold a span, to tell where one may be twice.
+struct Holders(Vec<Holder>);
+
+impl Holders {
+    fn of(view: &View, plan: &Plan) -> Self {
+        let live = view.live.iter().filter_map(|segment| Holder::of_live(&segment.spans));
+        Self(plan.blocks.iter().map(Holder::of_block).chain(live).collect())
+    }
+
+    /// A window that holds every time at which one of these spans may be there twice.
+    fn shared_window(&self, own: &Holder) -> Window {
+        let window = |first: u64, last: u64| Window { start: first, end: last.saturating_add(1) };
+        if own.set.is_none() {
+            // What was not merged may hold a span twice by itself.
+            return window(own.first_start, own.last_start);
+        }
+        let others = self.0.iter().filter(|other| other.set != own.set);
+        let overlaps = others.filter_map(|other| {
+            let (from, to) = (own.first_start.max(other.first_start), own.last_start.min(other.last_start));
+            (from <= to).then_some((from, to))
+        });
+        let hull = overlaps.reduce(|hull, next| (hull.0.min(next.0), hull.1.max(next.1)));
+        hull.map_or(Window { start: 0, end: 0 }, |(first, last)| window(first, last))
+    }
+}
+
 impl Query<'_> {
     /// Traces of which a matching span may be there twice.
     pub(crate) async fn doubtful(
@@ -75,12 +128,20 @@ impl Query<'_> {
         let (largest, others) = apart(&plan.blocks);
         let mut elsewhere = Elsewhere::default();
         let hidden = plan.hidden.at(NEVER_CLEANED);
+        let holders = Holders::of(view, plan);
         for segment in &view.live {
-            let rows = seen_rows(&segment.spans, filter, window, &hidden)?;
+            let Some(holder) = Holder::of_live(&segment.spans) else { continue };
+            let shared = holders.shared_window(&holder).intersect(window);
+            let rows = seen_rows(&segment.spans, filter, shared, &hidden)?;
             elsewhere.add(rough_of(&segment.spans, rows.into_iter().map(|row| row as usize)));
         }
-        let reads: Vec<_> =
-            others.into_iter().map(|entry| self.rough_of_block(entry, plan, filter, window)).collect();
+        let shared = |entry: &&BlockEntry| holders.shared_window(&Holder::of_block(entry)).intersect(window);
+        let reads: Vec<_> = others
+            .into_iter()
+            .map(|entry| (entry, shared(&entry)))
+            .filter(|(_, shared)| !shared.is_empty())
+            .map(|(entry, shared)| self.rough_of_block(entry, plan, filter, shared))
+            .collect();
         let mut reads = stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS);
         while let Some(read) = reads.next().await {
             elsewhere.add(read?);
@@ -164,4 +225,32 @@ pub(crate) fn joined(rows: Vec<GroupRows>, gap: usize) -> Vec<GroupRows> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(set: u128, first_start: u64, last_start: u64) -> Holder {
+        Holder { set: (set > 0).then_some(Ulid(set)), first_start, last_start }
+    }
+
+    fn shared(holders: &[Holder]) -> Vec<(u64, u64)> {
+        let holders = Holders(holders.to_vec());
+        let windows = holders.0.iter().map(|holder| holders.shared_window(holder));
+        windows.map(|window| (window.start, window.end)).collect()
+    }
+
+    #[test]
+    fn should_look_only_where_spans_of_another_set_start() {
+        assert_eq!(shared(&[holder(1, 0, 9), holder(2, 10, 19)]), [(0, 0); 2]);
+        assert_eq!(shared(&[holder(1, 0, 9), holder(1, 5, 14)]), [(0, 0); 2]);
+        let at_the_edges = [holder(1, 0, 10), holder(2, 10, 20), holder(3, 18, 30)];
+        assert_eq!(shared(&at_the_edges), [(10, 11), (10, 21), (18, 21)]);
+    }
+
+    #[test]
+    fn should_look_at_all_that_was_not_merged() {
+        assert_eq!(shared(&[holder(0, 3, 7), holder(1, 8, 9)]), [(3, 8), (0, 0)]);
+    }
 }

@@ -106,14 +106,19 @@ async fn only_what_is_asked_for_is_read() {
         assert!(!read.contains("span_attributes,") && !read.contains("attributes="), "{scan}");
         assert!(!scan.contains("span_attributes,") && !scan.contains("span_attributes]"), "{scan}");
     }
-    let statement = "SELECT count(*) FROM spans WHERE span_attributes['http.request.method'] = 'BREW'";
-    let plan = text(&rows(&querier, &format!("EXPLAIN ANALYZE {statement}")).await);
-    let scan = plan.lines().find(|line| line.contains("SpansExec")).unwrap_or_else(|| panic!("{plan}"));
-    for counter in
-        ["requests=", "bytes=", "pruned_blocks=4", "read_blocks=0", "scanned_rows=0", "collapsed_spans=0"]
-    {
-        assert!(scan.contains(counter), "{counter} {scan}");
+    // A filter may be wrong about one value in a hundred.
+    let mut read = 0;
+    for number in 0..20 {
+        let statement =
+            format!("SELECT count(*) FROM spans WHERE span_attributes['http.route'] = '/brew/{number}'");
+        let plan = text(&rows(&querier, &format!("EXPLAIN ANALYZE {statement}")).await);
+        let scan = plan.lines().find(|line| line.contains("SpansExec")).unwrap_or_else(|| panic!("{plan}"));
+        for counter in ["requests=", "bytes=", "pruned_blocks=", "scanned_rows=0", "collapsed_spans=0"] {
+            assert!(scan.contains(counter), "{counter} {scan}");
+        }
+        read += usize::from(!scan.contains("read_blocks=0"));
     }
+    assert!(read <= 2, "{read} of 20 values that nobody has were looked for in blocks");
 }
 
 #[tokio::test(flavor = "multi_thread")]

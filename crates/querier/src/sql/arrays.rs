@@ -65,7 +65,12 @@ fn of_column(column: SpanColumn, columns: &SpanColumns) -> ArrayOf<'_> {
             let durations = rows.iter().map(|row| duration_of(columns, *row));
             Ok(Arc::new(durations.collect::<Int64Array>()))
         }),
-        SpanColumn::ServiceName => of_origins(columns, |origin| some(origin.service_name().into())),
+        SpanColumn::ServiceName => {
+            let (names, of_rows) = columns.services();
+            let texts =
+                Texts::collect(names.iter().map(|name| Some(&**name).filter(|name| !name.is_empty())));
+            Box::new(move |rows| Ok(texts.take(rows.iter().map(|row| Some(of_rows[*row as usize])))?))
+        }
         SpanColumn::ScopeName => of_origins(columns, |origin| some(origin.scope_name.as_str().into())),
         SpanColumn::ScopeVersion => of_origins(columns, |origin| some(origin.scope_version.as_str().into())),
         SpanColumn::Name => {
