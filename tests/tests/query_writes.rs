@@ -264,7 +264,9 @@ async fn should_find_what_was_acknowledged_in_every_answer_while_flushes_and_mer
     let ingest = Arc::new(world.ingest(1, LOG_BYTES, config).await.0);
     let progress = Arc::new(Progress { at_work: (SENDERS as usize).into(), ..Progress::default() });
     let querier = world.querier(3, &ingest);
-    let merging = tokio::spawn(merges(world.catalog(2), Arc::clone(&progress)));
+    let (merger, progress_of_merger) = (world.catalog(2), Arc::clone(&progress));
+    let runtime = tokio::runtime::Handle::current();
+    let merging = tokio::task::spawn_blocking(move || runtime.block_on(merges(merger, progress_of_merger)));
     let sending: Vec<_> = (0..SENDERS)
         .map(|number| {
             let sender = Sender::new(number, Arc::clone(&querier));

@@ -34,6 +34,8 @@ pub mod accept;
 pub mod commit;
 // A reader's side.
 pub mod snapshot;
+// What whoever merges blocks works on.
+pub mod sections;
 // Changing the catalog: draft a root, publish it.
 pub mod change;
 mod draft;

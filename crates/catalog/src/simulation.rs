@@ -10,8 +10,6 @@
 //! span whose deletion was confirmed before is not found, nor is one of a day given up;
 //! nothing that a good snapshot refers to is missing.
 
-// Which process goes on, and when time does.
-mod schedule;
 // What is true, whoever says what.
 mod world;
 // A store whose listings show objects late.

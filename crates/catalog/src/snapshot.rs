@@ -87,8 +87,8 @@ pub enum SnapshotError {
     /// Before it expires that is a broken promise, and an error; after it, take a new one.
     #[error("`{key}` is gone although the snapshot refers to it")]
     Gone { key: ObjectKey },
-    /// Without these marks an answer would show what was deleted.
-    #[error("`{key}` says what was deleted, and is damaged: {damage}. Restore it")]
+    /// Without these marks an answer would show what was deleted; without a page its blocks cannot be merged.
+    #[error("`{key}` says what was deleted or what there is, and is damaged: {damage}. Restore it")]
     Damaged { key: ObjectKey, damage: Damage },
 }
 
@@ -365,7 +365,7 @@ fn missing(error: DraftError) -> Result<Missing, SnapshotError> {
     }
 }
 
-fn hard(error: DraftError) -> SnapshotError {
+pub(crate) fn hard(error: DraftError) -> SnapshotError {
     match error {
         DraftError::Store(error) => SnapshotError::Store(error),
         DraftError::Damaged { key, damage } => SnapshotError::Damaged { key, damage },

@@ -1,7 +1,7 @@
 //! The admin port: is it alive, is it ready, what does it count, what is it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -10,6 +10,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::json;
 use siltstone_catalog::time::Clock;
+use siltstone_compactor::service::Compactor;
 use siltstone_ingest::metrics::Metrics;
 use siltstone_ingest::receive::connections::Answer;
 
@@ -43,7 +44,8 @@ pub(crate) struct Admin {
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     phase: AtomicU8,
-    core: std::sync::OnceLock<Arc<dyn IngestCore>>,
+    core: OnceLock<Arc<dyn IngestCore>>,
+    compactor: OnceLock<Arc<Compactor>>,
 }
 
 impl Admin {
@@ -60,7 +62,8 @@ impl Admin {
             metrics,
             clock,
             phase: AtomicU8::new(Phase::Starting as u8),
-            core: std::sync::OnceLock::new(),
+            core: OnceLock::new(),
+            compactor: OnceLock::new(),
         }
     }
 
@@ -72,6 +75,11 @@ impl Admin {
     pub(crate) fn has_core(&self, core: Arc<dyn IngestCore>) {
         // There is one core, and it is set once.
         let _ = self.core.set(core);
+    }
+
+    pub(crate) fn has_compactor(&self, compactor: Arc<Compactor>) {
+        // The same.
+        let _ = self.compactor.set(compactor);
     }
 
     fn phase(&self) -> Phase {
@@ -98,6 +106,9 @@ impl Admin {
             core.observe();
         }
         self.metrics.render(&mut text);
+        if let Some(compactor) = self.compactor.get() {
+            compactor.metrics().render(&mut text);
+        }
         text
     }
 
@@ -110,8 +121,33 @@ impl Admin {
             "uptime_seconds": self.clock.elapsed().as_secs(),
             "listen": self.listening.as_json(),
             "ingest": self.core.get().map(|core| core.status()),
+            "compact": self.compactor.get().map(|compactor| of_compactor(compactor)),
         })
     }
+}
+
+/// What was merged and what waits, and how long that takes.
+fn of_compactor(compactor: &Compactor) -> serde_json::Value {
+    let counts = compactor.metrics().counts();
+    json!({
+        "waiting": {
+            "blocks": counts.waiting_blocks,
+            "spans": counts.waiting_rows,
+            "bytes": counts.waiting_bytes,
+            "oldest_unmerged_seconds": counts.oldest_unmerged_millis / 1_000,
+            "seconds_to_drain": counts.drain_millis().map(|millis| millis / 1_000),
+        },
+        "merged": {
+            "jobs": counts.jobs_done,
+            "failed_jobs": counts.jobs_failed,
+            "blocks_read": counts.blocks_read,
+            "blocks_written": counts.blocks_written,
+            "spans": counts.rows_read,
+            "collapsed_spans": counts.rows_collapsed,
+        },
+        "objects_swept": counts.objects_swept,
+        "unreadable_blocks": compactor.unreadable(),
+    })
 }
 
 impl Answer for Admin {

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use siltstone_catalog::sweep::SweepMode;
+
 use crate::settings::list::{self, Kind, Setting};
-use crate::settings::{FILE_VARIABLE, Layers, Origin, Resolved, SettingsError, USUAL_FILE, lines_of};
+use crate::settings::{FILE_VARIABLE, Layers, Origin, Resolved, Role, SettingsError, USUAL_FILE, lines_of};
 
 const ABOUT: &str = "A store for distributed traces on object storage.";
 
@@ -26,6 +28,9 @@ const ALIASES: [(&str, &str); 1] = [("query.ui_dir", "ui-dir")];
 #[derive(Debug)]
 pub enum Asked {
     Run(Box<Resolved>),
+    /// Merge all that there is, and end.
+    CompactOnce(Box<Resolved>),
+    Sweep(Box<Resolved>, SweepMode),
     /// Text for standard output.
     Print(String),
 }
@@ -40,8 +45,18 @@ pub fn asked(
         let text = if given.get_flag("markdown") { list::as_markdown() } else { list::as_text() };
         return Ok(Asked::Print(text));
     }
-    let resolved = resolved(&matches, variables)?;
-    Ok(Asked::Run(Box::new(resolved)))
+    match matches.subcommand() {
+        Some(("compact", given)) => {
+            let mut resolved = Box::new(resolved(given, variables)?);
+            resolved.role = Role::Compact;
+            Ok(if given.get_flag("once") { Asked::CompactOnce(resolved) } else { Asked::Run(resolved) })
+        }
+        Some(("sweep", given)) => {
+            let mode = if given.get_flag("dry-run") { SweepMode::DryRun } else { SweepMode::Delete };
+            Ok(Asked::Sweep(Box::new(resolved(given, variables)?), mode))
+        }
+        _ => Ok(Asked::Run(Box::new(resolved(&matches, variables)?))),
+    }
 }
 
 fn resolved(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Resolved, SettingsError> {
@@ -69,19 +84,30 @@ fn command() -> Command {
     let settings = Command::new("settings")
         .about("Print all settings: value, default, meaning, flag and variable")
         .arg(Arg::new("markdown").long("markdown").action(ArgAction::SetTrue).help("As a table in Markdown"));
+    let switch = |name: &'static str, help| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let compact = Command::new("compact")
+        .about("Merge small blocks into large ones: as a service, or once")
+        .arg(switch("once", "Merge all that there is, delete what nobody needs, and end"));
+    let sweep = Command::new("sweep")
+        .about("Delete objects that nobody needs any more")
+        .arg(switch("dry-run", "Only print what would be deleted"));
+    let root = Command::new("siltstone")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .long_about(format!("{ABOUT}\n\n{HELP}"))
+        .subcommand(settings)
+        .args_conflicts_with_subcommands(true);
+    with_settings(root).subcommands([compact, sweep].map(with_settings))
+}
+
+/// A command that takes every setting as a flag.
+fn with_settings(command: Command) -> Command {
     let config = Arg::new("config")
         .long("config")
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
         .help("The settings file [SILTSTONE_CONFIG]");
-    Command::new("siltstone")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(ABOUT)
-        .long_about(format!("{ABOUT}\n\n{HELP}"))
-        .subcommand(settings)
-        .args_conflicts_with_subcommands(true)
-        .arg(config)
-        .args(list::ALL.iter().filter_map(argument))
+    command.arg(config).args(list::ALL.iter().filter_map(argument))
 }
 
 fn argument(setting: &'static Setting) -> Option<Arg> {

@@ -5,6 +5,7 @@ pub mod settings;
 // on the command line first of all.
 pub mod cli;
 // The parts that it starts,
+pub mod compact;
 pub mod ingest;
 pub mod parts;
 pub mod query;

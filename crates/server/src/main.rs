@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use siltstone_catalog::time::{Clock, SystemClock};
 use siltstone_server::cli::{Asked, asked};
-use siltstone_server::parts::start_parts;
+use siltstone_server::compact::{compact_once, sweep_once};
+use siltstone_server::parts::{StartError, start_parts};
 use siltstone_server::run::run;
 use siltstone_server::settings::Resolved;
 use siltstone_server::signals::Signals;
+use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -35,7 +37,13 @@ fn main() -> ExitCode {
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Ok(Asked::Run(settings)) => run_it(&settings),
+        Ok(Asked::Run(settings)) => with_log(&settings, run_until_told),
+        Ok(Asked::CompactOnce(settings)) => {
+            with_log(&settings, |settings| print_outcome(|clock| compact_once(settings, clock)))
+        }
+        Ok(Asked::Sweep(settings, mode)) => {
+            with_log(&settings, |settings| print_outcome(|clock| sweep_once(settings, clock, mode)))
+        }
         Err(error) => {
             eprintln!("siltstone: {error}");
             ExitCode::from(EXIT_USAGE)
@@ -43,7 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_it(settings: &Resolved) -> ExitCode {
+fn with_log(settings: &Resolved, work: impl FnOnce(&Resolved) -> Result<(), String>) -> ExitCode {
     let filter = match EnvFilter::try_new(&settings.log) {
         Ok(filter) => filter,
         Err(error) => {
@@ -56,7 +64,7 @@ fn run_it(settings: &Resolved) -> ExitCode {
         tracing::warn!("{doubt}");
     }
     abort_on_panic();
-    match run_until_told(settings) {
+    match work(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("siltstone: {error}");
@@ -65,12 +73,24 @@ fn run_it(settings: &Resolved) -> ExitCode {
     }
 }
 
+/// Does work that ends by itself, and prints what it says.
+fn print_outcome<Work>(work: impl FnOnce(Arc<dyn Clock>) -> Work) -> Result<(), String>
+where
+    Work: Future<Output = Result<String, StartError>>,
+{
+    let text =
+        runtime("work")?.block_on(work(Arc::new(SystemClock::new()))).map_err(|error| error.to_string())?;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
+}
+
+fn runtime(name: &'static str) -> Result<Runtime, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let built = builder.thread_name(name).thread_stack_size(STACK_BYTES).enable_all().build();
+    built.map_err(|error| format!("no runtime can be made: {error}"))
+}
+
 fn run_until_told(settings: &Resolved) -> Result<(), String> {
-    let runtime = |name| {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let built = builder.thread_name(name).thread_stack_size(STACK_BYTES).enable_all().build();
-        built.map_err(|error| format!("no runtime can be made: {error}"))
-    };
     // Plans of queries have threads of their own, so that sockets never wait for them.
     let (sockets, processors) = (runtime("sockets")?, runtime("query-plans")?);
     let of_queries = processors.handle().clone();

@@ -11,6 +11,7 @@ use siltstone_ingest::metrics::Metrics;
 use siltstone_store::{Listing, Opened, open};
 use tokio::runtime::Handle;
 
+use crate::compact::start_compact;
 use crate::ingest::{IngestCore, start_ingest};
 use crate::query::start_query;
 use crate::run::{Listening, Parts};
@@ -41,9 +42,7 @@ pub async fn start_parts(
     listening: Listening,
     processors: Handle,
 ) -> Result<Parts, StartError> {
-    let opened = open(&settings.store, &settings.store_settings).await.map_err(failed)?;
-    let store = opened.name.clone();
-    let shared = Shared { catalog: catalog(opened, Arc::clone(&clock))?, clock, store };
+    let shared = shared(settings, clock).await?;
     let ingest = match listening.live {
         Some(live) => Some(start_ingest(settings, &shared, metrics, live).await?),
         None => None,
@@ -55,7 +54,15 @@ pub async fn start_parts(
         }
         None => None,
     };
-    Ok(Parts { ingest: ingest.map(|core| core as Arc<dyn IngestCore>), query })
+    let compact = settings.role.compacts().then(|| start_compact(settings, &shared));
+    Ok(Parts { ingest: ingest.map(|core| core as Arc<dyn IngestCore>), query, compact })
+}
+
+/// Opens the store.
+pub(crate) async fn shared(settings: &Resolved, clock: Arc<dyn Clock>) -> Result<Shared, StartError> {
+    let opened = open(&settings.store, &settings.store_settings).await.map_err(failed)?;
+    let store = opened.name.clone();
+    Ok(Shared { catalog: catalog(opened, Arc::clone(&clock))?, clock, store })
 }
 
 fn catalog(store: Opened, clock: Arc<dyn Clock>) -> Result<Arc<Catalog>, StartError> {

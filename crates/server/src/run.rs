@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use siltstone_catalog::time::Clock;
+use siltstone_compactor::service::Compactor;
 use siltstone_ingest::metrics::Metrics;
 use siltstone_ingest::receive::connections::{Answer, Bounds, Stop, serve};
 use siltstone_ingest::receive::otlp::{Otlp, grpc::GrpcReceiver, http::HttpReceiver};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, Phase};
@@ -56,6 +58,7 @@ pub struct Listening {
 pub struct Parts {
     pub ingest: Option<Arc<dyn IngestCore>>,
     pub query: Option<QueryPorts>,
+    pub compact: Option<Arc<Compactor>>,
 }
 
 struct IngestSockets {
@@ -131,11 +134,16 @@ where
         let storage = StoragePort { reading: ports.jaeger_storage.clone(), writing };
         queries.serve(sockets.jaeger_storage, Arc::new(storage), bounds, &clock);
     }
+    let merging = Merging::start(parts.compact.as_ref());
+    if let Some(compactor) = &parts.compact {
+        admin.has_compactor(Arc::clone(compactor));
+    }
     admin.enter(Phase::Running);
     started(started_line(&listening));
 
     end.await;
     admin.enter(Phase::Draining);
+    merging.stop.cancel();
     if let Some(grpc) = grpc {
         grpc.stops().await;
     }
@@ -144,6 +152,7 @@ where
     }
     let deadline = async { clock.sleep(settings.drain_deadline).await };
     let finished = drain(parts.ingest.as_deref(), &receivers, &queries, deadline).await;
+    merging.tasks.wait().await;
     readers.stop.gently.cancel();
     readers.tasks.close();
     tokio::select! {
@@ -152,6 +161,24 @@ where
     }
     readers.end().await;
     finished
+}
+
+/// The compactor's thread. What it has begun is given up at the end, and nothing is lost by that.
+struct Merging {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Merging {
+    fn start(compactor: Option<&Arc<Compactor>>) -> Self {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        if let Some(compactor) = compactor.map(Arc::clone) {
+            let (stop, runtime) = (stop.clone(), tokio::runtime::Handle::current());
+            tasks.spawn_blocking(move || runtime.block_on(compactor.run(&stop)));
+        }
+        tasks.close();
+        Self { tasks, stop }
+    }
 }
 
 impl Servers {

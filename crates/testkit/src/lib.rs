@@ -11,6 +11,8 @@ pub mod corpus;
 pub mod oracle;
 // Time that moves when it is told to.
 pub mod clock;
+// Who goes on when, in a simulation.
+pub mod schedule;
 // What can be asked of an object store; the vocabulary of the two stores below.
 pub mod operation;
 // A store that counts requests, bytes and depth.

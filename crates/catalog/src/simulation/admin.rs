@@ -2,7 +2,8 @@
 
 use siltstone_format::day::Day;
 
-use super::schedule::Violation;
+use siltstone_testkit::schedule::Violation;
+
 use super::world::{SimSpan, Site};
 use super::writer::{DAYS, tenants};
 use crate::change::{AddMark, CutDays};

@@ -1,7 +1,8 @@
 //! Somebody who checks the bucket while everybody is at work: what is well must not be
 //! found to be wrong.
 
-use super::schedule::Violation;
+use siltstone_testkit::schedule::Violation;
+
 use super::world::Site;
 use crate::check::{CheckOptions, Depth, Leaks, Severity, Wrong};
 

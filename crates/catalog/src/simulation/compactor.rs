@@ -8,7 +8,8 @@ use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 
-use super::schedule::Violation;
+use siltstone_testkit::schedule::Violation;
+
 use super::world::{SimSpan, Site, entry_of};
 use super::writer::tenants;
 use crate::block_entry::BlockEntry;

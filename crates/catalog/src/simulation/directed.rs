@@ -11,11 +11,11 @@ use object_store::memory::InMemory;
 use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, WriterId};
 use siltstone_testkit::faulty_store::LogEntry as Request;
+use siltstone_testkit::schedule::Violation;
 use siltstone_testkit::{FaultPlan, FaultyStore, Operation, RandomFaults, VirtualClock};
 
 use super::reader;
 use super::run::windows;
-use super::schedule::Violation;
 use super::world::{Flush, Shared, SimSpan, Site, Store, World, WriterLog, entry_of};
 use super::writer::{DAYS, tenants};
 use crate::bucket::Listing;

@@ -10,8 +10,9 @@ use siltstone_format::filter::transposed::GroupKind;
 use siltstone_format::id::{BlockId, WriterId};
 use siltstone_format::tenant::Tenant;
 
+use siltstone_testkit::schedule::Violation;
+
 use super::compactor::deleted;
-use super::schedule::Violation;
 use super::world::{Flush, SimSpan, Site};
 use super::writer::tenants;
 use crate::block_entry::BlockEntry;

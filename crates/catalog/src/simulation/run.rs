@@ -8,9 +8,9 @@ use futures::FutureExt;
 use object_store::memory::InMemory;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use siltstone_testkit::schedule::{Process, Schedule, Step, Violation};
 use siltstone_testkit::{FaultPlan, FaultyStore, RandomFaults, VirtualClock};
 
-use super::schedule::{Process, Schedule, Step, Violation};
 use super::world::{Counts, Shared, Site, Store, World, WriterLog};
 use super::{admin, checker, compactor, reader, sweeper, writer};
 use crate::bucket::Listing;

@@ -4,7 +4,8 @@ use futures::TryStreamExt;
 use object_store::ObjectStore;
 use siltstone_format::path::ObjectKey;
 
-use super::schedule::Violation;
+use siltstone_testkit::schedule::Violation;
+
 use super::world::Site;
 use crate::sweep::SweepMode;
 use crate::time::{StoreTime, drawn_at};

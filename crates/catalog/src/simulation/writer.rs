@@ -6,7 +6,8 @@ use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, WriterId};
 use siltstone_format::tenant::Tenant;
 
-use super::schedule::Violation;
+use siltstone_testkit::schedule::Violation;
+
 use super::world::{Flush, SimSpan, Site, entry_of};
 use crate::commit::Fate;
 use crate::log_entry::LogEntry;

@@ -37,7 +37,7 @@ const fn setting(name: &'static str, kind: Kind, default: &'static str, meaning:
 
 /// In the order of the reference page. A name's first part is a table of the file.
 pub(crate) const ALL: &[Setting] = &[
-    setting("role", Kind::Word(&["all", "ingest", "query"]), "all", "What this process does."),
+    setting("role", Kind::Word(&["all", "ingest", "query", "compact"]), "all", "What this process does."),
     setting(
         "data",
         Kind::Text,
@@ -247,6 +247,20 @@ pub(crate) const ALL: &[Setting] = &[
         Kind::Duration,
         "0s",
         "In Jaeger's answers, spans of other hosts are moved by so much at most to fit into their parents. 0s: none is.",
+    ),
+    setting("compact.jobs", Kind::Count, "1", "Merges at the same time."),
+    setting("compact.memory", Kind::Bytes, "256MiB", "What all of them may hold in memory."),
+    setting(
+        "compact.pause",
+        Kind::Duration,
+        "60s",
+        "How long a compactor waits when there is nothing to do. Each look is one listing of the log.",
+    ),
+    setting(
+        "compact.sweep_every",
+        Kind::Duration,
+        "10m",
+        "How often objects that nobody needs any more are deleted.",
     ),
     setting(
         "limits.default.bytes_per_second",

@@ -10,7 +10,7 @@ mod resolve;
 
 pub use layers::SettingsError;
 pub(crate) use layers::{Layers, Origin, lines_of};
-pub use resolve::{Durability, Ingest, Listen, Query, Resolved, Role};
+pub use resolve::{Compact, Durability, Ingest, Listen, Query, Resolved, Role};
 
 /// Names the settings file; what the flag `--config` is elsewhere.
 pub(crate) const FILE_VARIABLE: &str = "SILTSTONE_CONFIG";

@@ -1,6 +1,7 @@
 //! Settings as they are meant: parsed, checked against each other, in plain structs.
 
-// What the querier is told.
+// What the compactor is told, and the querier.
+mod compact;
 mod query;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use siltstone_store::{Addressing, AzureKey, S3Keys, Secret, Settings as StoreSet
 
 use super::layers::{Layers, SettingsError, Written};
 use super::list::{self, Kind};
+pub use compact::Compact;
 pub use query::Query;
 
 /// What the program does.
@@ -29,6 +31,7 @@ pub struct Resolved {
     pub listen: Listen,
     pub ingest: Ingest,
     pub query: Query,
+    pub compact: Compact,
     /// What may be a mistake in the settings: to be logged.
     pub doubts: Vec<String>,
 }
@@ -40,6 +43,7 @@ pub enum Role {
     All,
     Ingest,
     Query,
+    Compact,
 }
 
 impl Role {
@@ -48,6 +52,7 @@ impl Role {
             Self::All => "all",
             Self::Ingest => "ingest",
             Self::Query => "query",
+            Self::Compact => "compact",
         }
     }
 
@@ -57,6 +62,10 @@ impl Role {
 
     pub(crate) fn queries(self) -> bool {
         matches!(self, Self::All | Self::Query)
+    }
+
+    pub(crate) fn compacts(self) -> bool {
+        matches!(self, Self::All | Self::Compact)
     }
 }
 
@@ -104,6 +113,7 @@ impl Resolved {
             role: match values.text("role") {
                 Some("ingest") => Role::Ingest,
                 Some("query") => Role::Query,
+                Some("compact") => Role::Compact,
                 _ => Role::All,
             },
             store: store_url(&values, &data)?,
@@ -121,6 +131,7 @@ impl Resolved {
             },
             ingest: ingest(&values)?,
             query: query::query(&values)?,
+            compact: compact::compact(&values)?,
             data,
             doubts: layers.doubts.clone(),
         })
@@ -136,12 +147,7 @@ fn check_all(layers: &Layers) -> Result<(), SettingsError> {
         if words.contains(&written.text.as_str()) || written.text.is_empty() {
             continue;
         }
-        let planned = setting.name == "role" && written.text == "compact";
-        let what = if planned {
-            format!("cannot be `{}` yet: this version has {}", written.text, words.join(" and "))
-        } else {
-            format!("cannot be `{}`: write {}", written.text, words.join(" or "))
-        };
+        let what = format!("cannot be `{}`: write {}", written.text, words.join(" or "));
         return Err(complaint(setting.name, written, what));
     }
     Ok(())

@@ -79,8 +79,8 @@ fn should_read_every_kind_of_value() {
 fn should_name_file_line_and_setting_in_complaints() {
     for (text, expected) in [
         (
-            "role = \"compact\"",
-            "siltstone.toml:1: `role` cannot be `compact` yet: this version has all and ingest and query",
+            "[compact]\njobs = 5",
+            "the default: `compact.memory` is less than 64 MiB for each of 5 jobs (compact.jobs)",
         ),
         ("role = \"x\"", "siltstone.toml:1: `role` cannot be `x`: write all or ingest"),
         (

@@ -6,6 +6,8 @@
 mod process;
 // A real Jaeger before us.
 mod jaeger;
+// Merging, as a service and once.
+mod merges;
 // What a browser sees.
 mod page;
 

@@ -1,21 +1,21 @@
-//! Which process goes on: one of those that can, by chance; time moves when none can.
+//! Processes of a simulation. Which of them goes on: one of those that can, by chance; time moves when none can.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use crate::clock::VirtualClock;
 use futures::future::LocalBoxFuture;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use siltstone_testkit::VirtualClock;
 
 /// What ends a run: a promise was broken.
-pub(super) type Violation = String;
-pub(super) type Process<'a> = LocalBoxFuture<'a, Result<(), Violation>>;
+pub type Violation = String;
+pub type Process<'a> = LocalBoxFuture<'a, Result<(), Violation>>;
 
 /// Processes by their place; each is running, paused, or not there.
-pub(super) struct Schedule<'a> {
+pub struct Schedule<'a> {
     clock: VirtualClock,
     slots: Vec<Slot<'a>>,
     woken: Arc<Mutex<BTreeSet<usize>>>,
@@ -38,7 +38,7 @@ impl Wake for WakeSlot {
 }
 
 /// What a step came to.
-pub(super) enum Step {
+pub enum Step {
     Ran,
     /// This process has ended.
     Ended(usize),
@@ -47,46 +47,48 @@ pub(super) enum Step {
 }
 
 impl<'a> Schedule<'a> {
-    pub(super) fn new(clock: VirtualClock, slots: usize) -> Self {
+    pub fn new(clock: VirtualClock, slots: usize) -> Self {
         let slots = (0..slots).map(|_| Slot { process: None, paused_until: Duration::ZERO }).collect();
         Self { clock, slots, woken: Arc::default() }
     }
 
-    pub(super) fn start(&mut self, slot: usize, process: Process<'a>) {
+    /// Puts a process in a place.
+    pub fn start(&mut self, slot: usize, process: Process<'a>) {
         self.slots[slot].process = Some(process);
-        self.woken.lock().unwrap().insert(slot);
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner).insert(slot);
     }
 
     /// Drops what the process is doing, wherever it is.
-    pub(super) fn kill(&mut self, slot: usize) {
+    pub fn kill(&mut self, slot: usize) {
         self.slots[slot].process = None;
-        self.woken.lock().unwrap().remove(&slot);
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner).remove(&slot);
     }
 
-    pub(super) fn pause(&mut self, slot: usize, duration: Duration) {
+    /// Lets a process go on no earlier than in so long.
+    pub fn pause(&mut self, slot: usize, duration: Duration) {
         self.slots[slot].paused_until = self.clock.monotonic() + duration;
     }
 
-    pub(super) fn resume_all(&mut self) {
+    pub fn resume_all(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.paused_until = Duration::ZERO);
     }
 
-    pub(super) fn is_running(&self, slot: usize) -> bool {
+    pub fn is_running(&self, slot: usize) -> bool {
         self.slots[slot].process.is_some()
     }
 
     /// Lets one process go on to its next await.
-    pub(super) fn step(&mut self, rng: &mut ChaCha8Rng) -> Result<Step, Violation> {
+    pub fn step(&mut self, rng: &mut ChaCha8Rng) -> Result<Step, Violation> {
         let now = self.clock.monotonic();
         let ready: Vec<usize> = {
-            let woken = self.woken.lock().unwrap();
+            let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
             woken.iter().copied().filter(|slot| self.slots[*slot].paused_until <= now).collect()
         };
         if ready.is_empty() {
             return Ok(if self.pass_time() { Step::Ran } else { Step::Idle });
         }
         let slot = ready[rng.random_range(0..ready.len())];
-        self.woken.lock().unwrap().remove(&slot);
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner).remove(&slot);
         let waker = Waker::from(Arc::new(WakeSlot { slot, woken: Arc::clone(&self.woken) }));
         let Some(process) = &mut self.slots[slot].process else { return Ok(Step::Ran) };
         match process.as_mut().poll(&mut Context::from_waker(&waker)) {

@@ -1,0 +1,224 @@
+//! Many sorted inputs into few sorted outputs, in memory that does not depend on their size.
+//!
+//! Inputs are read a window at a time. What comes before the place up to which every input is known is complete:
+//! it is taken out of all windows, column by column, and sorted as one row group. So rows are compared when a group
+//! is sorted, and never moved one by one.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use futures::{TryStreamExt, stream::FuturesUnordered};
+use siltstone_format::id::TraceId;
+
+use crate::input::{Input, InputError, Window};
+use crate::key::Key;
+use crate::outputs::{Output, OutputError, Outputs};
+use crate::planted::{Bug, planted};
+use crate::slices::{Rows, Slices};
+
+/// Why a merge ended.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// A merge on its way.
+pub(crate) struct Merging {
+    cursors: Vec<Cursor>,
+    slices: Slices,
+    pub(crate) outputs: Outputs,
+    /// Rows that were read, each once.
+    pub(crate) rows: u64,
+    is_first_pass: bool,
+    /// Whether the rows that were moved last end with their trace.
+    is_between_traces: bool,
+}
+
+/// An input with what was read of it and not taken yet.
+struct Cursor {
+    input: Input,
+    windows: VecDeque<Held>,
+    /// Whatever is read later does not come before this. None: all is read.
+    complete_before: Option<Key>,
+}
+
+/// A window of which some rows were taken.
+struct Held {
+    window: Window,
+    taken: usize,
+}
+
+impl Cursor {
+    async fn read(&mut self) -> Result<(), InputError> {
+        match self.input.next().await? {
+            Some(_) if planted(Bug::LoseWindow) && self.input.is_read() => self.complete_before = None,
+            Some(window) => {
+                self.complete_before = Some(window.complete_before);
+                self.windows.push_back(Held { window, taken: 0 });
+            }
+            None => self.complete_before = None,
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.complete_before.is_none() && self.windows.is_empty()
+    }
+
+    /// Begins again at the first row.
+    fn rewind(&mut self) {
+        self.input.rewind();
+        self.windows.clear();
+        self.complete_before = Some(Key::FIRST);
+    }
+
+    /// Rows of each window that come before a limit.
+    fn below(&self, limit: Option<Key>) -> impl Iterator<Item = Range<usize>> {
+        self.windows.iter().map(move |held| {
+            let columns = &held.window.columns;
+            let end = match limit {
+                Some(limit) => partition(held.taken..columns.len(), |row| limit.is_behind(columns, row)),
+                None => columns.len(),
+            };
+            held.taken..end
+        })
+    }
+
+    /// Forgets the rows that come before a limit.
+    fn take(&mut self, limit: Option<Key>) {
+        let ends: Vec<usize> = self.below(limit).map(|rows| rows.end).collect();
+        self.windows.iter_mut().zip(ends).for_each(|(held, end)| held.taken = end);
+        self.windows.retain(|held| held.taken < held.window.columns.len());
+    }
+}
+
+/// The first of some ascending rows for which a condition no longer holds.
+fn partition(rows: Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut start, mut end) = (rows.start, rows.end);
+    while start < end {
+        let middle = start.midpoint(end);
+        if holds(middle) {
+            start = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    start
+}
+
+impl Merging {
+    pub(crate) fn new(inputs: Vec<Input>, slices: Slices, outputs: Outputs) -> Self {
+        let cursors = inputs.into_iter();
+        let cursors = cursors.map(|input| Cursor {
+            input,
+            windows: VecDeque::new(),
+            complete_before: Some(Key::FIRST),
+        });
+        Self {
+            cursors: cursors.collect(),
+            slices,
+            outputs,
+            rows: 0,
+            is_first_pass: true,
+            is_between_traces: true,
+        }
+    }
+
+    /// Goes on until blocks are full, and gives these; none: all is merged.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Output>>, MergeError> {
+        loop {
+            while self.cursors.iter().any(|cursor| !cursor.is_done()) {
+                let limit = self.read_on().await?;
+                let full = self.take(limit)?;
+                if !full.is_empty() {
+                    return Ok(Some(full));
+                }
+            }
+            if let Some(last) = self.outputs.finish_next()? {
+                return Ok(Some(vec![last]));
+            }
+            if !self.outputs.next_pass() {
+                return Ok(None);
+            }
+            self.cursors.iter_mut().for_each(Cursor::rewind);
+            self.slices.begin();
+            self.is_first_pass = false;
+        }
+    }
+
+    /// Reads where the least is known, and says up to where all is known now. None: to the end.
+    async fn read_on(&mut self) -> Result<Option<Key>, MergeError> {
+        let known = self.known();
+        let behind = self.cursors.iter_mut().filter(|cursor| cursor.complete_before == known);
+        let reads: FuturesUnordered<_> = behind.filter(|_| known.is_some()).map(Cursor::read).collect();
+        reads.try_collect::<()>().await?;
+        Ok(self.known())
+    }
+
+    fn known(&self) -> Option<Key> {
+        self.cursors.iter().filter_map(|cursor| cursor.complete_before).min()
+    }
+
+    /// Moves all rows before a limit to the outputs, as many as fill a row group at a time.
+    fn take(&mut self, limit: Option<Key>) -> Result<Vec<Output>, MergeError> {
+        let mut full = Vec::new();
+        loop {
+            let count: usize =
+                self.cursors.iter().flat_map(|cursor| cursor.below(limit)).map(|rows| rows.len()).sum();
+            if count == 0 {
+                return Ok(full);
+            }
+            let room = self.outputs.room();
+            let cut = if count > room { self.cut(limit, room, count) } else { None };
+            if count > room && cut.is_none() && self.outputs.write_fullest()? {
+                // The next trace begins another row group.
+                full.extend(self.outputs.settle(self.is_between_traces)?);
+                continue;
+            }
+            let upto = cut.or(limit);
+            self.move_rows(upto)?;
+            self.is_between_traces = upto.is_none_or(|key| key.is_between_traces());
+            full.extend(self.outputs.settle(self.is_between_traces)?);
+        }
+    }
+
+    /// A place between two traces before which some of the rows lie, about so many of all.
+    fn cut(&self, limit: Option<Key>, room: usize, count: usize) -> Option<Key> {
+        let pieces = self.cursors.iter().flat_map(|cursor| cursor.windows.iter().zip(cursor.below(limit)));
+        let (held, rows) = pieces.max_by_key(|(_, rows)| rows.len())?;
+        let at = rows.start + (rows.len() as u64 * room as u64 / count as u64) as usize;
+        let trace = held.window.columns.trace_ids.get(at.min(rows.end.checked_sub(1)?))?;
+        let first = self.first_trace()?;
+        (*trace > first).then(|| Key::before_trace(trace))
+    }
+
+    fn first_trace(&self) -> Option<TraceId> {
+        let heads = self.cursors.iter().filter_map(|cursor| cursor.windows.front());
+        heads.filter_map(|held| held.window.columns.trace_ids.get(held.taken)).min().copied()
+    }
+
+    fn move_rows(&mut self, limit: Option<Key>) -> Result<(), MergeError> {
+        let pieces: Vec<Rows<'_>> = self
+            .cursors
+            .iter()
+            .flat_map(|cursor| cursor.windows.iter().zip(cursor.below(limit)))
+            .filter(|(_, rows)| !rows.is_empty())
+            .map(|(held, rows)| Rows { columns: &held.window.columns, rows })
+            .collect();
+        let destinations = self.slices.of_traces(&pieces);
+        for piece in &pieces {
+            if self.is_first_pass {
+                self.rows += piece.rows.len() as u64;
+            }
+            for (slice, rows) in destinations.split(piece) {
+                self.outputs.add(slice, piece.columns, &rows)?;
+            }
+        }
+        drop(pieces);
+        self.cursors.iter_mut().for_each(|cursor| cursor.take(limit));
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! What the policy comes to: blocks of rows that lie in time as real ones do, merged by a model of the merge.
+
+mod executor;
+mod traffic;
+mod world;
+
+use traffic::{HOUR, MINUTE, Traffic, Trouble};
+use world::{Figures, World};
+
+/// What is promised of a scenario, at most.
+struct Promise {
+    writes: f64,
+    blocks_of_day: u64,
+    at_once: usize,
+    late_at_once: usize,
+}
+
+fn run(traffic: &Traffic) -> Figures {
+    let mut world = World::new(traffic);
+    let mut flushes = traffic.flushes();
+    flushes.sort_by_key(|flush| flush.arrives);
+    let mut flushes = flushes.into_iter().peekable();
+    // What comes last is given the time to settle.
+    let end = traffic.end() + 12 * HOUR;
+    let mut now = traffic.start();
+    while now < end {
+        while let Some(flush) = flushes.next_if(|flush| flush.arrives <= now) {
+            world.flush(flush);
+        }
+        if !traffic.compactors_are_down(now) {
+            world.compact(now, traffic.is_steady(now));
+        }
+        now += traffic.tick.max(if now < traffic.end() { 0 } else { 10 * MINUTE });
+    }
+    world.figures(traffic)
+}
+
+#[test]
+fn should_write_little_and_leave_few_blocks() {
+    println!("{}", Figures::HEAD);
+    for (traffic, promise) in scenarios() {
+        let figures = run(&traffic);
+        println!("{}", figures.line(&traffic));
+        assert!(figures.writes <= promise.writes, "{figures:?}");
+        assert!(figures.writes_of_late <= 0.05, "{figures:?}");
+        assert!(figures.blocks_of_day <= promise.blocks_of_day, "{figures:?}");
+        assert!(figures.most_at_once <= promise.at_once, "{figures:?}");
+        assert!(figures.most_late_at_once <= promise.late_at_once, "{figures:?}");
+        assert!(figures.oldest_flush <= (15 * MINUTE + traffic.tick).max(20 * MINUTE), "{figures:?}");
+        // Blocks of more than an hour, while their day was open, were of late spans only.
+        assert!(figures.long_while_open <= 0.001, "{figures:?}");
+        assert_eq!(figures.left_in_inbox, 0);
+    }
+}
+
+fn scenarios() -> Vec<(Traffic, Promise)> {
+    let steady =
+        |rate, ingesters, days, tick| Traffic { rate, ingesters, days, tick, trouble: Trouble::None };
+    let promise = |writes, blocks_of_day, at_once, late_at_once| Promise {
+        writes,
+        blocks_of_day,
+        at_once,
+        late_at_once,
+    };
+    let small = |trouble| Traffic { trouble, ..steady(100, 1, 20.0, 5 * MINUTE) };
+    let large = |trouble| Traffic { trouble, ..steady(10_000, 2, 10.0, 5 * MINUTE) };
+    vec![
+        (steady(100, 1, 90.0, 5 * MINUTE), promise(2.8, 6, 2, 4)),
+        (steady(1_000, 1, 90.0, 5 * MINUTE), promise(2.6, 60, 3, 4)),
+        (steady(10_000, 2, 30.0, 5 * MINUTE), promise(2.0, 520, 3, 6)),
+        (steady(100_000, 4, 3.0, MINUTE), promise(2.0, 5_200, 3, 12)),
+        (steady(1_000_000, 20, 0.25, MINUTE / 4), promise(2.0, 7_000, 5, 24)),
+        (small(Trouble::NoCompactors), promise(2.8, 7, 3, 5)),
+        (small(Trouble::NoBucket), promise(2.8, 7, 3, 5)),
+        (small(Trouble::BackFill), promise(2.8, 20, 5, 5)),
+        (large(Trouble::NoCompactors), promise(2.0, 520, 4, 7)),
+        (large(Trouble::NoBucket), promise(2.0, 520, 4, 7)),
+        (large(Trouble::BackFill), promise(2.2, 1_100, 14, 7)),
+        (Traffic { tick: HOUR, ..small(Trouble::OnceAnHour) }, promise(2.8, 8, 3, 5)),
+        (Traffic { tick: HOUR, ..large(Trouble::OnceAnHour) }, promise(2.0, 560, 4, 7)),
+    ]
+}

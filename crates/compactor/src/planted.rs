@@ -1,0 +1,42 @@
+//! Mistakes that a test can plant, to see that the simulation notices. A program that is no test has none of them.
+
+/// One mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// One of the inputs stays in the catalog.
+    ForgetInput,
+    /// An upload is believed whatever the answer.
+    BelieveUploads,
+    /// Who is not told that a merge was published takes its outputs away.
+    LoserDeletes,
+    /// A trace goes to the day of its latest rows.
+    LastDay,
+    /// The last window of an input is not read.
+    LoseWindow,
+    /// Of spans with one id and start one stays, whatever else they say.
+    CollapseById,
+}
+
+#[cfg(test)]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+#[cfg(test)]
+pub(crate) fn planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+#[cfg(not(test))]
+pub(crate) const fn planted(_: Bug) -> bool {
+    false
+}
+
+/// Runs with a bug in this thread.
+#[cfg(test)]
+pub(crate) fn with_bug<T>(bug: Bug, run: impl FnOnce() -> T) -> T {
+    PLANTED.set(Some(bug));
+    let outcome = run();
+    PLANTED.set(None);
+    outcome
+}

@@ -1,0 +1,382 @@
+//! A compactor at work: it looks what there is, takes jobs that nobody else works on, and sweeps.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_catalog::block_page::Section;
+use siltstone_catalog::bucket::StoreError;
+use siltstone_catalog::clock_check::ClockError;
+use siltstone_catalog::groups::GroupsError;
+use siltstone_catalog::publish::PublishError;
+use siltstone_catalog::snapshot::{Cover, Snapshot, SnapshotError};
+use siltstone_catalog::sweep::{SweepError, SweepMode, Swept};
+use siltstone_catalog::time::Clock;
+use siltstone_catalog::{Catalog, LoadError};
+use siltstone_format::id::BlockId;
+use siltstone_format::tenant::Tenant;
+use tokio_util::sync::CancellationToken;
+
+use crate::claim::{Claimed, claimed};
+use crate::config::CompactorConfig;
+use crate::job::{Done, JobError, JobSizes, Work};
+use crate::metrics::{Metrics, Waiting};
+use crate::observe::{Seen, Settled};
+use crate::plan;
+
+/// Jobs that one after the other may come of one look at what there is.
+const JOBS_OF_A_ROUND: usize = 4;
+
+/// Why a compactor cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadyError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+}
+
+/// Why a round ended before its time. The next one begins anew.
+#[derive(Debug, thiserror::Error)]
+pub enum RoundError {
+    #[error(transparent)]
+    Ready(#[from] ReadyError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
+    #[error("filters were not grouped: {0}")]
+    Groups(#[from] GroupsError),
+    #[error("{failed} of {jobs} jobs failed; the first one: {first}")]
+    Jobs { failed: usize, jobs: usize, first: Box<JobError> },
+}
+
+/// What a round came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    pub done: Vec<Done>,
+    /// Jobs that somebody else works on.
+    pub busy: usize,
+    /// Jobs that somebody else finished first.
+    pub late: usize,
+}
+
+impl Round {
+    /// Whether there was nothing to do.
+    pub fn is_idle(&self) -> bool {
+        self.done.is_empty() && self.busy == 0 && self.late == 0
+    }
+}
+
+/// A compactor. Any number of them may work on one bucket.
+pub struct Compactor {
+    catalog: Arc<Catalog>,
+    clock: Arc<dyn Clock>,
+    config: CompactorConfig,
+    metrics: Arc<Metrics>,
+    settled: futures::lock::Mutex<Settled>,
+    /// Blocks that cannot be read: they stay as they are, and hold up no others.
+    set_aside: Mutex<BTreeSet<BlockId>>,
+}
+
+impl Compactor {
+    pub fn new(
+        catalog: Arc<Catalog>,
+        clock: Arc<dyn Clock>,
+        config: CompactorConfig,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (settled, set_aside) = Default::default();
+        Self { catalog, clock, config, metrics, settled, set_aside }
+    }
+
+    /// Makes sure that there is a catalog, and that this machine's clock is right: blocks would get names that
+    /// others take for old, or for orphans.
+    pub async fn make_ready(&self) -> Result<(), ReadyError> {
+        self.catalog.init().await?;
+        self.catalog.check_clock().await?;
+        Ok(())
+    }
+
+    /// Works until it is told to stop. What it has begun then is given up, and nothing is lost by it.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let mut swept = self.clock.elapsed();
+        let (mut failures, mut is_ready) = (0, false);
+        while !stop.is_cancelled() {
+            // One or the other: each looks at the whole log, and an idle bucket is asked once in a while only.
+            let sweeps = self.clock.elapsed().saturating_sub(swept) >= self.config.sweep_every;
+            let round = async {
+                if !is_ready {
+                    self.make_ready().await?;
+                    is_ready = true;
+                }
+                match sweeps {
+                    true => self.sweep_unless_busy().await.map(|()| true),
+                    false => self.round(When::Worth).await.map(|round| round.done.is_empty()),
+                }
+            };
+            let ended = tokio::select! {
+            biased;
+                ended = round => ended,
+                () = stop.cancelled() => return,
+            };
+            if sweeps {
+                swept = self.clock.elapsed();
+            }
+            let pause = match ended {
+                Ok(false) => {
+                    failures = 0;
+                    continue;
+                }
+                Ok(true) => {
+                    failures = 0;
+                    self.config.idle_pause
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "merging failed; it is tried again");
+                    failures = (failures + 1).min(6);
+                    self.config.idle_pause.min(Duration::from_secs(1) * (1 << failures))
+                }
+            };
+            tokio::select! {
+            biased;
+                () = self.clock.sleep(pause) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Merges all that there is, sweeps, and ends: for a schedule. Gives what was done.
+    pub async fn once(&self) -> Result<Vec<Done>, RoundError> {
+        self.make_ready().await?;
+        let mut all = Vec::new();
+        loop {
+            let round = self.round(When::Now).await?;
+            // What others work on is theirs.
+            let goes_on = !round.done.is_empty() || round.late > 0;
+            all.extend(round.done);
+            if !goes_on {
+                break;
+            }
+        }
+        self.sweep_unless_busy().await?;
+        Ok(all)
+    }
+
+    /// Looks once, and does all that is worth doing then.
+    pub async fn round(&self, when: When) -> Result<Round, RoundError> {
+        let mut touched = BTreeSet::new();
+        let snapshot = self.folded(&mut touched).await?;
+        let now_unix_nano = self.clock.wall_millis().saturating_mul(1_000_000);
+        let mut work = self.plan(&snapshot, now_unix_nano, when).await?;
+        // Not all of a long backlog: what is new meanwhile comes first.
+        work.truncate(self.config.jobs.max(1).saturating_mul(JOBS_OF_A_ROUND));
+        let count = work.len();
+        touched.extend(work.iter().map(|work| work.tenant.clone()));
+        let running = work.into_iter().map(|work| self.attempt(work));
+        let mut ended = stream::iter(running).buffer_unordered(self.config.jobs.max(1));
+        let (mut round, mut failed) = (Round::default(), Vec::new());
+        while let Some(ended) = ended.next().await {
+            match ended? {
+                Claimed::Done(Ok(done)) => round.done.push(done),
+                Claimed::Done(Err(error)) if error.is_late() => {
+                    tracing::debug!(%error, "a merge came too late");
+                    round.late += 1;
+                }
+                Claimed::Done(Err(error)) => failed.push(error),
+                Claimed::Busy | Claimed::Lost => round.busy += 1,
+            }
+        }
+        for tenant in &touched {
+            self.catalog.regroup(tenant).await?;
+        }
+        let failures = failed.len();
+        match failed.into_iter().next() {
+            Some(first) => Err(RoundError::Jobs { failed: failures, jobs: count, first: Box::new(first) }),
+            None => Ok(round),
+        }
+    }
+
+    /// Merges some blocks of a tenant into others, whatever is planned; cut by day, and at these times.
+    pub async fn merge(
+        &self,
+        tenant: &Tenant,
+        inputs: Vec<(Section, BlockEntry)>,
+        cuts: Vec<u64>,
+    ) -> Result<Done, JobError> {
+        self.on_a_thread(Work { tenant: tenant.clone(), inputs, cuts }).await
+    }
+
+    /// Deletes what nobody needs, or says what would be deleted.
+    pub async fn sweep(&self, mode: SweepMode) -> Result<Swept, SweepError> {
+        let swept = self.catalog.sweep(mode).await?;
+        if mode == SweepMode::Delete {
+            let objects = [&swept.retired, &swept.orphans, &swept.log_entries, &swept.roots];
+            self.metrics.swept(objects.iter().map(|keys| keys.len()).sum());
+            for (key, why) in &swept.failed {
+                tracing::warn!(%key, why, "an object that nobody needs was not deleted; the next sweep tries again");
+            }
+        }
+        Ok(swept)
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Blocks that no merge can read, by their ids.
+    pub fn unreadable(&self) -> Vec<String> {
+        let set_aside = self.set_aside.lock().unwrap_or_else(PoisonError::into_inner);
+        set_aside.iter().map(BlockId::to_string).collect()
+    }
+
+    async fn sweep_unless_busy(&self) -> Result<(), RoundError> {
+        let sweep = self.sweep(SweepMode::Delete);
+        match claimed(&self.catalog, &self.clock, "sweep", self.config.lease, sweep).await? {
+            Claimed::Done(swept) => Ok(swept.map(drop)?),
+            Claimed::Busy | Claimed::Lost => Ok(()),
+        }
+    }
+
+    /// A snapshot of which every flush stands in an inbox. Adds the tenants that have new ones.
+    async fn folded(&self, touched: &mut BTreeSet<Tenant>) -> Result<Arc<Snapshot>, RoundError> {
+        let fresh = Cover { fresh: true, ..Cover::default() };
+        let snapshot = self.catalog.snapshot(&fresh).await?;
+        if snapshot.entries.is_empty() {
+            return Ok(snapshot);
+        }
+        let blocks = snapshot.entries.iter().flat_map(|entry| &entry.blocks);
+        touched.extend(blocks.map(|block| block.tenant().clone()));
+        self.catalog.fold().await?;
+        Ok(self.catalog.snapshot(&fresh).await?)
+    }
+
+    async fn plan(
+        &self,
+        snapshot: &Snapshot,
+        now_unix_nano: u64,
+        when: When,
+    ) -> Result<Vec<Work>, RoundError> {
+        let mut settled = self.settled.lock().await;
+        let mut all: Vec<(u64, Work)> = Vec::new();
+        let mut waiting = Waiting::default();
+        for tenant in snapshot.root.tenants.keys() {
+            let mut seen = match Seen::of(&self.catalog, snapshot, tenant, &mut settled).await {
+                Ok(seen) => seen,
+                // It holds up no other tenant.
+                Err(error @ SnapshotError::Damaged { .. }) => {
+                    tracing::error!(%error, %tenant, "nothing of this tenant is merged");
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            {
+                let set_aside = self.set_aside.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.blocks.retain(|id, _| !set_aside.contains(id));
+            }
+            let pieces = seen.pieces();
+            let policy = self.policy(when);
+            let jobs = plan::plan(&pieces, now_unix_nano, &policy);
+            note_waiting(&mut waiting, plan::backlog(&pieces, now_unix_nano, &policy), now_unix_nano);
+            let possible = plan::plan(&pieces, now_unix_nano, &self.policy(When::Now));
+            let taken = possible.iter().flat_map(|job| &job.inputs);
+            settled.note(tenant, &seen, |day| policy.is_closed(day, now_unix_nano), taken);
+            all.extend(jobs.into_iter().map(|job| {
+                let newest = job.inputs.iter().map(|piece| piece.max_start_unix_nano).max().unwrap_or(0);
+                (newest, work(tenant, &seen, job))
+            }));
+        }
+        self.metrics.waits(waiting);
+        // The newest first, whoever's they are: these are asked for most.
+        all.sort_by_key(|(newest, _)| std::cmp::Reverse(*newest));
+        Ok(all.into_iter().map(|(_, work)| work).collect())
+    }
+
+    fn policy(&self, when: When) -> plan::Policy {
+        plan::Policy { at_once: when == When::Now, ..self.config.policy.clone() }
+    }
+
+    async fn attempt(&self, work: Work) -> Result<Claimed<Result<Done, JobError>>, StoreError> {
+        let began = self.clock.elapsed();
+        let name = work.name();
+        let outcome =
+            claimed(&self.catalog, &self.clock, &name, self.config.lease, self.on_a_thread(work)).await?;
+        match &outcome {
+            Claimed::Done(Ok(done)) => {
+                let took = self.clock.elapsed().saturating_sub(began);
+                self.metrics.done(done, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+                tracing::debug!(name, ?done, "merged");
+            }
+            Claimed::Done(Err(error)) if error.is_late() => self.metrics.given_up(),
+            Claimed::Busy | Claimed::Lost => self.metrics.given_up(),
+            Claimed::Done(Err(error)) => {
+                self.metrics.failed();
+                if let Some(block) = error.unreadable_input() {
+                    tracing::error!(%error, "a block is not merged any more until this process starts anew");
+                    let mut set_aside = self.set_aside.lock().unwrap_or_else(PoisonError::into_inner);
+                    set_aside.insert(block);
+                    self.metrics.set_aside(set_aside.len());
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Merging takes a processor for seconds: it has a thread of its own, and stops when nobody waits for it.
+    async fn on_a_thread(&self, work: Work) -> Result<Done, JobError> {
+        let (catalog, sizes) = (Arc::clone(&self.catalog), self.sizes());
+        if !self.config.threads {
+            return work.run(&catalog, &sizes).await;
+        }
+        let runtime = tokio::runtime::Handle::current();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let _stops = stop.drop_guard();
+        let thread = tokio::task::spawn_blocking(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                biased;
+                        done = work.run(&catalog, &sizes) => done,
+                        () = stopped.cancelled() => Err(JobError::Stopped),
+                    }
+            })
+        });
+        thread.await.map_err(JobError::Thread)?
+    }
+
+    fn sizes(&self) -> JobSizes {
+        JobSizes {
+            memory_bytes: self.config.memory_bytes / self.config.jobs.max(1),
+            block_rows: self.config.policy.target_rows,
+        }
+    }
+}
+
+/// When jobs are worth doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// When enough has come together.
+    Worth,
+    /// At once: nobody looks again soon.
+    Now,
+}
+
+fn work(tenant: &Tenant, seen: &Seen, job: plan::Job) -> Work {
+    let inputs = job.inputs.iter().filter_map(|piece| seen.blocks.get(&piece.id).cloned());
+    Work { tenant: tenant.clone(), inputs: inputs.collect(), cuts: job.cuts }
+}
+
+fn note_waiting(waiting: &mut Waiting, backlog: plan::Backlog, now_unix_nano: u64) {
+    waiting.blocks += backlog.blocks;
+    waiting.rows += backlog.rows;
+    waiting.bytes += backlog.bytes;
+    if let Some(oldest) = backlog.oldest_unmerged_unix_nano {
+        waiting.oldest_millis = waiting.oldest_millis.max(now_unix_nano.saturating_sub(oldest) / 1_000_000);
+    }
+}

@@ -1,0 +1,219 @@
+//! What is true, whoever says what; and what a process has.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use siltstone_catalog::bucket::{Bucket, Listing};
+use siltstone_catalog::time::Clock;
+use siltstone_catalog::windows::Windows;
+use siltstone_catalog::{Catalog, CatalogConfig};
+use siltstone_format::id::{SpanId, TraceId};
+use siltstone_format::path::ObjectKey;
+use siltstone_format::span::Span;
+use siltstone_testkit::{FaultyStore, VirtualClock};
+
+use crate::config::CompactorConfig;
+use crate::metrics::Metrics;
+use crate::plan::Policy;
+use crate::service::Compactor;
+
+pub(super) type Store = FaultyStore<InMemory>;
+pub(super) type Shared = Rc<RefCell<World>>;
+
+/// Two hours before a midnight.
+pub(super) const START_UNIX_NANOS: u64 = 1_800_057_600_000_000_000 - 2 * 3_600_000_000_000;
+const MINUTE: u64 = 60_000_000_000;
+
+#[derive(Default)]
+pub(super) struct World {
+    /// Numbers of spans that a commit has acknowledged, and how often each was flushed.
+    pub(super) committed: BTreeSet<u64>,
+    pub(super) attempts: BTreeMap<u64, u32>,
+    pub(super) next_number: u64,
+    pub(super) counts: Counts,
+    pub(super) story: Vec<String>,
+}
+
+/// What happened, so that a run in which nothing happens is noticed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) flushes: u64,
+    pub(super) readings: u64,
+    pub(super) late_readings: u64,
+    pub(super) crashes: u64,
+    pub(super) pauses: u64,
+    pub(super) jobs_done: u64,
+    pub(super) jobs_failed: u64,
+    pub(super) jobs_given_up: u64,
+    pub(super) collapsed: u64,
+    pub(super) swept: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, more: &Self) {
+        self.each(more, |sum, more| *sum += more);
+    }
+
+    fn each(&mut self, more: &Self, mut apply: impl FnMut(&mut u64, u64)) {
+        apply(&mut self.flushes, more.flushes);
+        apply(&mut self.readings, more.readings);
+        apply(&mut self.late_readings, more.late_readings);
+        apply(&mut self.crashes, more.crashes);
+        apply(&mut self.pauses, more.pauses);
+        apply(&mut self.jobs_done, more.jobs_done);
+        apply(&mut self.jobs_failed, more.jobs_failed);
+        apply(&mut self.jobs_given_up, more.jobs_given_up);
+        apply(&mut self.collapsed, more.collapsed);
+        apply(&mut self.swept, more.swept);
+    }
+
+    pub(super) fn has_seen_all(&self) -> bool {
+        let mut all = true;
+        self.clone().each(self, |_, count| all &= count > 0);
+        all
+    }
+}
+
+/// The span with a number. Its name is the number, so that whoever reads it knows what it must say.
+pub(super) fn span(number: u64) -> Span {
+    // Every seventh shares id and start with the one before, and is another span.
+    let twin = if number % 7 == 6 { number - 1 } else { number };
+    let trace = twin % 11;
+    let minutes = if number.is_multiple_of(23) { 0 } else { 60 + (twin * 13) % 70 };
+    Span {
+        trace_id: TraceId([trace as u8 + 1; 16]),
+        span_id: SpanId((twin + 1).to_be_bytes()),
+        parent_span_id: (!number.is_multiple_of(3)).then(|| SpanId((number % 40 + 1).to_be_bytes())),
+        start_unix_nano: START_UNIX_NANOS + minutes * MINUTE + twin,
+        name: number.to_string(),
+        ..Span::default()
+    }
+}
+
+/// What a process has.
+#[derive(Clone)]
+pub(super) struct Site {
+    pub(super) world: Shared,
+    pub(super) store: Store,
+    pub(super) clock: VirtualClock,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) rng: Rc<RefCell<ChaCha8Rng>>,
+}
+
+impl Site {
+    pub(super) fn new(world: &Shared, store: &Store, clock: VirtualClock, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let config = CatalogConfig {
+            bucket: Bucket::new(Arc::new(store.clone()), Listing::Together),
+            clock: Arc::new(WaitingClock(clock.clone())),
+            seed: rng.random(),
+            windows: windows(),
+        };
+        let catalog = Arc::new(Catalog::new(config).expect("windows fit together"));
+        Self {
+            world: Rc::clone(world),
+            store: store.clone(),
+            clock,
+            catalog,
+            rng: Rc::new(RefCell::new(rng)),
+        }
+    }
+
+    pub(super) fn compactor(&self) -> Compactor {
+        let policy = {
+            let mut rng = self.rng.borrow_mut();
+            let mut millis = |longest: u64| Duration::from_millis(rng.random_range(0..longest));
+            let (wait, wait_late, hour_slack) = (millis(4_000), millis(8_000), millis(3_000));
+            Policy {
+                target_rows: rng.random_range(20..200),
+                most_inputs: rng.random_range(2..20),
+                batch_rows: rng.random_range(30..400),
+                at_once: rng.random_bool(0.5),
+                wait,
+                wait_late,
+                hour_slack,
+                ..Policy::default()
+            }
+        };
+        let config = CompactorConfig {
+            jobs: self.rng.borrow_mut().random_range(1..4),
+            memory_bytes: 60_000,
+            threads: false,
+            idle_pause: Duration::from_secs(2),
+            sweep_every: Duration::from_secs(9),
+            lease: Duration::from_secs(6),
+            policy,
+        };
+        let clock = Arc::new(WaitingClock(self.clock.clone()));
+        Compactor::new(Arc::clone(&self.catalog), clock, config, Arc::new(Metrics::default()))
+    }
+
+    /// Waits up to so long.
+    pub(super) async fn rest(&self, longest_millis: u64) {
+        let millis = self.rng.borrow_mut().random_range(0..=longest_millis);
+        self.clock.sleep(Duration::from_millis(millis)).await;
+    }
+
+    /// An object; none: it is not there. A store that fails is asked again.
+    pub(super) async fn get(&self, key: ObjectKey) -> Option<Bytes> {
+        let path = Path::from(key.to_string());
+        loop {
+            let got = async { self.store.get(&path).await?.bytes().await };
+            match got.await {
+                Ok(bytes) => return Some(bytes),
+                Err(object_store::Error::NotFound { .. }) => return None,
+                Err(_) => self.rest(100).await,
+            }
+        }
+    }
+
+    pub(super) fn tell(&self, what: impl FnOnce() -> String) {
+        let line = format!("{:>9.3} {}", self.clock.monotonic().as_secs_f64(), what());
+        self.world.borrow_mut().story.push(line);
+    }
+}
+
+/// Seconds where the real ones are minutes and hours.
+fn windows() -> Windows {
+    let seconds = Duration::from_secs;
+    Windows {
+        query: seconds(12),
+        read_grace: seconds(16),
+        commit: seconds(8),
+        orphan_grace: seconds(20),
+        log_grace: seconds(6),
+        clock_error: seconds(4),
+        visibility: seconds(1),
+        forget_writer: seconds(60),
+        snapshot_age: seconds(1),
+    }
+}
+
+/// Who sleeps waits until time is moved on.
+struct WaitingClock(VirtualClock);
+
+impl Clock for WaitingClock {
+    fn wall_millis(&self) -> u64 {
+        self.0.now() / 1_000_000
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.0.sleep(duration).boxed()
+    }
+}

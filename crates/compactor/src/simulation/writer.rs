@@ -1,0 +1,87 @@
+//! A writer: flushes of a few spans, one after the other. One that is killed forgets what it had begun.
+
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutPayload};
+use rand::Rng;
+use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_catalog::commit::Fate;
+use siltstone_catalog::log_entry::LogEntry;
+use siltstone_format::block::identity::BlockIdentity;
+use siltstone_format::block::summary::BlockSummary;
+use siltstone_format::block::write::encode_block;
+use siltstone_format::columns::SpanColumns;
+use siltstone_format::id::{BlockId, WriterId};
+use siltstone_format::path::ObjectKey;
+use siltstone_format::tenant::Tenant;
+use siltstone_testkit::schedule::Violation;
+
+use super::world::{Site, span};
+
+pub(super) async fn run(site: Site, flushes: u64) -> Result<(), Violation> {
+    let (mut writer, mut number) = (WriterId(site.catalog.next_id()), 0);
+    for _ in 0..flushes {
+        site.rest(2_500).await;
+        let spans = next_spans(&site);
+        loop {
+            match flush(&site, &spans, writer, number).await {
+                Fate::Committed => break,
+                // A flush that is late is asked for again under the same name.
+                Fate::Missing => {}
+                Fate::Fenced { .. } => (writer, number) = (WriterId(site.catalog.next_id()), 0),
+            }
+        }
+        number += 1;
+        let mut world = site.world.borrow_mut();
+        world.committed.extend(&spans);
+        world.counts.flushes += 1;
+    }
+    Ok(())
+}
+
+/// New numbers, and now and then some that were sent before.
+fn next_spans(site: &Site) -> Vec<u64> {
+    let (count, again) = {
+        let mut rng = site.rng.borrow_mut();
+        (rng.random_range(1..30), rng.random_range(0..40))
+    };
+    let mut world = site.world.borrow_mut();
+    let first = world.next_number;
+    world.next_number += count;
+    let old = (again..again + 3).filter(|number| again < 20 && *number < first);
+    let spans: Vec<u64> = (first..first + count).chain(old).collect();
+    for number in &spans {
+        *world.attempts.entry(*number).or_default() += 1;
+    }
+    spans
+}
+
+async fn flush(site: &Site, spans: &[u64], writer: WriterId, number: u64) -> Fate {
+    let opened = site.clock.monotonic();
+    let summary = loop {
+        match write(site, spans).await {
+            Ok(summary) => break summary,
+            Err(_) => site.rest(300).await,
+        }
+    };
+    let entry = LogEntry { writer, number, blocks: vec![BlockEntry::flushed(summary)] };
+    loop {
+        match site.catalog.commit(&entry, Some(opened)).await {
+            Ok(fate) => return fate,
+            Err(_) => site.rest(300).await,
+        }
+    }
+}
+
+async fn write(site: &Site, spans: &[u64]) -> Result<BlockSummary, object_store::Error> {
+    let mut columns = SpanColumns::default();
+    spans.iter().for_each(|number| columns.push(&span(*number)).expect("fits"));
+    let block = BlockId(site.catalog.next_id());
+    let identity = BlockIdentity { block, tenant: Tenant::single(), inputs: Vec::new() };
+    let encoded = encode_block(&columns, &identity).expect("encodes");
+    for (key, content) in
+        [(ObjectKey::Spans(block), encoded.spans), (ObjectKey::Origins(block), encoded.origins)]
+    {
+        site.store.put(&Path::from(key.to_string()), PutPayload::from(content)).await?;
+    }
+    Ok(encoded.summary)
+}

@@ -1,0 +1,170 @@
+//! Which output a trace goes to: by the time of its earliest span.
+
+use std::collections::HashMap;
+
+use siltstone_format::columns::SpanColumns;
+use siltstone_format::day::Day;
+use siltstone_format::id::TraceId;
+
+use crate::planted::{Bug, planted};
+
+/// A stretch of time within one UTC day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Slice {
+    pub(crate) day: Day,
+    /// How many of a job's cuts lie before.
+    part: usize,
+}
+
+/// How a job cuts time: by day, and at times of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Slices {
+    cuts: Vec<u64>,
+    /// Where all spans go, if that is known.
+    only: Option<Slice>,
+    /// The trace that rows before ended in: what comes later may be of it.
+    last: Option<(TraceId, Slice)>,
+}
+
+/// Some rows of some columns, ascending.
+pub(crate) struct Rows<'a> {
+    pub(crate) columns: &'a SpanColumns,
+    pub(crate) rows: std::ops::Range<usize>,
+}
+
+impl Slices {
+    /// For spans that start within these times, both included.
+    pub(crate) fn new(mut cuts: Vec<u64>, first_start: u64, last_start: u64) -> Self {
+        cuts.sort_unstable();
+        let mut slices = Self { cuts, only: None, last: None };
+        let (first, last) = (slices.of(first_start), slices.of(last_start));
+        slices.only = (first == last).then_some(first);
+        slices
+    }
+
+    /// Rows come from the first one on again.
+    pub(crate) fn begin(&mut self) {
+        self.last = None;
+    }
+
+    fn of(&self, start_unix_nano: u64) -> Slice {
+        let part = self.cuts.partition_point(|cut| *cut <= start_unix_nano);
+        Slice { day: Day::of_unix_nano(start_unix_nano), part }
+    }
+
+    /// The slice of each trace of the next rows. Rows of a trace stand by start, so that its first one decides,
+    /// and each piece has all its rows of a trace, or those that come first.
+    pub(crate) fn of_traces(&mut self, pieces: &[Rows<'_>]) -> Destinations {
+        if let Some(only) = self.only {
+            return Destinations::Only(only);
+        }
+        let mut earliest: HashMap<TraceId, u64> = HashMap::new();
+        for piece in pieces {
+            for run in runs(piece) {
+                let trace = piece.columns.trace_ids[run.start];
+                let start = piece.columns.starts[run.start].cast_unsigned();
+                let known = earliest.entry(trace).or_insert(start);
+                *known = if planted(Bug::LastDay) { start.max(*known) } else { start.min(*known) };
+            }
+        }
+        let mut slices: HashMap<TraceId, Slice> =
+            earliest.into_iter().map(|(trace, start)| (trace, self.of(start))).collect();
+        if let Some((trace, slice)) = self.last
+            && let Some(known) = slices.get_mut(&trace)
+        {
+            *known = slice;
+        }
+        if let Some(last) = slices.keys().max().copied() {
+            self.last = slices.get(&last).map(|slice| (last, *slice));
+        }
+        Destinations::ByTrace(slices)
+    }
+}
+
+/// Where the traces of some rows go.
+pub(crate) enum Destinations {
+    Only(Slice),
+    ByTrace(HashMap<TraceId, Slice>),
+}
+
+impl Destinations {
+    /// The rows of a piece, by where they go.
+    pub(crate) fn split(&self, piece: &Rows<'_>) -> Vec<(Slice, Vec<u32>)> {
+        let numbers = |rows: std::ops::Range<usize>| rows.map(|row| row as u32);
+        match self {
+            Self::Only(slice) => vec![(*slice, numbers(piece.rows.clone()).collect())],
+            Self::ByTrace(slices) => {
+                let mut split: Vec<(Slice, Vec<u32>)> = Vec::new();
+                for run in runs(piece) {
+                    let Some(slice) = slices.get(&piece.columns.trace_ids[run.start]) else { continue };
+                    match split.iter_mut().find(|(known, _)| known == slice) {
+                        Some((_, rows)) => rows.extend(numbers(run)),
+                        None => split.push((*slice, numbers(run).collect())),
+                    }
+                }
+                split
+            }
+        }
+    }
+}
+
+/// Rows of one trace each.
+fn runs<'a>(piece: &'a Rows<'_>) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
+    let mut start = piece.rows.start;
+    piece.columns.trace_ids[piece.rows.clone()].chunk_by(|one, next| one == next).map(move |run| {
+        let range = start..start + run.len();
+        start = range.end;
+        range
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use siltstone_format::span::Span;
+
+    use super::*;
+
+    const HOUR: u64 = 3_600_000_000_000;
+
+    fn columns(spans: &[(u8, u64)]) -> SpanColumns {
+        let mut columns = SpanColumns::default();
+        for (trace, start_unix_nano) in spans {
+            let span = Span {
+                trace_id: TraceId([*trace; 16]),
+                start_unix_nano: *start_unix_nano,
+                ..Span::default()
+            };
+            columns.push(&span).unwrap();
+        }
+        columns
+    }
+
+    #[test]
+    fn should_send_a_trace_to_where_its_earliest_span_lies() {
+        let mut slices = Slices::new(vec![HOUR], 0, 25 * HOUR);
+        let one = columns(&[(1, HOUR + 1), (2, 5), (3, 25 * HOUR)]);
+        let other = columns(&[(1, HOUR - 1), (3, 24 * HOUR - 1)]);
+        let pieces = [Rows { columns: &one, rows: 0..3 }, Rows { columns: &other, rows: 0..2 }];
+        let found = slices.of_traces(&pieces);
+        let slice = |day, part| Slice { day: Day(day), part };
+        assert_eq!(found.split(&pieces[0]), [(slice(0, 0), vec![0, 1]), (slice(0, 1), vec![2])]);
+        assert_eq!(found.split(&pieces[1]), [(slice(0, 0), vec![0]), (slice(0, 1), vec![1])]);
+    }
+
+    #[test]
+    fn should_keep_a_trace_together_that_goes_on_later() {
+        let mut slices = Slices::new(vec![HOUR], 0, 2 * HOUR);
+        let one = columns(&[(1, 5)]);
+        slices.of_traces(&[Rows { columns: &one, rows: 0..1 }]);
+        let later = columns(&[(1, HOUR + 5)]);
+        let piece = Rows { columns: &later, rows: 0..1 };
+        let found = slices.of_traces(std::slice::from_ref(&piece));
+        assert_eq!(found.split(&piece), [(Slice { day: Day(0), part: 0 }, vec![0])]);
+    }
+
+    #[test]
+    fn should_look_at_no_trace_where_all_go_to_one_place() {
+        let mut slices = Slices::new(vec![HOUR], HOUR, HOUR + 1);
+        assert!(matches!(slices.of_traces(&[]), Destinations::Only(Slice { day: Day(0), part: 1 })));
+    }
+}
