@@ -6,14 +6,21 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
+use opentelemetry_proto::tonic::trace::v1::TracesData;
+use prost::Message;
+use prost::encoding::{WireType, decode_key, decode_varint};
 use siltstone_format::id::{SpanId, TraceId};
 use siltstone_format::origin::Origin;
 use siltstone_format::span::Span;
 use siltstone_format::value::{Attribute, Value};
 use siltstone_querier::http::{HttpConfig, router};
+use siltstone_querier::jaeger::grpc::JaegerGrpc;
+use siltstone_querier::jaeger::proto::{api_v2, api_v3, storage};
+use siltstone_querier::jaeger::settings::JaegerSettings;
 use siltstone_querier::limits::QueryLimits;
 use siltstone_tests::query_world::QueryWorld;
 use tower::ServiceExt;
@@ -90,34 +97,142 @@ async fn world() -> QueryWorld {
     world
 }
 
-/// Bytes of the body, spans in it, and by how much the process grew while it came.
-async fn read(world: &QueryWorld, path: &str) -> (usize, usize, isize) {
-    let http = router(world.querier(QueryLimits::default()), HttpConfig::default());
+/// An answer, and by how much the process grew while it came.
+struct Read {
+    bytes: usize,
+    spans: usize,
+    grown: isize,
+}
+
+/// Reads an answer as it comes. `spans_of`: how many spans begin in some bytes of it.
+async fn read(router: Router, request: Request<Body>, mut spans_of: impl FnMut(&[u8]) -> usize) -> Read {
     let before = HELD.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
-    let response = http.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    let response = router.oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200);
     let mut body = response.into_body();
     let (mut bytes, mut spans) = (0, 0);
     while let Some(frame) = body.frame().await {
-        let data = frame.unwrap().into_data().unwrap();
-        bytes += data.len();
-        let names = data.split(|byte| *byte == b'"').filter(|part| part.starts_with(b"startTime"));
-        spans += names.count();
+        let frame = match frame.unwrap().into_data() {
+            Ok(data) => data,
+            Err(end) => {
+                let trailers = end.into_trailers().unwrap();
+                assert_eq!(trailers["grpc-status"], "0", "{trailers:?}");
+                continue;
+            }
+        };
+        bytes += frame.len();
+        spans += spans_of(&frame);
     }
-    (bytes, spans, PEAK.load(Ordering::Relaxed) - before)
+    Read { bytes, spans, grown: PEAK.load(Ordering::Relaxed) - before }
 }
 
+fn starts_in_json(bytes: &[u8]) -> usize {
+    bytes.split(|byte| *byte == b'"').filter(|part| part.starts_with(b"startTime")).count()
+}
+
+/// Splits what comes into messages of gRPC, none of them longer than clients take, and counts their spans.
+fn spans_in_messages(count: fn(&[u8]) -> usize) -> impl FnMut(&[u8]) -> usize {
+    let mut rest: Vec<u8> = Vec::new();
+    move |bytes| {
+        rest.extend_from_slice(bytes);
+        let mut spans = 0;
+        while rest.len() >= 5 {
+            let length = u32::from_be_bytes(rest[1..5].try_into().unwrap()) as usize;
+            assert!(length <= 4 << 20, "a message of {length} bytes");
+            if rest.len() < 5 + length {
+                break;
+            }
+            spans += count(&rest[5..5 + length]);
+            rest.drain(..5 + length);
+        }
+        spans
+    }
+}
+
+fn call(path: &str, message: &impl Message) -> Request<Body> {
+    let mut bytes = vec![0];
+    bytes.extend((message.encoded_len() as u32).to_be_bytes());
+    message.encode(&mut bytes).unwrap();
+    let request = Request::post(path).header("content-type", "application/grpc").header("te", "trailers");
+    request.body(Body::from(bytes)).unwrap()
+}
+
+fn check(what: &str, small: &Read, large: &Read) {
+    let Read { bytes, spans, grown } = large;
+    println!("{what}: {bytes} bytes, {spans} spans; {grown} bytes held, {} for 10 spans", small.grown);
+    assert_eq!((small.spans, large.spans), (10, SPANS as usize), "{what}");
+    assert!(grown - small.grown < MOST_MORE, "{what}: {grown} bytes held, {} for 10 spans", small.grown);
+}
+
+/// One after the other in one test: all of the process is measured.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_trace_takes_hardly_more_memory_than_a_small_one() {
     let world = world().await;
     for (path, query) in
         [("/api/traces", ""), ("/api/traces", "?raw=true&prettyPrint=true"), ("/api/v3/traces", "")]
     {
-        let (_, _, small) = read(&world, &format!("{path}/{SMALL}{query}")).await;
-        let (bytes, spans, large) = read(&world, &format!("{path}/{LARGE}{query}")).await;
-        println!("{path}{query}: {bytes} bytes, {spans} spans; {large} bytes held, {small} for 10 spans");
-        assert_eq!(spans, SPANS as usize);
-        assert!(large - small < MOST_MORE, "{path}{query}: {large} bytes held, {small} for 10 spans");
+        let read = async |trace: TraceId| {
+            let http = router(world.querier(QueryLimits::default()), HttpConfig::default());
+            let request = Request::get(format!("{path}/{trace}{query}")).body(Body::empty()).unwrap();
+            read(http, request, starts_in_json).await
+        };
+        check(&format!("{path}{query}"), &read(SMALL).await, &read(LARGE).await);
     }
+    let grpc = || {
+        let querier = world.querier(QueryLimits::default());
+        JaegerGrpc { querier, tenants: false, settings: Arc::new(JaegerSettings::default()) }
+    };
+    for raw in [false, true] {
+        let v2 = async |trace: TraceId| {
+            let asked = api_v2::GetTraceRequest {
+                trace_id: trace.0.to_vec(),
+                raw_traces: raw,
+                ..api_v2::GetTraceRequest::default()
+            };
+            let services = grpc().queries().await.unwrap().whole_router();
+            let path = "/jaeger.api_v2.QueryService/GetTrace";
+            read(services, call(path, &asked), spans_in_messages(api_v2_spans)).await
+        };
+        check(&format!("api_v2 GetTrace, raw: {raw}"), &v2(SMALL).await, &v2(LARGE).await);
+        let v3 = async |trace: TraceId| {
+            let asked = api_v3::GetTraceRequest {
+                trace_id: trace.to_string(),
+                raw_traces: raw,
+                ..api_v3::GetTraceRequest::default()
+            };
+            let services = grpc().queries().await.unwrap().whole_router();
+            let path = "/jaeger.api_v3.QueryService/GetTrace";
+            read(services, call(path, &asked), spans_in_messages(otlp_spans)).await
+        };
+        check(&format!("api_v3 GetTrace, raw: {raw}"), &v3(SMALL).await, &v3(LARGE).await);
+    }
+    let stored = async |trace: TraceId| {
+        let one =
+            storage::GetTraceParams { trace_id: trace.0.to_vec(), ..storage::GetTraceParams::default() };
+        let services = grpc().storage(false).await.unwrap().whole_router();
+        let asked = storage::GetTracesRequest { query: vec![one] };
+        let path = "/jaeger.storage.v2.TraceReader/GetTraces";
+        read(services, call(path, &asked), spans_in_messages(otlp_spans)).await
+    };
+    check("storage GetTraces", &stored(SMALL).await, &stored(LARGE).await);
+}
+
+fn otlp_spans(message: &[u8]) -> usize {
+    let traces = TracesData::decode(message).unwrap();
+    let scopes = traces.resource_spans.iter().flat_map(|of_resource| &of_resource.scope_spans);
+    scopes.map(|scope| scope.spans.len()).sum()
+}
+
+/// Field 1 of each chunk, once for each span.
+fn api_v2_spans(mut message: &[u8]) -> usize {
+    let mut spans = 0;
+    while !message.is_empty() {
+        let (number, wire) = decode_key(&mut message).unwrap();
+        assert_eq!((number, wire), (1, WireType::LengthDelimited));
+        let length = decode_varint(&mut message).unwrap() as usize;
+        message = &message[length..];
+        spans += 1;
+    }
+    spans
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use siltstone_ask::collapse;
+use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
 use siltstone_catalog::snapshot::Cover;
 use siltstone_compactor::config::CompactorConfig;
@@ -20,6 +21,7 @@ use siltstone_format::invariants::check_f2;
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_testkit::{Operation, arbitrary, nasty};
+use siltstone_tests::blocks::traffic;
 use siltstone_tests::decode::request_spans;
 use siltstone_tests::merging::read_block;
 use siltstone_tests::query_world::QueryWorld;
@@ -147,6 +149,31 @@ fn should_merge_a_trace_that_is_larger_than_what_is_held_of_it() {
     let flushes = spread(spans, &places, 3);
     let blocks = runtime().block_on(check(&flushes, 100_000, 2_000)).unwrap();
     assert!(blocks > 1, "{blocks}");
+}
+
+/// Rows become columns in many small windows: what is asked of the store does not grow with their number.
+#[tokio::test(flavor = "multi_thread")]
+async fn should_ask_for_the_pages_of_many_windows_at_once() {
+    const INPUTS: u64 = 4;
+    let world = QueryWorld::new().await;
+    for seed in 0..INPUTS {
+        let mut spans = Vec::new();
+        traffic(40_000, 280, seed).for_each(|batch| spans.extend(request_spans(&batch.request)));
+        world.flush(&spans).await;
+    }
+    let stored: u64 = world.blocks().await.iter().map(BlockEntry::bytes).sum();
+    // A window has about 1,300 rows, and pages of 20,000 are read at a time.
+    let compactor = compactor(&world, 12 << 20, 1_000_000);
+    world.store.reset();
+    let round = compactor.round(When::Now).await.unwrap();
+    assert_eq!(round.done.len(), 1, "{round:?}");
+    let requests = world.store.requests().into_iter();
+    let reads = requests.filter(|request| request.operation == Operation::GetRange);
+    let reads = reads.filter(|request| request.location.as_ref().starts_with("blk/")).count();
+    let bytes = world.store.snapshot().bytes_read;
+    println!("{reads} requests, {bytes} bytes of {stored}");
+    assert!(reads <= 12 * INPUTS as usize, "{reads} requests for {INPUTS} inputs of 31 windows each");
+    assert!(bytes < 3 * stored, "{bytes} bytes were read of {stored}");
 }
 
 /// What is asked of the store when there is nothing to merge: one listing of the log, and no more.

@@ -35,7 +35,7 @@ pub(crate) async fn claimed<T>(
     };
     let mut held = lease.clone();
     let outcome = tokio::select! {
-            biased;
+        biased;
         done = work => Claimed::Done(done),
         () = keep(catalog, clock, &mut held, lasts / 3) => Claimed::Lost,
     };

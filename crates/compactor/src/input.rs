@@ -23,6 +23,7 @@ use siltstone_format::path::ObjectKey;
 use tokio::sync::Semaphore;
 
 use crate::key::Key;
+use crate::pages::Pages;
 
 /// Why an input cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -54,17 +55,17 @@ impl InputError {
     }
 }
 
-/// How much of an input is held.
+/// How much of an input is held beside its dictionaries, and the pages in which a window ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     /// Columns of one window.
     pub(crate) window_bytes: usize,
-    /// A row group as it is stored: fetched whole if it is no larger.
-    pub(crate) group_bytes: u64,
+    /// Pages that are read ahead, as they are stored.
+    pub(crate) ahead_bytes: usize,
 }
 
 /// How many requests all inputs of a job have under way: each takes memory, and in a folder a thread.
-const PARALLEL_REQUESTS: usize = 8;
+pub(crate) const PARALLEL_REQUESTS: usize = 8;
 
 /// Where inputs lie, for all of a job.
 #[derive(Clone)]
@@ -89,9 +90,9 @@ impl Source {
 /// Rows of one window at most: more gain nothing.
 const MOST_WINDOW_ROWS: usize = 32 * 1024;
 /// What columns take of a row at least.
-const LEAST_ROW_BYTES: usize = 160;
-/// Bytes between two ranges that are read rather than asked for apart.
-const LARGEST_GAP: u64 = 32 * 1024;
+const LEAST_ROW_BYTES: usize = 400;
+/// Bytes between two ranges that are read rather than asked for apart: a request costs as much as many megabytes.
+const LARGEST_GAP: u64 = 256 * 1024;
 
 /// An input and how far it was read.
 pub(crate) struct Input {
@@ -103,8 +104,9 @@ pub(crate) struct Input {
     /// The next row.
     group: usize,
     row: usize,
-    /// The row group that is being read, if it was fetched whole.
-    fetched: Option<(usize, Fetched)>,
+    pages: Pages,
+    /// The row of the group behind which no page was read ahead.
+    ahead: usize,
     large: Option<LargeTrace>,
 }
 
@@ -113,6 +115,20 @@ struct LargeTrace {
     id: TraceId,
     siblings: Vec<SpanId>,
     rows_left: usize,
+}
+
+/// What the attributes of a row group are called that have no column.
+pub(crate) struct OverflowKeys<'a> {
+    input: &'a Input,
+    group: usize,
+    fetched: Fetched,
+}
+
+impl OverflowKeys<'_> {
+    pub(crate) fn count(&self, counts: &mut AttributeCounts) -> Result<(), InputError> {
+        let counted = self.input.spans.count_overflow(self.group, &self.fetched, counts);
+        counted.map_err(|error| self.input.failed(error.into()))
+    }
 }
 
 /// Spans that were read, in their order.
@@ -152,7 +168,8 @@ impl Input {
             held,
             group: 0,
             row: 0,
-            fetched: None,
+            pages: Pages::default(),
+            ahead: 0,
             large: None,
         })
     }
@@ -162,9 +179,20 @@ impl Input {
         self.origins.share(pool);
     }
 
-    /// Counts its attributes: those with a column, and the others.
-    pub(crate) async fn count_attributes(&self, counts: &mut AttributeCounts) -> Result<(), InputError> {
-        self.try_count(counts).await.map_err(|why| self.failed(why))
+    /// Counts its attributes that have a column.
+    pub(crate) fn count_columns(&self, counts: &mut AttributeCounts) {
+        self.spans.count_columns(counts);
+    }
+
+    /// Reads what the others are called, a row group at a time.
+    pub(crate) fn overflow_keys(
+        &self,
+    ) -> impl Iterator<Item = impl Future<Output = Result<OverflowKeys<'_>, InputError>>> {
+        self.spans.groups().map(async |rows| {
+            let fetched = self.fetch_ranges(self.spans.overflow_key_ranges(rows.group)).await;
+            let fetched = fetched.map_err(|why| self.failed(why))?;
+            Ok(OverflowKeys { input: self, group: rows.group, fetched })
+        })
     }
 
     /// The next spans; none: these were all.
@@ -176,20 +204,10 @@ impl Input {
         InputError { block: self.spans.identity().block, why }
     }
 
-    async fn try_count(&self, counts: &mut AttributeCounts) -> Result<(), InputFault> {
-        self.spans.count_columns(counts);
-        for group in self.spans.groups() {
-            let ranges = self.spans.overflow_key_ranges(group.group);
-            let fetched = self.fetch_ranges(ranges).await?;
-            self.spans.count_overflow(group.group, &fetched, counts)?;
-        }
-        Ok(())
-    }
-
     /// Begins again at the first row.
     pub(crate) fn rewind(&mut self) {
-        (self.group, self.row) = (0, 0);
-        (self.fetched, self.large) = (None, None);
+        self.begin_group(0);
+        self.large = None;
     }
 
     pub(crate) fn is_read(&self) -> bool {
@@ -249,10 +267,16 @@ impl Input {
         self.row += rows;
         if self.row >= self.spans.group_rows(self.group) {
             self.spans.forget_dictionaries(self.group);
-            self.fetched = None;
-            self.group += 1;
-            self.row = 0;
+            self.begin_group(self.group + 1);
+            return;
         }
+        let rest = GroupRows { group: self.group, rows: self.row..self.ahead.max(self.row + 1) };
+        self.pages.keep(&self.spans.ranges(&rest));
+    }
+
+    fn begin_group(&mut self, group: usize) {
+        (self.group, self.row, self.ahead) = (group, 0, 0);
+        self.pages.clear();
     }
 
     /// Finds all rows of a trace, which begins at the next row.
@@ -297,28 +321,36 @@ impl Input {
         Ok(self.spans.read_parts(std::slice::from_ref(rows), &parts, fetched, &self.origins)?)
     }
 
-    /// What reading whole spans of these rows needs.
+    /// What reading whole spans of these rows needs, and pages of rows behind them for later.
     async fn fetch(&mut self, rows: &GroupRows) -> Result<Fetched, InputFault> {
-        if let Some((group, fetched)) = &self.fetched
-            && *group == rows.group
-        {
-            return Ok(fetched.clone());
+        if !self.pages.missing(self.spans.ranges(rows)).is_empty() {
+            let end = rows.rows.end.max(rows.rows.start + self.rows_ahead(rows.group));
+            self.ahead = end.min(self.spans.group_rows(rows.group));
+            let ahead = GroupRows { group: rows.group, rows: rows.rows.start..self.ahead };
+            let pages = self.pages.missing(self.spans.ranges(&ahead));
+            let fetched = self.get_all(pages.clone()).await?;
+            self.pages.add(pages, &fetched);
         }
-        let group = self.spans.group_range(rows.group);
-        if group.end - group.start > self.held.group_bytes {
-            return self.fetch_ranges(self.spans.ranges(rows)).await;
-        }
-        let bytes = self.source.get(&self.path, group.clone()).await?;
-        let fetched = Fetched::of(vec![(group.start, FetchedPart::Stored(bytes))]);
-        self.fetched = Some((rows.group, fetched.clone()));
-        Ok(fetched)
+        Ok(self.pages.fetched())
+    }
+
+    fn rows_ahead(&self, group: usize) -> usize {
+        let stored = self.spans.group_range(group);
+        let rows = self.spans.group_rows(group) as u64;
+        (self.held.ahead_bytes as u64 * rows / (stored.end - stored.start).max(1)) as usize
     }
 
     async fn fetch_ranges(&self, ranges: Vec<Range<u64>>) -> Result<Fetched, InputFault> {
-        let ranges = coalesce(ranges, LARGEST_GAP);
-        let gets: Vec<_> = ranges.iter().map(|range| self.source.get(&self.path, range.clone())).collect();
-        let parts: Vec<Bytes> = try_join_all(gets).await?;
-        let parts = ranges.iter().zip(parts);
-        Ok(Fetched::of(parts.map(|(range, bytes)| (range.start, FetchedPart::Stored(bytes))).collect()))
+        let parts = self.get_all(ranges).await?.into_iter();
+        Ok(Fetched::of(parts.map(|(start, bytes)| (start, FetchedPart::Stored(bytes))).collect()))
+    }
+
+    /// Gets ranges in as few requests as their gaps allow; each part with its offset.
+    async fn get_all(&self, ranges: Vec<Range<u64>>) -> Result<Vec<(u64, Bytes)>, InputFault> {
+        let gets = coalesce(ranges, LARGEST_GAP).into_iter().map(async |range| {
+            let start = range.start;
+            Ok((start, self.source.get(&self.path, range).await?))
+        });
+        try_join_all(gets).await
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use siltstone_catalog::Catalog;
@@ -18,7 +18,7 @@ use siltstone_format::id::BlockId;
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 
-use crate::input::{Held, Input, InputError, Source};
+use crate::input::{Held, Input, InputError, PARALLEL_REQUESTS, Source};
 use crate::merge::{MergeError, Merging};
 use crate::outputs::{Output, OutputSizes, Outputs};
 use crate::planted::{Bug, planted};
@@ -139,12 +139,9 @@ impl Work {
     async fn begin(&self, catalog: &Arc<Catalog>, sizes: &JobSizes) -> Result<Merging, MergeError> {
         // A third for what is read, as it is stored and as columns; the rest for what is written.
         let each = sizes.memory_bytes / 6 / self.inputs.len().max(1);
-        let held = Held { window_bytes: each, group_bytes: each as u64 };
+        let held = Held { window_bytes: each, ahead_bytes: each };
         let source = Source::new(catalog.bucket().objects());
-        let opens = self.inputs.iter().map(|(_, block)| Input::open(&source, block, held));
-        let mut inputs: Vec<Input> = try_join_all(opens).await?;
-        let mut pool = OriginPool::default();
-        inputs.iter_mut().for_each(|input| input.share_origins(&mut pool));
+        let inputs = self.open(&source, held).await?;
         let counts = self.count_attributes(&inputs).await?;
         let spans = || self.inputs.iter().map(|(_, block)| &block.summary.spans);
         let rows: u64 = spans().map(|spans| spans.rows).sum();
@@ -164,10 +161,25 @@ impl Work {
         Ok(Merging::new(inputs, slices, outputs))
     }
 
+    /// Opens a few inputs at a time: before they are shared, the origins of each take megabytes.
+    async fn open(&self, source: &Source, held: Held) -> Result<Vec<Input>, InputError> {
+        let opens: Vec<_> = self.inputs.iter().map(|(_, block)| Input::open(source, block, held)).collect();
+        let mut opens = stream::iter(opens).buffered(PARALLEL_REQUESTS);
+        let (mut inputs, mut pool) = (Vec::new(), OriginPool::default());
+        while let Some(mut input) = opens.try_next().await? {
+            input.share_origins(&mut pool);
+            inputs.push(input);
+        }
+        Ok(inputs)
+    }
+
     async fn count_attributes(&self, inputs: &[Input]) -> Result<AttributeCounts, InputError> {
         let mut counts = AttributeCounts::default();
-        for input in inputs {
-            input.count_attributes(&mut counts).await?;
+        inputs.iter().for_each(|input| input.count_columns(&mut counts));
+        let keys: Vec<_> = inputs.iter().flat_map(Input::overflow_keys).collect();
+        let mut keys = stream::iter(keys).buffered(PARALLEL_REQUESTS);
+        while let Some(keys) = keys.try_next().await? {
+            keys.count(&mut counts)?;
         }
         Ok(counts)
     }

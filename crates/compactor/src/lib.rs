@@ -16,12 +16,13 @@ pub mod plan;
 // Who works on what.
 mod claim;
 
-// One job: its inputs, read in their order; which output a trace goes to; what is written.
+// One job: its inputs, read in their order, with pages read ahead; which output a trace goes to; what is written.
 mod input;
 pub mod job;
 mod key;
 mod merge;
 mod outputs;
+mod pages;
 mod slices;
 
 // Mistakes that tests can plant.

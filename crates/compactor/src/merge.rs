@@ -68,6 +68,13 @@ impl Cursor {
         self.complete_before.is_none() && self.windows.is_empty()
     }
 
+    /// Whether less than half of what was read last is left.
+    fn is_low(&self) -> bool {
+        let left: usize = self.windows.iter().map(|held| held.window.columns.len() - held.taken).sum();
+        let last = self.windows.back().map_or(0, |held| held.window.columns.len());
+        left <= last / 2
+    }
+
     /// Begins again at the first row.
     fn rewind(&mut self) {
         self.input.rewind();
@@ -149,11 +156,15 @@ impl Merging {
         }
     }
 
-    /// Reads where the least is known, and says up to where all is known now. None: to the end.
+    /// Reads where the least is known, and says up to where all is known now. None: to the end. Of inputs of which
+    /// little is left more is read at the same time: what is moved then is worth its while, and no input waits alone.
     async fn read_on(&mut self) -> Result<Option<Key>, MergeError> {
         let known = self.known();
-        let behind = self.cursors.iter_mut().filter(|cursor| cursor.complete_before == known);
-        let reads: FuturesUnordered<_> = behind.filter(|_| known.is_some()).map(Cursor::read).collect();
+        let behind = |cursor: &&mut Cursor| match cursor.complete_before {
+            None => false,
+            of_cursor => of_cursor == known || cursor.is_low(),
+        };
+        let reads: FuturesUnordered<_> = self.cursors.iter_mut().filter(behind).map(Cursor::read).collect();
         reads.try_collect::<()>().await?;
         Ok(self.known())
     }

@@ -1,31 +1,14 @@
 //! What was merged, and what waits.
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::job::Done;
 
 /// Counters and gauges of one compactor.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    jobs_done: AtomicU64,
-    jobs_failed: AtomicU64,
-    /// Somebody else was faster, or worked on it.
-    jobs_given_up: AtomicU64,
-    rows_read: AtomicU64,
-    rows_written: AtomicU64,
-    rows_collapsed: AtomicU64,
-    bytes_read: AtomicU64,
-    bytes_written: AtomicU64,
-    blocks_read: AtomicU64,
-    blocks_written: AtomicU64,
-    objects_swept: AtomicU64,
-    busy_millis: AtomicU64,
-    waiting_blocks: AtomicU64,
-    waiting_rows: AtomicU64,
-    waiting_bytes: AtomicU64,
-    oldest_unmerged_millis: AtomicU64,
-    blocks_set_aside: AtomicU64,
+    counts: Mutex<Counts>,
 }
 
 /// What they say at one moment.
@@ -33,6 +16,7 @@ pub struct Metrics {
 pub struct Counts {
     pub jobs_done: u64,
     pub jobs_failed: u64,
+    /// Somebody else was faster, or worked on it.
     pub jobs_given_up: u64,
     pub rows_read: u64,
     pub rows_written: u64,
@@ -74,46 +58,46 @@ impl Counts {
 
 impl Metrics {
     pub(crate) fn done(&self, done: &Done, millis: u64) {
-        for (counter, more) in [
-            (&self.jobs_done, 1),
-            (&self.rows_read, done.rows_read),
-            (&self.rows_written, done.rows_written),
-            (&self.rows_collapsed, done.collapsed),
-            (&self.bytes_read, done.bytes_read),
-            (&self.bytes_written, done.bytes_written),
-            (&self.blocks_read, done.blocks_read),
-            (&self.blocks_written, done.blocks_written),
-            (&self.busy_millis, millis),
-        ] {
-            counter.fetch_add(more, Ordering::Relaxed);
-        }
+        self.note(|counts| {
+            counts.jobs_done += 1;
+            counts.rows_read += done.rows_read;
+            counts.rows_written += done.rows_written;
+            counts.rows_collapsed += done.collapsed;
+            counts.bytes_read += done.bytes_read;
+            counts.bytes_written += done.bytes_written;
+            counts.blocks_read += done.blocks_read;
+            counts.blocks_written += done.blocks_written;
+            counts.busy_millis += millis;
+        });
     }
 
     pub(crate) fn failed(&self) {
-        self.jobs_failed.fetch_add(1, Ordering::Relaxed);
+        self.note(|counts| counts.jobs_failed += 1);
     }
 
     pub(crate) fn given_up(&self) {
-        self.jobs_given_up.fetch_add(1, Ordering::Relaxed);
+        self.note(|counts| counts.jobs_given_up += 1);
     }
 
     pub(crate) fn swept(&self, objects: usize) {
-        self.objects_swept.fetch_add(objects as u64, Ordering::Relaxed);
+        self.note(|counts| counts.objects_swept += objects as u64);
     }
 
     pub(crate) fn set_aside(&self, blocks: usize) {
-        self.blocks_set_aside.store(blocks as u64, Ordering::Relaxed);
+        self.note(|counts| counts.blocks_set_aside = blocks as u64);
     }
 
     pub(crate) fn waits(&self, waiting: Waiting) {
-        for (gauge, now) in [
-            (&self.waiting_blocks, waiting.blocks),
-            (&self.waiting_rows, waiting.rows),
-            (&self.waiting_bytes, waiting.bytes),
-            (&self.oldest_unmerged_millis, waiting.oldest_millis),
-        ] {
-            gauge.store(now, Ordering::Relaxed);
-        }
+        self.note(|counts| {
+            counts.waiting_blocks = waiting.blocks;
+            counts.waiting_rows = waiting.rows;
+            counts.waiting_bytes = waiting.bytes;
+            counts.oldest_unmerged_millis = waiting.oldest_millis;
+        });
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Appends them as Prometheus reads them.
@@ -158,26 +142,7 @@ impl Metrics {
     }
 
     pub fn counts(&self) -> Counts {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counts {
-            jobs_done: get(&self.jobs_done),
-            jobs_failed: get(&self.jobs_failed),
-            jobs_given_up: get(&self.jobs_given_up),
-            rows_read: get(&self.rows_read),
-            rows_written: get(&self.rows_written),
-            rows_collapsed: get(&self.rows_collapsed),
-            bytes_read: get(&self.bytes_read),
-            bytes_written: get(&self.bytes_written),
-            blocks_read: get(&self.blocks_read),
-            blocks_written: get(&self.blocks_written),
-            objects_swept: get(&self.objects_swept),
-            busy_millis: get(&self.busy_millis),
-            waiting_blocks: get(&self.waiting_blocks),
-            waiting_rows: get(&self.waiting_rows),
-            waiting_bytes: get(&self.waiting_bytes),
-            oldest_unmerged_millis: get(&self.oldest_unmerged_millis),
-            blocks_set_aside: get(&self.blocks_set_aside),
-        }
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -122,7 +122,7 @@ impl Compactor {
                 }
             };
             let ended = tokio::select! {
-            biased;
+                biased;
                 ended = round => ended,
                 () = stop.cancelled() => return,
             };
@@ -145,7 +145,7 @@ impl Compactor {
                 }
             };
             tokio::select! {
-            biased;
+                biased;
                 () = self.clock.sleep(pause) => {}
                 () = stop.cancelled() => return,
             }
@@ -218,7 +218,8 @@ impl Compactor {
         let swept = self.catalog.sweep(mode).await?;
         if mode == SweepMode::Delete {
             let objects = [&swept.retired, &swept.orphans, &swept.log_entries, &swept.roots];
-            self.metrics.swept(objects.iter().map(|keys| keys.len()).sum());
+            let tried: usize = objects.iter().map(|keys| keys.len()).sum();
+            self.metrics.swept(tried.saturating_sub(swept.failed.len()));
             for (key, why) in &swept.failed {
                 tracing::warn!(%key, why, "an object that nobody needs was not deleted; the next sweep tries again");
             }
@@ -341,10 +342,10 @@ impl Compactor {
         let thread = tokio::task::spawn_blocking(move || {
             runtime.block_on(async {
                 tokio::select! {
-                biased;
-                        done = work.run(&catalog, &sizes) => done,
-                        () = stopped.cancelled() => Err(JobError::Stopped),
-                    }
+                    biased;
+                    done = work.run(&catalog, &sizes) => done,
+                    () = stopped.cancelled() => Err(JobError::Stopped),
+                }
             })
         });
         thread.await.map_err(JobError::Thread)?

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
 use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -15,6 +15,8 @@ pub(crate) struct Client {
     channel: Channel,
     /// What goes with each call.
     pub(crate) metadata: MetadataMap,
+    /// Of requests.
+    pub(crate) compression: Option<CompressionEncoding>,
 }
 
 /// A message that is not looked into.
@@ -58,7 +60,7 @@ impl Decoder for Raw {
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        Self { channel, metadata: MetadataMap::new() }
+        Self { channel, metadata: MetadataMap::new(), compression: None }
     }
 
     pub(crate) fn with(&self, pairs: &[(&'static str, &str)]) -> Self {
@@ -72,6 +74,9 @@ impl Client {
     /// All messages of an answer, as they came.
     pub(crate) async fn bytes(&self, path: &str, request: Bytes) -> Result<Vec<Bytes>, Status> {
         let mut grpc = Grpc::new(self.channel.clone());
+        if let Some(encoding) = self.compression {
+            grpc = grpc.send_compressed(encoding);
+        }
         grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
         let mut request = Request::new(request);
         *request.metadata_mut() = self.metadata.clone();

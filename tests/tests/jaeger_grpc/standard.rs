@@ -2,6 +2,7 @@
 
 use prost::Message;
 use siltstone_querier::jaeger::proto::api_v3;
+use tonic::codec::CompressionEncoding;
 use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
@@ -37,6 +38,21 @@ async fn should_be_healthy_by_every_name_until_it_stops() {
     assert_eq!(health(&served.queries, "").await.unwrap(), ServingStatus::NotServing);
     // A watch has no end of its own.
     assert_eq!(watching.await.unwrap().unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn should_take_compressed_requests_within_their_bound() {
+    let (_world, served) = world().await;
+    let path = "/jaeger.api_v3.QueryService/GetOperations";
+    let asked = api_v3::GetOperationsRequest { service: "shop".to_owned(), ..Default::default() };
+    let plain: api_v3::GetOperationsResponse = served.queries.one(path, &asked).await.unwrap();
+    assert!(!plain.operations.is_empty());
+    // A few kilobytes of nothing, which would be 5 MiB.
+    let bomb = api_v3::GetOperationsRequest { service: "x".repeat(5 << 20), ..Default::default() };
+    let mut client = served.queries.clone();
+    client.compression = Some(CompressionEncoding::Gzip);
+    assert_eq!(client.one::<api_v3::GetOperationsResponse>(path, &asked).await.unwrap(), plain);
+    assert_eq!(client.code(path, &bomb).await, Code::ResourceExhausted);
 }
 
 /// The older form of reflection has the same messages.

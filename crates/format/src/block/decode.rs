@@ -11,14 +11,15 @@ use parquet::basic::{Encoding, Type as Physical};
 
 use super::hybrid::Hybrid;
 use super::leaf::{Damage, Leaf};
+use super::split::{append_split, split_value};
 use crate::columns::Rejected;
 use crate::columns::dictionary::Dictionary;
 
 pub(crate) const WRONG_TYPE: Damage = "a value of another type than its column";
 pub(crate) const NOT_UTF8: Damage = "a text that is not UTF-8";
 const BEYOND: Damage = "an index beyond its dictionary";
-const TOO_FEW: Damage = "fewer values than levels";
-const NOT_OURS: Damage = "a type that Siltstone does not write";
+pub(super) const TOO_FEW: Damage = "fewer values than levels";
+pub(super) const NOT_OURS: Damage = "a type that Siltstone does not write";
 
 /// A value as it lies in a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -308,37 +309,6 @@ impl FlatValues<'_> {
     }
 }
 
-/// Values that are put together at a time: they stay near the processor.
-const SPLIT_VALUES: usize = 512;
-
-/// Appends values whose bytes lie in streams of `count` each.
-fn append_split<const N: usize, T>(
-    bytes: &[u8],
-    count: usize,
-    range: Range<usize>,
-    make: impl Fn([u8; N]) -> T,
-    out: &mut Vec<T>,
-) -> Result<(), Damage> {
-    if N > size_of::<u64>() {
-        return Err(NOT_OURS);
-    }
-    for start in range.clone().step_by(SPLIT_VALUES) {
-        let mut words = [0u64; SPLIT_VALUES];
-        let words = &mut words[..SPLIT_VALUES.min(range.end - start)];
-        for stream in 0..N {
-            let from = stream * count + start;
-            let stored = bytes.get(from..from + words.len()).ok_or(TOO_FEW)?;
-            for (word, byte) in words.iter_mut().zip(stored) {
-                *word |= u64::from(*byte) << (8 * stream as u32);
-            }
-        }
-        for word in words {
-            out.push(make(*word.to_le_bytes().first_chunk().ok_or(NOT_OURS)?));
-        }
-    }
-    Ok(())
-}
-
 /// Values one after the other.
 pub(crate) struct ValueCursor<'a> {
     values: PageValues<'a>,
@@ -384,15 +354,6 @@ fn raw(physical: Physical, bytes: &[u8]) -> Result<Raw<'_>, Damage> {
     }
 }
 
-/// A value whose bytes lie in streams of their own.
-fn split_value<const N: usize>(bytes: &[u8], count: usize, index: usize) -> Result<[u8; N], Damage> {
-    let mut value = [0; N];
-    for (stream, byte) in value.iter_mut().enumerate() {
-        *byte = *bytes.get(stream * count + index).ok_or(TOO_FEW)?;
-    }
-    Ok(value)
-}
-
 fn bit(bytes: &[u8], index: usize) -> Result<bool, Damage> {
     let byte = bytes.get(index / 8).ok_or(TOO_FEW)?;
     Ok(byte >> (index % 8) & 1 == 1)
@@ -425,30 +386,6 @@ pub(crate) fn not_utf8(_: Rejected) -> Damage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn should_put_any_range_of_split_values_together(
-            values in prop::collection::vec(any::<u64>(), 1..1500), cut in any::<(prop::sample::Index, prop::sample::Index)>(),
-        ) {
-            let bytes: Vec<u8> =
-                (0..8).flat_map(|stream| values.iter().map(move |value| value.to_le_bytes()[stream])).collect();
-            let (a, b) = (cut.0.index(values.len() + 1), cut.1.index(values.len() + 1));
-            let range = a.min(b)..a.max(b);
-            let mut found = Vec::new();
-            append_split(&bytes, values.len(), range.clone(), u64::from_le_bytes, &mut found).unwrap();
-            prop_assert_eq!(&found, &values[range]);
-        }
-    }
-
-    #[test]
-    fn should_refuse_split_values_that_are_too_few_or_too_wide() {
-        let mut out = Vec::new();
-        assert_eq!(append_split(&[0; 40], 5, 0..6, u64::from_le_bytes, &mut out), Err(TOO_FEW));
-        let wide = append_split(&[0; 80], 5, 0..5, u128::from_le_bytes, &mut Vec::new());
-        assert_eq!(wide, Err(NOT_OURS));
-    }
 
     #[test]
     fn should_look_up_few_texts_one_by_one_and_many_by_a_table() {

@@ -1,7 +1,7 @@
 //! Blocks: spans and origins as Parquet files.
 //!
 //! Down: `order` → `choose` → `gather` → `values`, `levels` → `chunk`, `frame` →
-//! `write`. Up: `read` → `pick`, `frame`, `leaf` → `decode` → `rows`. `origins` holds the second file.
+//! `write`. Up: `read` → `pick`, `frame`, `leaf` → `decode`, `split` → `rows`. `origins` holds the second file.
 
 mod attribute_counts;
 mod choose;
@@ -27,6 +27,7 @@ pub mod read;
 mod rows;
 mod schema;
 mod sequential;
+mod split;
 pub mod summary;
 mod trace_part;
 mod values;

@@ -14,7 +14,7 @@ use http::Response as HttpResponse;
 use prost::Message;
 use siltstone_format::tenant::Tenant;
 use tonic::body::Body;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
@@ -23,7 +23,7 @@ use super::JaegerGrpc;
 use super::status::of_tenant;
 use crate::http::{partial_header, tenant_of};
 
-/// Longest request.
+/// Longest request, and as long as it may be once it is decompressed.
 const REQUEST_BYTES: usize = 4 << 20;
 /// Longest answer that gRPC's clients take unless they are told otherwise.
 const ANSWER_BYTES: usize = 4 << 20;
@@ -139,7 +139,9 @@ pub(crate) async fn not_there(request: HttpRequest) -> HttpResponse<Body> {
 }
 
 fn grpc<Q: Message + Default + 'static>() -> Grpc<Bytewise<Q>> {
-    Grpc::new(Bytewise(PhantomData)).apply_max_message_size_config(Some(REQUEST_BYTES), None)
+    Grpc::new(Bytewise(PhantomData))
+        .apply_max_message_size_config(Some(REQUEST_BYTES), None)
+        .accept_compressed(CompressionEncoding::Gzip)
 }
 
 fn encoded<A: Message>(reply: Reply<A>) -> Result<Response<Bytes>, Status> {
