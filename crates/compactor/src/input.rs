@@ -195,6 +195,24 @@ impl Input {
         })
     }
 
+    /// Whether it has a span of one of some traces, which ascend.
+    pub(crate) async fn holds_any(&self, traces: &[TraceId]) -> Result<bool, InputError> {
+        self.try_find(traces).await.map_err(|why| self.failed(why))
+    }
+
+    async fn try_find(&self, traces: &[TraceId]) -> Result<bool, InputFault> {
+        let parts = Parts { trace_ids: true, ..Parts::default() };
+        for rows in self.spans.find_all(traces) {
+            let ranges = self.spans.ranges_of(std::slice::from_ref(&rows), &parts);
+            let fetched = self.fetch_ranges(ranges).await?;
+            let ids = self.ids(&rows, parts.clone(), &fetched)?.trace_ids;
+            if ids.iter().any(|id| traces.binary_search(id).is_ok()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The next spans; none: these were all.
     pub(crate) async fn next(&mut self) -> Result<Option<Window>, InputError> {
         self.try_next().await.map_err(|why| self.failed(why))

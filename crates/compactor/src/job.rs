@@ -11,6 +11,7 @@ use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
 use siltstone_catalog::change::Merge;
 use siltstone_catalog::publish::PublishError;
+use siltstone_catalog::snapshot::SnapshotError;
 use siltstone_format::block::AttributeCounts;
 use siltstone_format::columns::OriginPool;
 use siltstone_format::day::Day;
@@ -18,6 +19,9 @@ use siltstone_format::id::BlockId;
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 
+use ulid::Ulid;
+
+use crate::deletions::Deletions;
 use crate::input::{Held, Input, InputError, PARALLEL_REQUESTS, Source};
 use crate::merge::{MergeError, Merging};
 use crate::outputs::{Output, OutputSizes, Outputs};
@@ -30,6 +34,7 @@ pub(crate) struct Work {
     pub(crate) tenant: Tenant,
     pub(crate) inputs: Vec<(Section, BlockEntry)>,
     pub(crate) cuts: Vec<u64>,
+    pub(crate) deletions: Arc<Deletions>,
 }
 
 /// What a job did.
@@ -43,6 +48,8 @@ pub struct Done {
     pub bytes_written: u64,
     /// Rows that said what another one said.
     pub collapsed: u64,
+    /// Rows of deleted traces.
+    pub deleted: u64,
 }
 
 /// Why a job came to nothing. Its inputs are as they were; what it wrote is swept one day.
@@ -55,9 +62,12 @@ pub enum JobError {
     #[error(transparent)]
     Publish(Box<PublishError>),
     #[error(
-        "{read} rows were read, and {written} written beside {collapsed} that said the same: nothing is replaced"
+        "{read} rows were read, and {written} written beside {collapsed} that said the same and {deleted} that were \
+         deleted: nothing is replaced"
     )]
-    Miscounted { read: u64, written: u64, collapsed: u64 },
+    Miscounted { read: u64, written: u64, collapsed: u64, deleted: u64 },
+    #[error("what was deleted cannot be told: {0}")]
+    Deletions(Box<SnapshotError>),
     #[error("it was told to stop")]
     Stopped,
     #[error("its thread has ended: {0}")]
@@ -111,9 +121,8 @@ impl Work {
             bytes_read: self.inputs.iter().map(|(_, block)| block.bytes()).sum(),
             ..Done::default()
         };
-        // Deletions that all inputs know, their rows know.
-        let clean_through = self.inputs.iter().map(|(_, block)| block.clean_through).min().unwrap_or(0);
-        let set = catalog.next_id();
+        let clean_through = self.deletions.known_to_merged(self.inputs.iter().map(|(_, block)| block));
+        let set = self.disjoint_set().unwrap_or_else(|| catalog.next_id());
         let mut outputs: Vec<(Day, BlockEntry)> = Vec::new();
         while let Some(full) = merging.next().await? {
             for output in full {
@@ -125,7 +134,8 @@ impl Work {
                 upload(catalog, output).await?;
             }
         }
-        (done.rows_read, done.collapsed) = (merging.rows, merging.outputs.collapsed);
+        (done.rows_read, done.deleted) = (merging.rows, merging.deleted);
+        done.collapsed = merging.outputs.collapsed;
         self.check(&done)?;
         let blocks: Vec<BlockId> = outputs.iter().map(|(_, entry)| entry.id()).collect();
         let published = catalog.publish(&self.change(outputs)).await;
@@ -134,6 +144,14 @@ impl Work {
         }
         published?;
         Ok(done)
+    }
+
+    /// A block that is written anew shares as little with others as before.
+    fn disjoint_set(&self) -> Option<Ulid> {
+        match self.inputs.as_slice() {
+            [(_, alone)] => alone.disjoint_set,
+            _ => None,
+        }
     }
 
     async fn begin(&self, catalog: &Arc<Catalog>, sizes: &JobSizes) -> Result<Merging, MergeError> {
@@ -158,7 +176,8 @@ impl Work {
         let next_id = Arc::clone(catalog);
         let next_id = Arc::new(move || BlockId(next_id.next_id()));
         let outputs = Outputs::new(self.tenant.clone(), ids, layout, sizes, next_id);
-        Ok(Merging::new(inputs, slices, outputs))
+        let deleted = self.deletions.of_blocks(self.inputs.iter().map(|(_, block)| block));
+        Ok(Merging::new(inputs.into_iter().zip(deleted).collect(), slices, outputs))
     }
 
     /// Opens a few inputs at a time: before they are shared, the origins of each take megabytes.
@@ -190,9 +209,9 @@ impl Work {
         if planted(Bug::LoseWindow) || planted(Bug::CollapseById) {
             return Ok(());
         }
-        if said != done.rows_read || done.rows_read != done.rows_written + done.collapsed {
-            let Done { rows_written: written, collapsed, .. } = *done;
-            return Err(JobError::Miscounted { read: done.rows_read.min(said), written, collapsed });
+        let Done { rows_read, rows_written: written, collapsed, deleted, .. } = *done;
+        if said != rows_read || rows_read != written + collapsed + deleted {
+            return Err(JobError::Miscounted { read: rows_read.min(said), written, collapsed, deleted });
         }
         Ok(())
     }

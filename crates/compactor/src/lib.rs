@@ -13,6 +13,9 @@ pub mod config;
 mod observe;
 // Which blocks are worth merging: a pure function of what is there.
 pub mod plan;
+// What was deleted, and which blocks must be written anew for it.
+mod deletions;
+mod erase;
 // Who works on what.
 mod claim;
 

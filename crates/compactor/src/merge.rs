@@ -10,6 +10,7 @@ use std::ops::Range;
 use futures::{TryStreamExt, stream::FuturesUnordered};
 use siltstone_format::id::TraceId;
 
+use crate::deletions::Deleted;
 use crate::input::{Input, InputError, Window};
 use crate::key::Key;
 use crate::outputs::{Output, OutputError, Outputs};
@@ -32,6 +33,8 @@ pub(crate) struct Merging {
     pub(crate) outputs: Outputs,
     /// Rows that were read, each once.
     pub(crate) rows: u64,
+    /// Those of them that were left out, since their trace was deleted.
+    pub(crate) deleted: u64,
     is_first_pass: bool,
     /// Whether the rows that were moved last end with their trace.
     is_between_traces: bool,
@@ -40,6 +43,7 @@ pub(crate) struct Merging {
 /// An input with what was read of it and not taken yet.
 struct Cursor {
     input: Input,
+    deleted: Deleted,
     windows: VecDeque<Held>,
     /// Whatever is read later does not come before this. None: all is read.
     complete_before: Option<Key>,
@@ -117,10 +121,12 @@ fn partition(rows: Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
 }
 
 impl Merging {
-    pub(crate) fn new(inputs: Vec<Input>, slices: Slices, outputs: Outputs) -> Self {
+    /// Each input comes with what was deleted of it.
+    pub(crate) fn new(inputs: Vec<(Input, Deleted)>, slices: Slices, outputs: Outputs) -> Self {
         let cursors = inputs.into_iter();
-        let cursors = cursors.map(|input| Cursor {
+        let cursors = cursors.map(|(input, deleted)| Cursor {
             input,
+            deleted,
             windows: VecDeque::new(),
             complete_before: Some(Key::FIRST),
         });
@@ -129,6 +135,7 @@ impl Merging {
             slices,
             outputs,
             rows: 0,
+            deleted: 0,
             is_first_pass: true,
             is_between_traces: true,
         }
@@ -215,17 +222,26 @@ impl Merging {
         let pieces: Vec<Rows<'_>> = self
             .cursors
             .iter()
-            .flat_map(|cursor| cursor.windows.iter().zip(cursor.below(limit)))
-            .filter(|(_, rows)| !rows.is_empty())
-            .map(|(held, rows)| Rows { columns: &held.window.columns, rows })
+            .flat_map(|cursor| {
+                let windows = cursor.windows.iter().zip(cursor.below(limit));
+                windows.map(|(held, rows)| Rows {
+                    columns: &held.window.columns,
+                    rows,
+                    deleted: &cursor.deleted,
+                })
+            })
+            .filter(|piece| !piece.rows.is_empty())
             .collect();
         let destinations = self.slices.of_traces(&pieces);
         for piece in &pieces {
+            let mut kept = 0;
+            for (slice, rows) in destinations.split(piece) {
+                kept += rows.len();
+                self.outputs.add(slice, piece.columns, &rows)?;
+            }
             if self.is_first_pass {
                 self.rows += piece.rows.len() as u64;
-            }
-            for (slice, rows) in destinations.split(piece) {
-                self.outputs.add(slice, piece.columns, &rows)?;
+                self.deleted += (piece.rows.len() - kept) as u64;
             }
         }
         drop(pieces);

@@ -21,6 +21,7 @@ pub struct Counts {
     pub rows_read: u64,
     pub rows_written: u64,
     pub rows_collapsed: u64,
+    pub rows_deleted: u64,
     pub bytes_read: u64,
     pub bytes_written: u64,
     pub blocks_read: u64,
@@ -63,6 +64,7 @@ impl Metrics {
             counts.rows_read += done.rows_read;
             counts.rows_written += done.rows_written;
             counts.rows_collapsed += done.collapsed;
+            counts.rows_deleted += done.deleted;
             counts.bytes_read += done.bytes_read;
             counts.bytes_written += done.bytes_written;
             counts.blocks_read += done.blocks_read;
@@ -114,6 +116,7 @@ impl Metrics {
             ("read_spans_total", "Spans that were merged.", counts.rows_read),
             ("written_spans_total", "Spans of merged blocks.", counts.rows_written),
             ("collapsed_spans_total", "Spans that said what another one said.", counts.rows_collapsed),
+            ("deleted_spans_total", "Spans of deleted traces that were left out.", counts.rows_deleted),
             ("read_bytes_total", "Bytes of blocks that were merged.", counts.bytes_read),
             ("written_bytes_total", "Bytes of merged blocks.", counts.bytes_written),
             ("read_blocks_total", "Blocks that were merged.", counts.blocks_read),

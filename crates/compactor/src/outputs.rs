@@ -125,6 +125,9 @@ impl Outputs {
         columns: &SpanColumns,
         rows: &[u32],
     ) -> Result<(), OutputError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let is_wanted = self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&slice));
         if !is_wanted || self.postponed.contains(&slice) {
             return Ok(());

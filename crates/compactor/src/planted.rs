@@ -15,6 +15,10 @@ pub(crate) enum Bug {
     LoseWindow,
     /// Of spans with one id and start one stays, whatever else they say.
     CollapseById,
+    /// Rows of deleted traces stay, in blocks that are said to know the deletion.
+    KeepDeleted,
+    /// Blocks that no merge touches keep what was deleted.
+    NeverErase,
 }
 
 #[cfg(test)]

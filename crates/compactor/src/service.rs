@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Claimed, claimed};
 use crate::config::CompactorConfig;
+use crate::deletions::Deletions;
+use crate::erase::{Erasing, holding_deleted};
 use crate::job::{Done, JobError, JobSizes, Work};
 use crate::metrics::{Metrics, Waiting};
 use crate::observe::{Seen, Settled};
@@ -81,6 +83,7 @@ pub struct Compactor {
     config: CompactorConfig,
     metrics: Arc<Metrics>,
     settled: futures::lock::Mutex<Settled>,
+    erasing: futures::lock::Mutex<Erasing>,
     /// Blocks that cannot be read: they stay as they are, and hold up no others.
     set_aside: Mutex<BTreeSet<BlockId>>,
 }
@@ -92,8 +95,8 @@ impl Compactor {
         config: CompactorConfig,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (settled, set_aside) = Default::default();
-        Self { catalog, clock, config, metrics, settled, set_aside }
+        let (settled, erasing, set_aside) = Default::default();
+        Self { catalog, clock, config, metrics, settled, erasing, set_aside }
     }
 
     /// Makes sure that there is a catalog, and that this machine's clock is right: blocks would get names that
@@ -210,7 +213,11 @@ impl Compactor {
         inputs: Vec<(Section, BlockEntry)>,
         cuts: Vec<u64>,
     ) -> Result<Done, JobError> {
-        self.on_a_thread(Work { tenant: tenant.clone(), inputs, cuts }).await
+        let fresh = Cover { fresh: true, ..Cover::default() };
+        let unknown = |error| JobError::Deletions(Box::new(error));
+        let snapshot = self.catalog.snapshot(&fresh).await.map_err(unknown)?;
+        let deletions = Arc::new(Deletions::of(&self.catalog, &snapshot, tenant).await.map_err(unknown)?);
+        self.on_a_thread(Work { tenant: tenant.clone(), inputs, cuts, deletions }).await
     }
 
     /// Deletes what nobody needs, or says what would be deleted.
@@ -268,8 +275,12 @@ impl Compactor {
         let mut all: Vec<(u64, Work)> = Vec::new();
         let mut waiting = Waiting::default();
         for tenant in snapshot.root.tenants.keys() {
-            let mut seen = match Seen::of(&self.catalog, snapshot, tenant, &mut settled).await {
-                Ok(seen) => seen,
+            let looked = async {
+                let seen = Seen::of(&self.catalog, snapshot, tenant, &mut settled).await?;
+                Ok((seen, Arc::new(Deletions::of(&self.catalog, snapshot, tenant).await?)))
+            };
+            let (mut seen, deletions) = match looked.await {
+                Ok(looked) => looked,
                 // It holds up no other tenant.
                 Err(error @ SnapshotError::Damaged { .. }) => {
                     tracing::error!(%error, %tenant, "nothing of this tenant is merged");
@@ -288,15 +299,41 @@ impl Compactor {
             let possible = plan::plan(&pieces, now_unix_nano, &self.policy(When::Now));
             let taken = possible.iter().flat_map(|job| &job.inputs);
             settled.note(tenant, &seen, |day| policy.is_closed(day, now_unix_nano), taken);
+            let erased = self.to_erase(snapshot, tenant, &deletions, &jobs, when).await;
+            // These are few, and promised within a day.
+            all.extend(erased.into_iter().map(|block| (u64::MAX, alone(tenant, block, &deletions))));
             all.extend(jobs.into_iter().map(|job| {
                 let newest = job.inputs.iter().map(|piece| piece.max_start_unix_nano).max().unwrap_or(0);
-                (newest, work(tenant, &seen, job))
+                (newest, work(tenant, &seen, job, &deletions))
             }));
         }
         self.metrics.waits(waiting);
         // The newest first, whoever's they are: these are asked for most.
         all.sort_by_key(|(newest, _)| std::cmp::Reverse(*newest));
         Ok(all.into_iter().map(|(_, work)| work).collect())
+    }
+
+    /// Blocks that must be written anew, since they hold what was deleted.
+    async fn to_erase(
+        &self,
+        snapshot: &Snapshot,
+        tenant: &Tenant,
+        deletions: &Deletions,
+        jobs: &[plan::Job],
+        when: When,
+    ) -> Vec<(Section, BlockEntry)> {
+        let (mut erasing, now) = (self.erasing.lock().await, self.clock.elapsed());
+        let due = erasing.due(tenant, deletions, now, when == When::Now);
+        if !due.is_empty() {
+            match holding_deleted(&self.catalog, snapshot, tenant, deletions, &due).await {
+                Ok(found) => erasing.note(tenant, &due, now, found),
+                Err(error) => {
+                    tracing::warn!(%error, %tenant, "blocks with deleted spans were not found; it is tried again");
+                }
+            }
+        }
+        let merged = jobs.iter().flat_map(|job| job.inputs.iter().map(|piece| piece.id)).collect();
+        erasing.take(tenant, &merged, self.config.jobs.max(1))
     }
 
     fn policy(&self, when: When) -> plan::Policy {
@@ -368,9 +405,16 @@ pub enum When {
     Now,
 }
 
-fn work(tenant: &Tenant, seen: &Seen, job: plan::Job) -> Work {
+fn work(tenant: &Tenant, seen: &Seen, job: plan::Job, deletions: &Arc<Deletions>) -> Work {
     let inputs = job.inputs.iter().filter_map(|piece| seen.blocks.get(&piece.id).cloned());
-    Work { tenant: tenant.clone(), inputs: inputs.collect(), cuts: job.cuts }
+    let (tenant, deletions) = (tenant.clone(), Arc::clone(deletions));
+    Work { tenant, inputs: inputs.collect(), cuts: job.cuts, deletions }
+}
+
+/// A block that is written anew.
+fn alone(tenant: &Tenant, block: (Section, BlockEntry), deletions: &Arc<Deletions>) -> Work {
+    let (tenant, deletions) = (tenant.clone(), Arc::clone(deletions));
+    Work { tenant, inputs: vec![block], cuts: Vec::new(), deletions }
 }
 
 fn note_waiting(waiting: &mut Waiting, backlog: plan::Backlog, now_unix_nano: u64) {

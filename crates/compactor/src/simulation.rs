@@ -2,16 +2,17 @@
 //!
 //! One thread, virtual time. Writers flush spans, some of them twice; three compactors merge and sweep; readers look
 //! at all blocks. Whatever is awaited is a request or a pause, and which of the waiting processes goes on next is
-//! drawn from the seed.
+//! drawn from the seed. Somebody deletes traces meanwhile.
 //!
 //! Asserted on every reading: a span that was committed before it began is there, with all that it says, once unless
-//! it was flushed twice; every block is what its entry says; nothing that a good snapshot refers to is missing. In the
-//! end all is merged, each trace lies in the day of its earliest span there, the catalog holds together, and the bucket
-//! has nothing that nobody needs.
+//! it was flushed twice, and not if its trace was deleted before; every block is what its entry says; nothing that a
+//! good snapshot refers to is missing. In the end all is merged, no row of a deleted trace is left, each trace lies in
+//! the day of its earliest span there, the catalog holds together, and the bucket has nothing that nobody needs.
 
 // What is true, whoever says what; and what a process has.
 mod world;
 // The processes.
+mod deleter;
 mod reader;
 mod writer;
 // One whole run.
@@ -61,6 +62,8 @@ fn should_catch_every_planted_bug() {
         Bug::LastDay,
         Bug::LoseWindow,
         Bug::CollapseById,
+        Bug::KeepDeleted,
+        Bug::NeverErase,
     ] {
         let caught =
             with_bug(bug, || (0..SEEDS_FOR_BUGS).find_map(|seed| Some((seed, simulate(seed).violation?))));

@@ -1,6 +1,6 @@
 //! Which output a trace goes to: by the time of its earliest span.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::day::Day;
@@ -30,6 +30,8 @@ pub(crate) struct Slices {
 pub(crate) struct Rows<'a> {
     pub(crate) columns: &'a SpanColumns,
     pub(crate) rows: std::ops::Range<usize>,
+    /// Traces whose rows go nowhere.
+    pub(crate) deleted: &'a HashSet<TraceId>,
 }
 
 impl Slices {
@@ -88,8 +90,17 @@ pub(crate) enum Destinations {
 }
 
 impl Destinations {
-    /// The rows of a piece, by where they go.
+    /// The rows of a piece that are not deleted, by where they go.
     pub(crate) fn split(&self, piece: &Rows<'_>) -> Vec<(Slice, Vec<u32>)> {
+        let mut split = self.split_all(piece);
+        if !piece.deleted.is_empty() {
+            let is_kept = |row: &u32| !piece.deleted.contains(&piece.columns.trace_ids[*row as usize]);
+            split.iter_mut().for_each(|(_, rows)| rows.retain(is_kept));
+        }
+        split
+    }
+
+    fn split_all(&self, piece: &Rows<'_>) -> Vec<(Slice, Vec<u32>)> {
         let numbers = |rows: std::ops::Range<usize>| rows.map(|row| row as u32);
         match self {
             Self::Only(slice) => vec![(*slice, numbers(piece.rows.clone()).collect())],
@@ -139,12 +150,17 @@ mod tests {
         columns
     }
 
+    fn piece<'a>(columns: &'a SpanColumns, deleted: &'a HashSet<TraceId>) -> Rows<'a> {
+        Rows { columns, rows: 0..columns.len(), deleted }
+    }
+
     #[test]
     fn should_send_a_trace_to_where_its_earliest_span_lies() {
         let mut slices = Slices::new(vec![HOUR], 0, 25 * HOUR);
         let one = columns(&[(1, HOUR + 1), (2, 5), (3, 25 * HOUR)]);
         let other = columns(&[(1, HOUR - 1), (3, 24 * HOUR - 1)]);
-        let pieces = [Rows { columns: &one, rows: 0..3 }, Rows { columns: &other, rows: 0..2 }];
+        let none = HashSet::new();
+        let pieces = [piece(&one, &none), piece(&other, &none)];
         let found = slices.of_traces(&pieces);
         let slice = |day, part| Slice { day: Day(day), part };
         assert_eq!(found.split(&pieces[0]), [(slice(0, 0), vec![0, 1]), (slice(0, 1), vec![2])]);
@@ -155,11 +171,26 @@ mod tests {
     fn should_keep_a_trace_together_that_goes_on_later() {
         let mut slices = Slices::new(vec![HOUR], 0, 2 * HOUR);
         let one = columns(&[(1, 5)]);
-        slices.of_traces(&[Rows { columns: &one, rows: 0..1 }]);
+        let none = HashSet::new();
+        slices.of_traces(&[piece(&one, &none)]);
         let later = columns(&[(1, HOUR + 5)]);
-        let piece = Rows { columns: &later, rows: 0..1 };
+        let piece = piece(&later, &none);
         let found = slices.of_traces(std::slice::from_ref(&piece));
         assert_eq!(found.split(&piece), [(Slice { day: Day(0), part: 0 }, vec![0])]);
+    }
+
+    #[test]
+    fn should_leave_out_what_was_deleted() {
+        let columns = columns(&[(1, 5), (2, 6), (2, HOUR + 7), (3, HOUR)]);
+        let deleted = HashSet::from([TraceId([2; 16])]);
+        for last in [5, HOUR] {
+            let mut slices = Slices::new(vec![HOUR], 5, last);
+            let piece = piece(&columns, &deleted);
+            let found = slices.of_traces(std::slice::from_ref(&piece));
+            let mut rows: Vec<u32> = found.split(&piece).into_iter().flat_map(|(_, rows)| rows).collect();
+            rows.sort_unstable();
+            assert_eq!(rows, [0, 3]);
+        }
     }
 
     #[test]

@@ -59,10 +59,7 @@ impl Worth {
         if self.rows.is_all() {
             return Ok(inside);
         }
-        let mut exact = Rows::none(columns.len());
-        let rows = read.iter().flat_map(|rows| rows.rows.clone()).enumerate();
-        rows.filter(|(_, row)| self.rows.contains(*row)).for_each(|(place, _)| exact.insert(place));
-        Ok(exact.and(&inside))
+        Ok(self.rows.within(read.iter().map(|rows| rows.rows.clone())).and(&inside))
     }
 
     /// What [`Self::matching`] looks at.

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use siltstone_catalog::sweep::SweepMode;
+use siltstone_format::id::TraceId;
+use siltstone_format::tenant::Tenant;
 
+use crate::delete::Deletion;
 use crate::settings::list::{self, Kind, Setting};
 use crate::settings::{FILE_VARIABLE, Layers, Origin, Resolved, Role, SettingsError, USUAL_FILE, lines_of};
 
@@ -31,6 +34,7 @@ pub enum Asked {
     /// Merge all that there is, and end.
     CompactOnce(Box<Resolved>),
     Sweep(Box<Resolved>, SweepMode),
+    Delete(Box<Resolved>, Deletion),
     /// Text for standard output.
     Print(String),
 }
@@ -54,6 +58,14 @@ pub fn asked(
         Some(("sweep", given)) => {
             let mode = if given.get_flag("dry-run") { SweepMode::DryRun } else { SweepMode::Delete };
             Ok(Asked::Sweep(Box::new(resolved(given, variables)?), mode))
+        }
+        Some(("delete", given)) => {
+            let deletion = Deletion {
+                tenant: given.get_one::<Tenant>("tenant").cloned().unwrap_or_else(Tenant::single),
+                traces: given.get_many::<TraceId>("trace").into_iter().flatten().copied().collect(),
+                confirmed: given.get_flag("yes"),
+            };
+            Ok(Asked::Delete(Box::new(resolved(given, variables)?), deletion))
         }
         _ => Ok(Asked::Run(Box::new(resolved(&matches, variables)?))),
     }
@@ -91,13 +103,31 @@ fn command() -> Command {
     let sweep = Command::new("sweep")
         .about("Delete objects that nobody needs any more")
         .arg(switch("dry-run", "Only print what would be deleted"));
+    let delete = Command::new("delete")
+        .about("Delete traces for good; without --yes, say what that would be about")
+        .arg(
+            Arg::new("trace")
+                .value_name("TRACE-ID")
+                .value_parser(clap::value_parser!(TraceId))
+                .num_args(1..)
+                .required(true)
+                .help("Ids of 32 hex digits"),
+        )
+        .arg(
+            Arg::new("tenant")
+                .long("tenant")
+                .value_name("NAME")
+                .value_parser(clap::value_parser!(Tenant))
+                .help("Whose traces, where there are tenants"),
+        )
+        .arg(switch("yes", "Do it: there is no way back"));
     let root = Command::new("siltstone")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .long_about(format!("{ABOUT}\n\n{HELP}"))
         .subcommand(settings)
         .args_conflicts_with_subcommands(true);
-    with_settings(root).subcommands([compact, sweep].map(with_settings))
+    with_settings(root).subcommands([compact, sweep, delete].map(with_settings))
 }
 
 /// A command that takes every setting as a flag.

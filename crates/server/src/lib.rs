@@ -17,6 +17,8 @@ mod storage;
 mod admin;
 // Memory that is free.
 pub mod allocator;
+// What can be asked of it beside running.
+pub mod delete;
 // From start to end.
 pub mod run;
 // Who tells it to end.

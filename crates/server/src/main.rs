@@ -7,6 +7,7 @@ use std::sync::Arc;
 use siltstone_catalog::time::{Clock, SystemClock};
 use siltstone_server::cli::{Asked, asked};
 use siltstone_server::compact::{compact_once, sweep_once};
+use siltstone_server::delete::delete;
 use siltstone_server::parts::{StartError, start_parts};
 use siltstone_server::run::run;
 use siltstone_server::settings::Resolved;
@@ -43,6 +44,9 @@ fn main() -> ExitCode {
         }
         Ok(Asked::Sweep(settings, mode)) => {
             with_log(&settings, |settings| print_outcome(|clock| sweep_once(settings, clock, mode)))
+        }
+        Ok(Asked::Delete(settings, deletion)) => {
+            with_log(&settings, |settings| print_outcome(|clock| delete(settings, clock, deletion)))
         }
         Err(error) => {
             eprintln!("siltstone: {error}");

@@ -1,5 +1,7 @@
 //! A set of rows, one bit for each.
 
+use std::ops::Range;
+
 /// Some of the rows of columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows {
@@ -90,6 +92,42 @@ impl Rows {
         words.flat_map(|(index, word)| bits(*word).map(move |bit| index * BITS + bit))
     }
 
+    /// Those of some runs of rows, by their places when only these runs stand one behind the other.
+    #[must_use]
+    pub fn within(&self, runs: impl Iterator<Item = Range<usize>>) -> Self {
+        let mut within = Self { words: Vec::new(), len: 0 };
+        for run in runs {
+            for start in run.clone().step_by(BITS) {
+                within.push(self.word_from(start), BITS.min(run.end - start));
+            }
+        }
+        within
+    }
+
+    /// As many rows as a word has bits, from one on.
+    fn word_from(&self, row: usize) -> u64 {
+        let word = |index: usize| self.words.get(index).copied().unwrap_or(0);
+        match (row / BITS, row % BITS) {
+            (index, 0) => word(index),
+            (index, shift) => word(index) >> shift | word(index + 1) << (BITS - shift),
+        }
+    }
+
+    /// Appends rows, of which a bit each says whether they are among these.
+    fn push(&mut self, bits: u64, count: usize) {
+        let bits = if count < BITS { bits & ((1 << count) - 1) } else { bits };
+        match (self.words.last_mut(), self.len % BITS) {
+            (Some(last), shift @ 1..) => {
+                *last |= bits << shift;
+                if shift + count > BITS {
+                    self.words.push(bits >> (BITS - shift));
+                }
+            }
+            _ => self.words.push(bits),
+        }
+        self.len += count;
+    }
+
     /// Whether these are all rows.
     pub fn is_all(&self) -> bool {
         self.count() == self.len
@@ -162,6 +200,25 @@ mod tests {
                 assert_eq!(joined.count(), expected.len());
                 assert!((0..len).all(|row| joined.contains(row) == naive(row)));
             }
+        }
+    }
+
+    #[test]
+    fn should_know_its_rows_within_any_runs() {
+        let threes = every(3, 500);
+        for runs in [
+            vec![],
+            vec![0..500],
+            vec![64..128],
+            vec![7..8],
+            vec![3..67, 70..70, 100..101, 130..258, 499..500],
+            vec![1..64, 65..129, 200..330],
+        ] {
+            let rows: Vec<usize> = runs.iter().cloned().flatten().collect();
+            let mut expected = Rows::none(rows.len());
+            let found = rows.iter().enumerate().filter(|(_, row)| threes.contains(**row));
+            found.for_each(|(place, _)| expected.insert(place));
+            assert_eq!(threes.within(runs.iter().cloned()), expected, "{runs:?}");
         }
     }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::Rng;
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
-use siltstone_catalog::snapshot::{Cover, Snapshot, SnapshotError};
+use siltstone_catalog::mark::{Mark, MarkTarget};
+use siltstone_catalog::snapshot::{Cover, Snapshot, SnapshotError, TenantBlocks};
 use siltstone_format::block::origins::OriginsFile;
 use siltstone_format::content::same_span;
 use siltstone_format::day::Day;
@@ -17,7 +18,7 @@ use siltstone_format::tenant::Tenant;
 use siltstone_testkit::schedule::Violation;
 use ulid::Ulid;
 
-use super::world::{Site, span};
+use super::world::{Site, span, trace_of};
 
 pub(super) async fn run(site: Site, readings: u64) -> Result<(), Violation> {
     for _ in 0..readings {
@@ -29,14 +30,18 @@ pub(super) async fn run(site: Site, readings: u64) -> Result<(), Violation> {
 
 /// False: the snapshot expired meanwhile, or the store failed.
 async fn read_once(site: &Site) -> Result<bool, Violation> {
-    let before: BTreeSet<u64> = site.world.borrow().committed.clone();
+    let (before, deleted) = {
+        let world = site.world.borrow();
+        (world.committed.clone(), world.deleted.clone())
+    };
     let fresh = Cover { fresh: true, ..Cover::default() };
     let Ok(snapshot) = site.catalog.snapshot(&fresh).await else { return Ok(false) };
-    let found = match site.catalog.blocks(&snapshot, &Tenant::single(), 0, u64::MAX).await {
-        Ok(found) => found.blocks,
-        Err(SnapshotError::Gone { key }) => return gone(site, &snapshot, &key.to_string()),
-        Err(_) => return Ok(false),
-    };
+    let TenantBlocks { blocks: found, marks, .. } =
+        match site.catalog.blocks(&snapshot, &Tenant::single(), 0, u64::MAX).await {
+            Ok(found) => found,
+            Err(SnapshotError::Gone { key }) => return gone(site, &snapshot, &key.to_string()),
+            Err(_) => return Ok(false),
+        };
     let mut times: BTreeMap<u64, u32> = BTreeMap::new();
     for block in &found {
         let is_slow = site.rng.borrow_mut().random_bool(0.01);
@@ -47,7 +52,11 @@ async fn read_once(site: &Site) -> Result<bool, Violation> {
             return gone(site, &snapshot, &block.id().to_string());
         };
         for span in &spans {
-            *times.entry(checked(span)?).or_default() += 1;
+            let target = MarkTarget::Trace(span.trace_id);
+            let hides = |mark: &Mark| mark.target == target && mark.hides_from(block.clean_through);
+            if !marks.iter().any(hides) {
+                *times.entry(checked(span)?).or_default() += 1;
+            }
         }
     }
     let mut world = site.world.borrow_mut();
@@ -57,7 +66,12 @@ async fn read_once(site: &Site) -> Result<bool, Violation> {
             return Err(format!("span {number} was flushed {attempts} times, and is there {times} times"));
         }
     }
-    if let Some(missed) = before.iter().find(|number| !times.contains_key(number)) {
+    if let Some(back) = times.keys().find(|number| deleted.contains(&trace_of(**number))) {
+        return Err(format!("span {back} was deleted, and is there"));
+    }
+    let may_be_deleted = |number: &u64| world.asked_to_delete.contains(&trace_of(*number));
+    let missed = before.iter().find(|number| !times.contains_key(number) && !may_be_deleted(number));
+    if let Some(missed) = missed {
         return Err(format!("span {missed} was committed, and is not there"));
     }
     world.counts.readings += 1;
@@ -97,7 +111,7 @@ fn checked(found: &Span) -> Result<u64, Violation> {
     Ok(number)
 }
 
-/// When all is merged: nothing waits, and each trace lies in one day, that of its earliest span among those that were
+/// When all is merged: nothing waits, no row of a deleted trace is left, and each trace lies in one day, that of its earliest span among those that were
 /// merged together.
 pub(super) async fn check_all_is_merged(site: Site) -> Result<(), Violation> {
     let (fresh, tenant) = (Cover { fresh: true, ..Cover::default() }, Tenant::single());
@@ -115,6 +129,13 @@ pub(super) async fn check_all_is_merged(site: Site) -> Result<(), Violation> {
                 return Err(format!("block {} is gone", block.id()));
             };
             for span in &spans {
+                if site.world.borrow().deleted.contains(&trace_of(checked(span)?)) {
+                    return Err(format!(
+                        "span {} was deleted, and block {} still has it",
+                        span.name,
+                        block.id()
+                    ));
+                }
                 let of_trace = found.entry((block.disjoint_set, span.trace_id)).or_default();
                 of_trace.1 =
                     if of_trace.0.is_empty() { u64::MAX } else { of_trace.1 }.min(span.start_unix_nano);

@@ -14,7 +14,7 @@ use siltstone_testkit::{FaultPlan, FaultyStore, RandomFaults, VirtualClock};
 use tokio_util::sync::CancellationToken;
 
 use super::world::{Counts, START_UNIX_NANOS, Shared, Site, Store, World};
-use super::{reader, writer};
+use super::{deleter, reader, writer};
 use crate::service::Compactor;
 
 /// What a run came to.
@@ -27,7 +27,8 @@ pub(super) struct Outcome {
 const COMPACTORS: usize = 3;
 const WRITERS: usize = 2;
 const READER: usize = COMPACTORS + WRITERS;
-const SLOTS: usize = READER + 1;
+const DELETER: usize = READER + 1;
+const SLOTS: usize = DELETER + 1;
 /// For what is done by one process alone.
 const EXTRA: usize = SLOTS;
 const TROUBLED_STEPS: usize = 4_000;
@@ -72,6 +73,7 @@ impl Run {
         match slot {
             0..COMPACTORS => compact(site).boxed_local(),
             READER => reader::run(site, 3).boxed_local(),
+            DELETER => deleter::run(site, 2).boxed_local(),
             _ => writer::run(site, 12).boxed_local(),
         }
     }
@@ -226,5 +228,6 @@ impl Drop for Counted {
         total.jobs_given_up += counts.jobs_given_up;
         total.collapsed += counts.rows_collapsed;
         total.swept += counts.objects_swept;
+        total.deleted_rows += counts.rows_deleted;
     }
 }

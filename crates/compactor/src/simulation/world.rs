@@ -42,6 +42,9 @@ pub(super) struct World {
     pub(super) committed: BTreeSet<u64>,
     pub(super) attempts: BTreeMap<u64, u32>,
     pub(super) next_number: u64,
+    /// Traces that somebody wants to be deleted, and those of which he was told that they are.
+    pub(super) asked_to_delete: BTreeSet<u64>,
+    pub(super) deleted: BTreeSet<u64>,
     pub(super) counts: Counts,
     pub(super) story: Vec<String>,
 }
@@ -59,6 +62,8 @@ pub(super) struct Counts {
     pub(super) jobs_given_up: u64,
     pub(super) collapsed: u64,
     pub(super) swept: u64,
+    pub(super) deletions: u64,
+    pub(super) deleted_rows: u64,
 }
 
 impl Counts {
@@ -77,6 +82,8 @@ impl Counts {
         apply(&mut self.jobs_given_up, more.jobs_given_up);
         apply(&mut self.collapsed, more.collapsed);
         apply(&mut self.swept, more.swept);
+        apply(&mut self.deletions, more.deletions);
+        apply(&mut self.deleted_rows, more.deleted_rows);
     }
 
     pub(super) fn has_seen_all(&self) -> bool {
@@ -86,14 +93,28 @@ impl Counts {
     }
 }
 
+pub(super) const TRACES: u64 = 11;
+
+pub(super) fn trace_id(trace: u64) -> TraceId {
+    TraceId([trace as u8 + 1; 16])
+}
+
+/// The trace of the span with a number.
+pub(super) fn trace_of(number: u64) -> u64 {
+    twin_of(number) % TRACES
+}
+
+/// Every seventh shares id and start with the one before, and is another span.
+fn twin_of(number: u64) -> u64 {
+    if number % 7 == 6 { number - 1 } else { number }
+}
+
 /// The span with a number. Its name is the number, so that whoever reads it knows what it must say.
 pub(super) fn span(number: u64) -> Span {
-    // Every seventh shares id and start with the one before, and is another span.
-    let twin = if number % 7 == 6 { number - 1 } else { number };
-    let trace = twin % 11;
+    let twin = twin_of(number);
     let minutes = if number.is_multiple_of(23) { 0 } else { 60 + (twin * 13) % 70 };
     Span {
-        trace_id: TraceId([trace as u8 + 1; 16]),
+        trace_id: trace_id(trace_of(number)),
         span_id: SpanId((twin + 1).to_be_bytes()),
         parent_span_id: (!number.is_multiple_of(3)).then(|| SpanId((number % 40 + 1).to_be_bytes())),
         start_unix_nano: START_UNIX_NANOS + minutes * MINUTE + twin,

@@ -28,21 +28,26 @@ fn status(process: &Process) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
+/// Three blocks of a hundred spans, each flushed alone: the next one is sent when the last one has left the memory.
+fn flush_three(ingest: &Process) {
+    for _ in 0..3 {
+        let (head, body) = ingest.ask("otlp_http", "POST /v1/traces", &export(100));
+        assert!(head.contains(" 200"), "{head}\n{body}");
+        while status(ingest)["ingest"]["live_segments"] != json!([]) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+const QUICK: [&str; 4] = ["--ingest-large-tenant-age", "20ms", "--ingest-small-tenant-age", "20ms"];
+
 #[test]
 fn small_blocks_become_one_that_every_process_finds_again() {
     let folder = tempfile::tempdir().unwrap();
     let (data, store) = (folder.path().join("one"), folder.path().join("store"));
-    let quick = ["--ingest-large-tenant-age", "20ms", "--ingest-small-tenant-age", "20ms"];
-    let ingest = Process::start_with("ingest", &data, &store, &quick);
+    let ingest = Process::start_with("ingest", &data, &store, &QUICK);
     let reader = Process::start("query", &folder.path().join("two"), &store);
-    // Each is flushed alone: the next one is sent when the last one has left the memory.
-    for _ in 0..3 {
-        let (head, body) = ingest.ask("otlp_http", "POST /v1/traces", &export(100));
-        assert!(head.contains(" 200"), "{head}\n{body}");
-        while status(&ingest)["ingest"]["live_segments"] != json!([]) {
-            std::thread::yield_now();
-        }
-    }
+    flush_three(&ingest);
     let before = counted(&reader);
     assert_eq!(before, json!([{"spans": 300, "traces": 50}]));
 
@@ -64,5 +69,39 @@ fn small_blocks_become_one_that_every_process_finds_again() {
     let (_, metrics) = compactor.ask("admin", "GET /metrics", "");
     assert!(metrics.contains("siltstone_compact_jobs_total{outcome=\"done\"} 0"), "{metrics}");
     compactor.end();
+    ingest.end();
+}
+
+#[test]
+fn a_deleted_trace_is_shown_by_nobody_and_leaves_the_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, store) = (folder.path().join("one"), folder.path().join("store"));
+    let ingest = Process::start_with("ingest", &data, &store, &QUICK);
+    let reader = Process::start("query", &folder.path().join("two"), &store);
+    flush_three(&ingest);
+    let work = folder.path().join("three");
+    // It stands in a block that no merge would touch again.
+    command(&["compact", "--once"], &work, &store);
+    let counts =
+        reader.sql("SELECT trace_id, count(*) AS n FROM spans GROUP BY trace_id ORDER BY trace_id LIMIT 1");
+    let (trace, spans) = (&counts["rows"][0]["trace_id"], &counts["rows"][0]["n"]);
+    let (trace, left) = (trace.as_str().unwrap(), 300 - spans.as_u64().unwrap());
+
+    let would = command(&["delete", trace], &work, &store);
+    assert!(would.contains("would be deleted\t1 blocks") && would.contains("Nothing was deleted"), "{would}");
+    assert_eq!(counted(&reader), json!([{"spans": 300, "traces": 50}]));
+    let did = command(&["delete", trace, "--yes"], &work, &store);
+    assert!(did.starts_with(&format!("{trace}\tdeleted\t1 blocks")), "{did}");
+    let rest = json!([{"spans": left, "traces": 49}]);
+    // A reader looks again after two seconds.
+    while counted(&reader) != rest {
+        std::thread::yield_now();
+    }
+    let merged = command(&["compact", "--once"], &work, &store);
+    assert!(merged.starts_with("1 merges: 1 blocks with 300 spans"), "{merged}");
+    assert!(merged.contains(&format!("became 1 blocks with {left} spans")), "{merged}");
+    assert_eq!(counted(&Process::start("query", &folder.path().join("four"), &store)), rest);
+    let again = command(&["compact", "--once"], &work, &store);
+    assert!(again.starts_with("0 merges"), "{again}");
     ingest.end();
 }
