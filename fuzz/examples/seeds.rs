@@ -104,6 +104,30 @@ const OTLP_SPANS: [(&str, &str); 6] = [
     ("unknown", r#"{"new":[{"a":{"b":[[1],-0.5E+3,"\"",true]}}],"events":null,"name":"a","name":"b"}"#),
 ];
 
+/// Filters and rules of retention, as people write them and not.
+const FILTER_TEXTS: [(&str, &str); 8] = [
+    (
+        "attributes",
+        r#"span["http.route"] = '/a' and resource['k'] != str "7" or scope["k"] < -1.5e-7 or any["k"] exists"#,
+    ),
+    (
+        "fields",
+        "status in (error, 2, 'OK') and not (duration >= 1h30m or event_offset < -1.5us) and start < 2026-08-01T12:00:00.5Z",
+    ),
+    (
+        "parts",
+        r#"some event (event_name =~ 'a|b' and or (true)) and (some link (link["k"] !~ '\d+') or false)"#,
+    ),
+    ("numbers", "span['k'] in (NaN, NaN(0x7ff8000000000001), -inf, -0.0, 9223372036854775807, true)"),
+    ("quotes", r#"name = 'it''s' or name = "\"\\\n\u{1f600}\0" or span[''] = ''"#),
+    (
+        "retention",
+        r#"keep 7d; keep 90d where status = error; keep 30d where service_name = "payment"; keep 400d where archived; "#,
+    ),
+    ("forever", "keep forever"),
+    ("unclosed", r#"kind in (server, "cl"#),
+];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let write = |target: &str, name: &str, bytes: &[u8]| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
@@ -140,6 +164,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write("filter", "group_of_one", &group(1).bytes)?;
     write("filter", "filter", &[&[0][..], &[0x5a; 128]].concat())?;
     write("filter", "damage", &[0, 90, 0, 0xff, 0, 0, 0])?;
+
+    for (name, text) in FILTER_TEXTS {
+        write("filter_text", name, text.as_bytes())?;
+    }
+    let deep = format!("{}{}root = true{}", "not ".repeat(58), "(".repeat(5), ")".repeat(5));
+    write("filter_text", "deep", deep.as_bytes())?;
 
     for (kind, object) in block_on(catalog_objects())? {
         write("catalog_objects", &format!("object_of_kind_{kind}"), &object)?;

@@ -18,6 +18,7 @@ mod verdict;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
+use siltstone_ask::{Filter, MAX_FILTER_BYTES, Retention};
 use siltstone_catalog::inspect::inspect;
 use siltstone_catalog::message::seal;
 use siltstone_format::block::error::ReadError;
@@ -223,6 +224,27 @@ fn probe_group(data: &[u8]) {
     for (key, before) in keys().zip(before) {
         let after = probe(&again, &merged.bytes, key);
         assert!(before.iter().all(|block| after.contains(block)), "merging lost a block");
+    }
+}
+
+/// Reads the bytes as the text of a filter, and as that of rules of retention: what is read is written, and read
+/// again it is the same.
+pub fn filter_text(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    // Escapes may have made it longer than what is read.
+    let is_read = |written: &String| written.len() <= MAX_FILTER_BYTES;
+    if let Ok(filter) = text.parse::<Filter>() {
+        if let Some(written) = Some(filter.to_string()).filter(is_read) {
+            let again: Filter = written.parse().expect("a filter that was written can be read");
+            // Doubles included: by their bits, not as numbers.
+            assert_eq!(again.to_bytes(), filter.to_bytes(), "{written}");
+        }
+    }
+    if let Ok(rules) = text.parse::<Retention>() {
+        if let Some(written) = Some(rules.to_string()).filter(is_read) {
+            let again: Retention = written.parse().expect("rules that were written can be read");
+            assert_eq!(again.to_string(), written);
+        }
     }
 }
 

@@ -35,6 +35,11 @@ fn should_survive_the_corpus_of_filter() {
 }
 
 #[test]
+fn should_survive_the_corpus_of_filter_text() {
+    run_all("filter_text", siltstone_fuzz::filter_text);
+}
+
+#[test]
 fn should_survive_the_corpus_of_catalog_objects() {
     run_all("catalog_objects", siltstone_fuzz::catalog_objects);
 }

@@ -169,6 +169,16 @@ impl Filter {
         &self.node
     }
 
+    /// What [`MAX_NODES`] bounds.
+    pub(crate) fn nodes(&self) -> usize {
+        self.nodes
+    }
+
+    /// What [`MAX_PATTERNS`] bounds.
+    pub(crate) fn patterns(&self) -> usize {
+        self.patterns
+    }
+
     /// All predicates, wherever in the tree they stand.
     pub(crate) fn predicates(&self) -> Vec<&Predicate> {
         match &self.node {

@@ -6,8 +6,10 @@
 //! [`Filter::rows`] which of them match. Query, retention and deletion share these
 //! rules, so that what one finds is what the other deletes.
 //!
-//! Pure by design: no I/O, no async, no clock. How a question is written (Jaeger,
+//! Pure by design: no I/O, no async, no clock. How others write a question (Jaeger,
 //! TraceQL, SQL) is the concern of the adapters, what a span is of `siltstone_format`.
+//! A filter has one text of its own, for people, settings and marks: [`Filter`] is
+//! `FromStr` and `Display`, and so are the rules of [`Retention`].
 //!
 //! [`Span`]: siltstone_format::span::Span
 
@@ -18,6 +20,9 @@ mod filter;
 mod literal;
 mod pattern;
 mod window;
+// A question as people write it.
+mod meant;
+mod text;
 // A question on its way to another process.
 mod wire;
 
@@ -34,6 +39,9 @@ mod narrow;
 mod parts;
 mod rows;
 
+// How long what is found is kept.
+mod retention;
+
 // What counts as one answer.
 mod same;
 // How long spans took, in short.
@@ -46,10 +54,13 @@ pub use filter::{
 };
 pub use histogram::{Bucket, Histogram};
 pub use literal::{Literal, Operand};
+pub use meant::closest;
 pub use narrow::{Narrowed, Narrowing};
 pub use pattern::{MAX_PATTERN_BYTES, Pattern};
 pub use probe::{Probe, probe};
+pub use retention::{Keep, MAX_RULES, Of, Retention, RetentionError, Rule};
 pub use rows::Rows;
 pub use same::{canonical_span, collapse, same_span};
+pub use text::ParseError;
 pub use window::Window;
 pub use wire::{MAX_FILTER_BYTES, WireError};

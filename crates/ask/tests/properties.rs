@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's filters are within all bounds")]
 
+mod retention;
 mod rows;
 mod strategies;
+mod text;
 mod writer;
 
 use proptest::prelude::*;

@@ -186,6 +186,15 @@ pub(crate) fn target() -> impl Strategy<Value = Target> {
 
 /// A filter whose parts fit; those that do not are replaced by a test of presence.
 pub(crate) fn filter() -> impl Strategy<Value = Filter> {
+    filter_of(target().boxed(), literal().boxed(), text().boxed())
+}
+
+/// The same, of other targets, literals and patterns.
+pub(crate) fn filter_of(
+    target: BoxedStrategy<Target>,
+    literal: BoxedStrategy<Literal>,
+    pattern: BoxedStrategy<String>,
+) -> impl Strategy<Value = Filter> {
     let comparisons = vec![
         Comparison::Eq,
         Comparison::Eq,
@@ -200,14 +209,14 @@ pub(crate) fn filter() -> impl Strategy<Value = Filter> {
         filter.unwrap_or_else(|_: siltstone_ask::FilterError| Filter::exists(target))
     };
     let predicate = prop_oneof![
-        4 => (target(), select(comparisons), literal()).prop_map(move |(target, comparison, literal)| {
+        4 => (target.clone(), select(comparisons), literal.clone()).prop_map(move |(target, comparison, literal)| {
             or_exists(Filter::compare(target.clone(), comparison, literal), target)
         }),
-        1 => (target(), prop::collection::vec(literal(), 0..3))
+        1 => (target.clone(), prop::collection::vec(literal, 0..3))
             .prop_map(move |(target, literals)| or_exists(Filter::one_of(target.clone(), literals), target)),
-        2 => (target(), text())
+        2 => (target.clone(), pattern)
             .prop_map(move |(target, pattern)| or_exists(Filter::regex(target.clone(), &pattern), target)),
-        1 => target().prop_map(Filter::exists),
+        1 => target.prop_map(Filter::exists),
     ];
     predicate.prop_recursive(3, 12, 3, |inner| {
         let parts = || prop::collection::vec(inner.clone(), 0..4);

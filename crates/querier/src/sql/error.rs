@@ -1,8 +1,8 @@
 //! Errors on their way through DataFusion and back.
 
 use datafusion::error::DataFusionError;
+use siltstone_ask::closest;
 
-use super::meant::closest;
 use super::session::TABLES;
 use crate::querier::QueryError;
 

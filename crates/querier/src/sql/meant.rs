@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::logical_expr::LogicalPlan;
-use siltstone_ask::{Filter, Target, Window};
+use siltstone_ask::{Filter, Target, Window, closest};
 use siltstone_format::origin::Origin;
 use siltstone_format::value::Attribute;
 use siltstone_live::question::{Question, Wanted};
@@ -38,13 +37,6 @@ pub(super) fn attributes_in(plan: &LogicalPlan) -> Vec<Named> {
     });
     // The closures do not fail.
     if visited.is_err() { Vec::new() } else { named.into_iter().take(MOST_KEYS).collect() }
-}
-
-/// The closest of some names, if one is close.
-pub(super) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let most = (name.chars().count() / 3).max(1);
-    let distances = known.map(|known| (levenshtein(name, known), known));
-    distances.filter(|(distance, _)| *distance <= most).min().map(|(_, known)| known)
 }
 
 impl SqlQuery {
@@ -96,20 +88,5 @@ fn keys_of(block: &OpenedBlock, holder: Holder) -> Vec<&str> {
         Holder::Span => block.spans.attributes().iter().map(|(_, key)| key.as_str()).collect(),
         Holder::Resource => of_origins(|origin| &origin.resource_attributes),
         Holder::Scope => of_origins(|origin| &origin.scope_attributes),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn should_find_what_is_meant_and_guess_nothing_that_is_far() {
-        let known = ["http.route", "http.request.method", "spans", "traces"];
-        let closest = |name| closest(name, known.into_iter());
-        assert_eq!(closest("http.rout"), Some("http.route"));
-        assert_eq!(closest("http.requst.metod"), Some("http.request.method"));
-        assert_eq!(closest("span"), Some("spans"));
-        assert_eq!(closest("db.system"), None);
     }
 }
