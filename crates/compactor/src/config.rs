@@ -25,7 +25,7 @@ impl Default for CompactorConfig {
     fn default() -> Self {
         Self {
             jobs: 1,
-            memory_bytes: 256 << 20,
+            memory_bytes: 128 << 20,
             threads: true,
             idle_pause: Duration::from_secs(60),
             sweep_every: Duration::from_secs(600),

@@ -24,6 +24,9 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// look, and no merge takes longer.
 const AGAIN: Duration = Duration::from_secs(24 * 3600);
 
+/// Traces that are looked for at a time: filters hold 32 bytes of each block for one.
+const AT_A_TIME: usize = 16;
+
 /// Why it is not known which blocks these are.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LookError {
@@ -83,58 +86,75 @@ impl Erasing {
         looked.left = found.into_iter().map(|(section, block)| (block.id(), (section, block))).collect();
     }
 
-    /// The next blocks that are to be written anew, at most so many. What is merged anyway is left to the merge;
-    /// what fails is found again.
+    /// That a look has failed: the next one is no sooner than after one that has not.
+    pub(crate) fn note_failure(&mut self, tenant: &Tenant, now: Duration) {
+        self.tenants.entry(tenant.clone()).or_default().at = Some(now);
+    }
+
+    /// The next blocks that are to be written anew, at most so many. What is merged anyway, or cannot be, is left out;
+    /// what fails is found by the next look.
     pub(crate) fn take(
         &mut self,
         tenant: &Tenant,
-        merged: &BTreeSet<BlockId>,
+        is_left_out: impl Fn(&BlockId) -> bool,
+        now: Duration,
         most: usize,
     ) -> Vec<(Section, BlockEntry)> {
         let Some(looked) = self.tenants.get_mut(tenant) else { return Vec::new() };
-        looked.left.retain(|id, _| !merged.contains(id));
+        if looked.at.is_none_or(|at| now.saturating_sub(at) >= EVERY) {
+            // Others may have replaced them.
+            looked.left.clear();
+        }
+        looked.left.retain(|id, _| !is_left_out(id));
         let next: Vec<BlockId> = looked.left.keys().take(most).copied().collect();
         next.iter().filter_map(|id| looked.left.remove(id)).collect()
     }
 }
 
 /// The blocks of days that have rows of these traces, which were deleted. The filters tell which may; only these are
-/// opened. Flushes are merged soon, and are not among them.
+/// opened. What is in the inbox is merged soon, and is not among them.
 pub(crate) async fn holding_deleted(
     catalog: &Catalog,
     snapshot: &Snapshot,
     tenant: &Tenant,
-    deletions: &Deletions,
     traces: &BTreeMap<u64, TraceId>,
 ) -> Result<Vec<(Section, BlockEntry)>, LookError> {
-    let all_of_any = [traces.values().map(FilterKey::of_trace).collect()];
-    let wanted = Wanted {
-        kind: GroupKind::TraceIds,
-        all_of_any: &all_of_any,
-        from_unix_nano: 0,
-        to_unix_nano: u64::MAX,
-    };
-    let candidates = catalog.blocks_that_may_hold(snapshot, tenant, wanted).await?;
     let source = Source::new(catalog.bucket().objects());
-    let asks: Vec<_> = candidates
-        .holding
-        .iter()
-        .chain(&candidates.unasked)
-        .map(|block| holds_deleted(&source, block, deletions))
-        .collect();
-    let answers: Vec<Option<BlockId>> = stream::iter(asks).buffered(PARALLEL_REQUESTS).try_collect().await?;
-    let holding: BTreeSet<BlockId> = answers.into_iter().flatten().collect();
+    let traces: Vec<(u64, TraceId)> = traces.iter().map(|(number, trace)| (*number, *trace)).collect();
+    let mut holding = BTreeSet::new();
+    for some in traces.chunks(AT_A_TIME) {
+        let all_of_any = [some.iter().map(|(_, trace)| FilterKey::of_trace(trace)).collect()];
+        let wanted = Wanted {
+            kind: GroupKind::TraceIds,
+            all_of_any: &all_of_any,
+            from_unix_nano: 0,
+            to_unix_nano: u64::MAX,
+        };
+        let candidates = catalog.blocks_that_may_hold(snapshot, tenant, wanted).await?;
+        let blocks = candidates.holding.iter().chain(&candidates.unasked);
+        let blocks = blocks.filter(|block| !holding.contains(&block.id()));
+        let asks: Vec<_> = blocks.map(|block| holds_deleted(&source, block, some)).collect();
+        let answers: Vec<Option<BlockId>> =
+            stream::iter(asks).buffered(PARALLEL_REQUESTS).try_collect().await?;
+        holding.extend(answers.into_iter().flatten());
+    }
     if holding.is_empty() || planted(Bug::NeverErase) {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
-    for page in catalog.pages(snapshot, tenant).await? {
-        if page.section == Section::Inbox {
-            continue;
+    let pages = catalog.pages(snapshot, tenant).await?;
+    for page in pages.into_iter().filter(|page| page.section != Section::Inbox) {
+        match catalog.blocks_of(tenant, &page).await {
+            Ok(blocks) => {
+                let of_page = blocks.blocks.iter().filter(|block| holding.contains(&block.id()));
+                found.extend(of_page.map(|block| (page.section, block.clone())));
+            }
+            // Its blocks cannot be replaced; others can.
+            Err(error @ SnapshotError::Damaged { .. }) => {
+                tracing::error!(%error, %tenant, "no deleted span is taken out of the blocks of this page");
+            }
+            Err(error) => return Err(error.into()),
         }
-        let blocks = catalog.blocks_of(tenant, &page).await?;
-        let of_page = blocks.blocks.iter().filter(|block| holding.contains(&block.id()));
-        found.extend(of_page.map(|block| (page.section, block.clone())));
     }
     Ok(found)
 }
@@ -142,9 +162,10 @@ pub(crate) async fn holding_deleted(
 async fn holds_deleted(
     source: &Source,
     block: &BlockEntry,
-    deletions: &Deletions,
+    traces: &[(u64, TraceId)],
 ) -> Result<Option<BlockId>, InputError> {
-    let mut traces: Vec<TraceId> = deletions.unknown_to(block.clean_through).collect();
+    let unknown = traces.iter().filter(|(number, _)| *number > block.clean_through);
+    let mut traces: Vec<TraceId> = unknown.map(|(_, trace)| *trace).collect();
     traces.sort_unstable();
     if traces.is_empty() {
         return Ok(None);
@@ -210,11 +231,13 @@ mod tests {
         let mut erasing = Erasing::default();
         erasing.note(&tenant, &BTreeMap::new(), Duration::ZERO, blocks);
         let mut take = |merged: &[BlockId], most| {
-            let taken = erasing.take(&tenant, &merged.iter().copied().collect(), most).into_iter();
+            let taken = erasing.take(&tenant, |id| merged.contains(id), Duration::ZERO, most).into_iter();
             taken.map(|(_, block)| block.id()).collect::<Vec<_>>()
         };
         assert_eq!(take(&ids[1..2], 2), [ids[0], ids[2]]);
         assert_eq!(take(&[], 2), [ids[3]]);
         assert!(take(&[], 2).is_empty());
+        erasing.note(&tenant, &BTreeMap::new(), Duration::ZERO, vec![(section, block(5))]);
+        assert!(erasing.take(&tenant, |_| false, EVERY, 2).is_empty());
     }
 }

@@ -234,14 +234,13 @@ impl Merging {
             .collect();
         let destinations = self.slices.of_traces(&pieces);
         for piece in &pieces {
-            let mut kept = 0;
-            for (slice, rows) in destinations.split(piece) {
-                kept += rows.len();
-                self.outputs.add(slice, piece.columns, &rows)?;
-            }
+            let (split, deleted) = destinations.split(piece);
             if self.is_first_pass {
                 self.rows += piece.rows.len() as u64;
-                self.deleted += (piece.rows.len() - kept) as u64;
+                self.deleted += deleted as u64;
+            }
+            for (slice, rows) in split {
+                self.outputs.add(slice, piece.columns, &rows)?;
             }
         }
         drop(pieces);

@@ -59,6 +59,12 @@ pub enum RoundError {
     Jobs { failed: usize, jobs: usize, first: Box<JobError> },
 }
 
+impl RoundError {
+    fn is_of_an_unreadable_block(&self) -> bool {
+        matches!(self, Self::Jobs { first, .. } if first.unreadable_input().is_some())
+    }
+}
+
 /// What a round came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Round {
@@ -158,9 +164,17 @@ impl Compactor {
     /// Merges all that there is, sweeps, and ends: for a schedule. Gives what was done.
     pub async fn once(&self) -> Result<Vec<Done>, RoundError> {
         self.make_ready().await?;
-        let mut all = Vec::new();
+        let (mut all, mut unreadable) = (Vec::new(), None);
         loop {
-            let round = self.round(When::Now).await?;
+            let round = match self.round(When::Now).await {
+                Ok(round) => round,
+                // It was set aside, and holds up no other.
+                Err(error) if error.is_of_an_unreadable_block() => {
+                    unreadable.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             // What others work on is theirs.
             let goes_on = !round.done.is_empty() || round.late > 0;
             all.extend(round.done);
@@ -169,7 +183,7 @@ impl Compactor {
             }
         }
         self.sweep_unless_busy().await?;
-        Ok(all)
+        unreadable.map_or(Ok(all), Err)
     }
 
     /// Looks once, and does all that is worth doing then.
@@ -274,13 +288,10 @@ impl Compactor {
         let mut settled = self.settled.lock().await;
         let mut all: Vec<(u64, Work)> = Vec::new();
         let mut waiting = Waiting::default();
+        let mut erasures = self.config.jobs.max(1);
         for tenant in snapshot.root.tenants.keys() {
-            let looked = async {
-                let seen = Seen::of(&self.catalog, snapshot, tenant, &mut settled).await?;
-                Ok((seen, Arc::new(Deletions::of(&self.catalog, snapshot, tenant).await?)))
-            };
-            let (mut seen, deletions) = match looked.await {
-                Ok(looked) => looked,
+            let mut seen = match Seen::of(&self.catalog, snapshot, tenant, &mut settled).await {
+                Ok(seen) => seen,
                 // It holds up no other tenant.
                 Err(error @ SnapshotError::Damaged { .. }) => {
                     tracing::error!(%error, %tenant, "nothing of this tenant is merged");
@@ -299,8 +310,10 @@ impl Compactor {
             let possible = plan::plan(&pieces, now_unix_nano, &self.policy(When::Now));
             let taken = possible.iter().flat_map(|job| &job.inputs);
             settled.note(tenant, &seen, |day| policy.is_closed(day, now_unix_nano), taken);
-            let erased = self.to_erase(snapshot, tenant, &deletions, &jobs, when).await;
-            // These are few, and promised within a day.
+            let deletions = Arc::new(self.deletions(snapshot, tenant).await?);
+            let erased = self.to_erase(snapshot, tenant, &deletions, &jobs, (when, erasures)).await;
+            erasures -= erased.len();
+            // First of all, and a few at a time: they hold up no merge for long.
             all.extend(erased.into_iter().map(|block| (u64::MAX, alone(tenant, block, &deletions))));
             all.extend(jobs.into_iter().map(|job| {
                 let newest = job.inputs.iter().map(|piece| piece.max_start_unix_nano).max().unwrap_or(0);
@@ -313,27 +326,42 @@ impl Compactor {
         Ok(all.into_iter().map(|(_, work)| work).collect())
     }
 
-    /// Blocks that must be written anew, since they hold what was deleted.
+    /// What was deleted of a tenant. A merge that cannot be told leaves nothing out, and knows no more than its inputs.
+    async fn deletions(&self, snapshot: &Snapshot, tenant: &Tenant) -> Result<Deletions, RoundError> {
+        match Deletions::of(&self.catalog, snapshot, tenant).await {
+            Ok(deletions) => Ok(deletions),
+            Err(error @ (SnapshotError::Damaged { .. } | SnapshotError::Gone { .. })) => {
+                tracing::error!(%error, %tenant, "deleted spans stay in the blocks of this tenant");
+                Ok(Deletions::default())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Blocks that must be written anew, since they hold what was deleted: at most so many.
     async fn to_erase(
         &self,
         snapshot: &Snapshot,
         tenant: &Tenant,
         deletions: &Deletions,
         jobs: &[plan::Job],
-        when: When,
+        (when, most): (When, usize),
     ) -> Vec<(Section, BlockEntry)> {
         let (mut erasing, now) = (self.erasing.lock().await, self.clock.elapsed());
         let due = erasing.due(tenant, deletions, now, when == When::Now);
         if !due.is_empty() {
-            match holding_deleted(&self.catalog, snapshot, tenant, deletions, &due).await {
+            match holding_deleted(&self.catalog, snapshot, tenant, &due).await {
                 Ok(found) => erasing.note(tenant, &due, now, found),
                 Err(error) => {
                     tracing::warn!(%error, %tenant, "blocks with deleted spans were not found; it is tried again");
+                    erasing.note_failure(tenant, now);
                 }
             }
         }
-        let merged = jobs.iter().flat_map(|job| job.inputs.iter().map(|piece| piece.id)).collect();
-        erasing.take(tenant, &merged, self.config.jobs.max(1))
+        let merged: BTreeSet<BlockId> =
+            jobs.iter().flat_map(|job| job.inputs.iter().map(|piece| piece.id)).collect();
+        let set_aside = self.set_aside.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        erasing.take(tenant, |id| merged.contains(id) || set_aside.contains(id), now, most)
     }
 
     fn policy(&self, when: When) -> plan::Policy {

@@ -90,14 +90,18 @@ pub(crate) enum Destinations {
 }
 
 impl Destinations {
-    /// The rows of a piece that are not deleted, by where they go.
-    pub(crate) fn split(&self, piece: &Rows<'_>) -> Vec<(Slice, Vec<u32>)> {
-        let mut split = self.split_all(piece);
+    /// The rows of a piece by where they go, and how many were left out, since they are deleted.
+    pub(crate) fn split(&self, piece: &Rows<'_>) -> (Vec<(Slice, Vec<u32>)>, usize) {
+        let (mut split, mut deleted) = (self.split_all(piece), 0);
         if !piece.deleted.is_empty() {
             let is_kept = |row: &u32| !piece.deleted.contains(&piece.columns.trace_ids[*row as usize]);
-            split.iter_mut().for_each(|(_, rows)| rows.retain(is_kept));
+            for (_, rows) in &mut split {
+                let all = rows.len();
+                rows.retain(is_kept);
+                deleted += all - rows.len();
+            }
         }
-        split
+        (split, deleted)
     }
 
     fn split_all(&self, piece: &Rows<'_>) -> Vec<(Slice, Vec<u32>)> {
@@ -163,8 +167,8 @@ mod tests {
         let pieces = [piece(&one, &none), piece(&other, &none)];
         let found = slices.of_traces(&pieces);
         let slice = |day, part| Slice { day: Day(day), part };
-        assert_eq!(found.split(&pieces[0]), [(slice(0, 0), vec![0, 1]), (slice(0, 1), vec![2])]);
-        assert_eq!(found.split(&pieces[1]), [(slice(0, 0), vec![0]), (slice(0, 1), vec![1])]);
+        assert_eq!(found.split(&pieces[0]).0, [(slice(0, 0), vec![0, 1]), (slice(0, 1), vec![2])]);
+        assert_eq!(found.split(&pieces[1]).0, [(slice(0, 0), vec![0]), (slice(0, 1), vec![1])]);
     }
 
     #[test]
@@ -176,7 +180,7 @@ mod tests {
         let later = columns(&[(1, HOUR + 5)]);
         let piece = piece(&later, &none);
         let found = slices.of_traces(std::slice::from_ref(&piece));
-        assert_eq!(found.split(&piece), [(Slice { day: Day(0), part: 0 }, vec![0])]);
+        assert_eq!(found.split(&piece).0, [(Slice { day: Day(0), part: 0 }, vec![0])]);
     }
 
     #[test]
@@ -187,9 +191,10 @@ mod tests {
             let mut slices = Slices::new(vec![HOUR], 5, last);
             let piece = piece(&columns, &deleted);
             let found = slices.of_traces(std::slice::from_ref(&piece));
-            let mut rows: Vec<u32> = found.split(&piece).into_iter().flat_map(|(_, rows)| rows).collect();
+            let (split, deleted) = found.split(&piece);
+            let mut rows: Vec<u32> = split.into_iter().flat_map(|(_, rows)| rows).collect();
             rows.sort_unstable();
-            assert_eq!(rows, [0, 3]);
+            assert_eq!((rows, deleted), (vec![0, 3], 2));
         }
     }
 

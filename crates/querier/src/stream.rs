@@ -5,12 +5,13 @@
 //!                            └─▶ one that is large, merged from its blocks ─▶
 //! ```
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use siltstone_ask::{Filter, Window};
-use siltstone_format::id::TraceId;
+use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_live::question::{Question, Wanted};
@@ -29,8 +30,8 @@ pub(crate) const PIECE_SPANS: usize = 1_000;
 /// Rows that a trace may have, as far as page indexes tell, and still be read as a whole.
 const LARGE_ROWS: usize = 32 * 1024;
 /// The same of all traces that are read together. Most have far fewer: they lie within one page, which others share,
-/// and which is opened once for all of them.
-const BATCH_ROWS: usize = 8 * 1024 * 1024;
+/// so that it counts once and is opened once for all of them.
+const BATCH_ROWS: usize = 1024 * 1024;
 /// Spans of traces that are read together. If they have more, they are read in halves.
 const BATCH_SPANS: usize = 256 * 1024;
 /// Blocks that are opened at the same time.
@@ -166,25 +167,26 @@ impl Query<'_> {
         Ok(Walk { source: Some(Source { view, plan }), left, ..Walk::default() })
     }
 
-    /// How many rows traces may have, from page indexes alone.
+    /// Which rows may be of each trace, from page indexes alone.
     async fn most_rows(
         &self,
         view: &View,
         plan: &Plan,
         traces: &[TraceId],
-    ) -> Result<HashMap<TraceId, usize>, QueryError> {
-        let mut most = HashMap::<TraceId, usize>::new();
+    ) -> Result<HashMap<TraceId, MostRows>, QueryError> {
+        let mut most = HashMap::<TraceId, MostRows>::new();
         for trace in view.live.iter().flat_map(|segment| &segment.spans.trace_ids) {
-            *most.entry(*trace).or_default() += 1;
+            most.entry(*trace).or_default().live += 1;
         }
         let opens: Vec<_> =
             plan.blocks.iter().map(|entry| self.querier.blocks.open(entry, self.purse())).collect();
         let mut opens = stream::iter(opens).buffered(PARALLEL_BLOCKS);
         while let Some(block) = opens.try_next().await? {
             for trace in traces {
-                let rows: usize = block.spans.find(trace).iter().map(|rows| rows.rows.len()).sum();
-                if rows > 0 {
-                    *most.entry(*trace).or_default() += rows;
+                let found = block.spans.find(trace).into_iter();
+                let stored: Vec<Stored> = found.map(|rows| (block.id, rows.group, rows.rows)).collect();
+                if !stored.is_empty() {
+                    most.entry(*trace).or_default().stored.extend(stored);
                 }
             }
         }
@@ -243,23 +245,45 @@ fn holds(spans: &[Span], (filter, window): &(Filter, Window)) -> bool {
     spans.iter().any(|span| window.contains(span.start_unix_nano) && filter.matches(span))
 }
 
+/// Rows of whole pages of a block's row group.
+type Stored = (BlockId, usize, Range<usize>);
+
+/// Rows that may be of a trace.
+#[derive(Default)]
+struct MostRows {
+    live: usize,
+    stored: Vec<Stored>,
+}
+
+impl MostRows {
+    fn count(&self) -> usize {
+        self.live + self.stored.iter().map(|(.., rows)| rows.len()).sum::<usize>()
+    }
+
+    /// Those that are not among the rows of others. Adds them to these.
+    fn beside(&self, others: &mut HashSet<Stored>) -> usize {
+        let new = self.stored.iter().filter(|rows| others.insert((*rows).clone()));
+        self.live + new.map(|(.., rows)| rows.len()).sum::<usize>()
+    }
+}
+
 /// Traces that are read together, by the rows that they may have.
-fn batches(traces: Vec<TraceId>, most_rows: &HashMap<TraceId, usize>) -> VecDeque<Batch> {
+fn batches(traces: Vec<TraceId>, most_rows: &HashMap<TraceId, MostRows>) -> VecDeque<Batch> {
     let mut batches = VecDeque::new();
-    let (mut small, mut rows) = (Vec::new(), 0);
+    let (mut small, mut rows, mut known) = (Vec::new(), 0, HashSet::new());
     for trace in traces {
-        let of_trace = most_rows.get(&trace).copied().unwrap_or_default();
-        let is_large = of_trace > LARGE_ROWS;
-        if !small.is_empty() && (is_large || rows + of_trace > BATCH_ROWS) {
+        let Some(of_trace) = most_rows.get(&trace) else { continue };
+        let is_large = of_trace.count() > LARGE_ROWS;
+        if !small.is_empty() && (is_large || rows >= BATCH_ROWS) {
             batches.push_back(Batch::Small(std::mem::take(&mut small)));
             rows = 0;
+            known.clear();
         }
-        match of_trace {
-            0 => {}
-            _ if is_large => batches.push_back(Batch::Large(trace)),
-            _ => {
+        match is_large {
+            true => batches.push_back(Batch::Large(trace)),
+            false => {
                 small.push(trace);
-                rows += of_trace;
+                rows += of_trace.beside(&mut known);
             }
         }
     }
@@ -290,7 +314,7 @@ mod tests {
     #[test]
     fn should_read_small_traces_together_and_large_ones_alone_in_their_order() {
         let rows = [(1, 10), (2, LARGE_ROWS), (3, LARGE_ROWS + 1), (5, 1), (6, 2)];
-        let most = rows.map(|(number, rows)| (trace(number), rows)).into();
+        let most = rows.map(|(number, live)| (trace(number), MostRows { live, stored: Vec::new() })).into();
         let made: Vec<(bool, Vec<TraceId>)> = batches([1, 2, 3, 4, 6, 5].map(trace).to_vec(), &most)
             .into_iter()
             .map(|batch| match batch {
@@ -304,16 +328,25 @@ mod tests {
 
     #[test]
     fn should_not_read_too_many_rows_together() {
-        let traces: Vec<TraceId> = (0..600u128).map(|number| TraceId(number.to_be_bytes())).collect();
-        let made = batches(traces.clone(), &traces.into_iter().map(|trace| (trace, LARGE_ROWS)).collect());
-        let sizes: Vec<usize> = made
-            .iter()
-            .map(|batch| match batch {
-                Batch::Small(traces) => traces.len(),
-                Batch::Large(_) => 0,
-            })
-            .collect();
-        assert_eq!(sizes, [256, 256, 88]);
+        let block = |number: u128| BlockId(ulid::Ulid(number));
+        let sizes = |rows_of: &dyn Fn(u8) -> MostRows| -> Vec<usize> {
+            let most = (0..100).map(|number| (trace(number), rows_of(number))).collect();
+            let made = batches((0..100).map(trace).collect(), &most).into_iter();
+            made.map(|batch| if let Batch::Small(traces) = batch { traces.len() } else { 0 }).collect()
+        };
+        let live = |_| MostRows { live: LARGE_ROWS, stored: Vec::new() };
+        assert_eq!(sizes(&live), [32, 32, 32, 4]);
+        let apart = |number: u8| {
+            let rows = (block(1), usize::from(number), 0..LARGE_ROWS);
+            MostRows { live: 0, stored: vec![rows] }
+        };
+        assert_eq!(sizes(&apart), [32, 32, 32, 4]);
+        // Ten of them lie in each page.
+        let shared = |number: u8| {
+            let rows = (block(u128::from(number) / 50), usize::from(number / 10), 0..LARGE_ROWS);
+            MostRows { live: 0, stored: vec![rows] }
+        };
+        assert_eq!(sizes(&shared), [100]);
     }
 
     #[test]

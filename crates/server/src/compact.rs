@@ -30,7 +30,8 @@ pub async fn compact_once(settings: &Resolved, clock: Arc<dyn Clock>) -> Result<
     compactor.once().await.map_err(failed)?;
     let counts = compactor.metrics().counts();
     Ok(format!(
-        "{} merges: {} blocks with {} spans ({} bytes) became {} blocks with {} spans ({} bytes); {} objects deleted\n",
+        "{} merges: {} blocks with {} spans ({} bytes) became {} blocks with {} spans ({} bytes); {} spans \
+         were deleted; {} objects deleted\n",
         counts.jobs_done,
         counts.blocks_read,
         counts.rows_read,
@@ -38,6 +39,7 @@ pub async fn compact_once(settings: &Resolved, clock: Arc<dyn Clock>) -> Result<
         counts.blocks_written,
         counts.rows_written,
         counts.bytes_written,
+        counts.rows_deleted,
         counts.objects_swept,
     ))
 }

@@ -111,8 +111,8 @@ fn checked(found: &Span) -> Result<u64, Violation> {
     Ok(number)
 }
 
-/// When all is merged: nothing waits, no row of a deleted trace is left, and each trace lies in one day, that of its earliest span among those that were
-/// merged together.
+/// When all is merged: nothing waits, no row of a deleted trace is left, and each trace lies in one day, that of its
+/// earliest span among those that were merged together.
 pub(super) async fn check_all_is_merged(site: Site) -> Result<(), Violation> {
     let (fresh, tenant) = (Cover { fresh: true, ..Cover::default() }, Tenant::single());
     let snapshot = site.catalog.snapshot(&fresh).await.map_err(|error| error.to_string())?;

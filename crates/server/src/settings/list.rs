@@ -249,7 +249,12 @@ pub(crate) const ALL: &[Setting] = &[
         "In Jaeger's answers, spans of other hosts are moved by so much at most to fit into their parents. 0s: none is.",
     ),
     setting("compact.jobs", Kind::Count, "1", "Merges at the same time."),
-    setting("compact.memory", Kind::Bytes, "256MiB", "What all of them may hold in memory."),
+    setting(
+        "compact.memory",
+        Kind::Bytes,
+        "128MiB",
+        "What all of them may hold in memory, beside dictionaries and opened pages of the blocks that are read.",
+    ),
     setting(
         "compact.pause",
         Kind::Duration,

@@ -90,6 +90,12 @@ fn a_deleted_trace_is_shown_by_nobody_and_leaves_the_blocks() {
     let would = command(&["delete", trace], &work, &store);
     assert!(would.contains("would be deleted\t1 blocks") && would.contains("Nothing was deleted"), "{would}");
     assert_eq!(counted(&reader), json!([{"spans": 300, "traces": 50}]));
+    let mut mistyped = Command::new(env!("CARGO_BIN_EXE_siltstone"));
+    mistyped.args(["delete", trace, "--yes", "--tenant", "nobody", "--data"]).arg(&work);
+    let refused =
+        mistyped.arg("--store").arg(format!("file:{}", store.display())).env_clear().output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("nothing of the tenant `nobody`"), "{said}");
     let did = command(&["delete", trace, "--yes"], &work, &store);
     assert!(did.starts_with(&format!("{trace}\tdeleted\t1 blocks")), "{did}");
     let rest = json!([{"spans": left, "traces": 49}]);
