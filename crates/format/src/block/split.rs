@@ -58,8 +58,9 @@ impl Streams<'_> {
         self.bytes.get(first + self.rows.start..first + self.rows.end).ok_or(TOO_FEW)
     }
 
-    /// Two streams, then two pairs, become wider numbers: the compiler does many of them at once, so that it takes a
-    /// quarter of the time that adding byte after byte to 64 bits takes (1.2 and 5.2 ns a value of 8 bytes).
+    /// Two streams, then two pairs, become wider numbers: the compiler does many of them at once, so that it takes
+    /// little more than a third of the time that adding byte after byte to 64 bits takes (1.7 and 4.7 ns a value of 8
+    /// bytes, in one run).
     fn four_from(&self, first: usize) -> Result<[u32; AT_ONCE], Damage> {
         let (low, high) = (self.pair_from(first)?, self.pair_from(first + 2)?);
         let mut four = [0; AT_ONCE];
