@@ -141,6 +141,30 @@ async fn should_open_only_blocks_that_hold_the_needle() {
     assert!(answer.cost.blocks_read <= 20, "{:?}", answer.cost);
 }
 
+/// Whoever types a tag does not say whether it is the span's: what a block does not have elsewhere is not read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn should_look_at_no_more_rows_for_a_key_without_a_level() {
+    let (world, _) = world(50, Some("needle")).await;
+    let querier = world.querier(QueryLimits::default());
+    let mut scanned = Vec::new();
+    for level in [Level::Span, Level::Any] {
+        let filter = Filter::compare(Target::attribute(level, "enduser.id"), Comparison::Eq, "needle");
+        let search = Search {
+            tenant: Tenant::single(),
+            filter: filter.unwrap(),
+            window: Window::ALL,
+            order: Order::Newest,
+            limit: 20,
+            after: None,
+        };
+        let answer = querier.search(&search).await.unwrap();
+        println!("{level:?} {:?}", answer.cost);
+        assert_eq!(answer.content.traces.len(), 3);
+        scanned.push(answer.cost.rows_scanned);
+    }
+    assert_eq!(scanned[0], scanned[1]);
+}
+
 /// Blocks by time, as compactors make them.
 async fn world_by_time(spans: &[Span]) -> QueryWorld {
     let world = QueryWorld::new().await;

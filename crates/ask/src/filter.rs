@@ -169,6 +169,15 @@ impl Filter {
         &self.node
     }
 
+    /// The same of the key at another level, if that is what it is about.
+    pub(crate) fn at_level(&self, level: Level) -> Self {
+        let mut at = self.clone();
+        if let Node::Predicate(Predicate { target: Target::Attribute { level: of, .. }, .. }) = &mut at.node {
+            *of = level;
+        }
+        at
+    }
+
     /// What [`MAX_NODES`] bounds.
     pub(crate) fn nodes(&self) -> usize {
         self.nodes

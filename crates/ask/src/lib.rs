@@ -30,7 +30,8 @@ mod wire;
 mod coerce;
 mod evaluate;
 
-// Its answer for one block, as far as terms tell.
+// Its answer for one block, as far as terms tell, and what is left to be asked.
+mod given;
 mod probe;
 
 // Its answer for many spans in columns: what must be read of them, and which match; which of a block need not

@@ -25,6 +25,8 @@ pub struct Narrowing<'a> {
     keys: Vec<&'a str>,
     /// The predicates are all that is asked.
     is_whole: bool,
+    /// No span matches.
+    is_impossible: bool,
 }
 
 /// Rows of a group: no other row matches.
@@ -37,7 +39,8 @@ pub struct Narrowed {
 
 impl Filter {
     pub fn narrowing(&self) -> Narrowing<'_> {
-        let mut narrowing = Narrowing { predicates: Vec::new(), keys: Vec::new(), is_whole: true };
+        let mut narrowing =
+            Narrowing { predicates: Vec::new(), keys: Vec::new(), is_whole: true, is_impossible: false };
         narrowing.add(self);
         narrowing
     }
@@ -46,7 +49,7 @@ impl Filter {
 impl<'a> Narrowing<'a> {
     /// It decides nothing: every row may match.
     pub fn is_empty(&self) -> bool {
-        self.predicates.is_empty() && self.keys.is_empty()
+        self.predicates.is_empty() && self.keys.is_empty() && !self.is_impossible
     }
 
     /// The filter asks nothing else than what distinct values may decide.
@@ -89,13 +92,14 @@ impl<'a> Narrowing<'a> {
     }
 
     fn may_match(&self, file: &SpansFile, group: usize) -> bool {
-        self.keys.iter().all(|key| file.may_hold_attribute(group, key))
+        !self.is_impossible && self.keys.iter().all(|key| file.may_hold_attribute(group, key))
     }
 
     fn add(&mut self, filter: &'a Filter) {
         match filter.node() {
             Node::And(parts) => parts.iter().for_each(|part| self.add(part)),
             Node::Predicate(predicate) => self.add_predicate(predicate),
+            Node::Or(parts) if parts.is_empty() => self.is_impossible = true,
             Node::Or(_) | Node::Not(_) | Node::Some(..) => self.is_whole = false,
         }
     }

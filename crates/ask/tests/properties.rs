@@ -106,6 +106,20 @@ proptest! {
     }
 
     #[test]
+    fn what_is_not_asked_because_of_terms_changes_no_answer(
+        filter in filter(),
+        spans in prop::collection::vec(span(), 1..4),
+        left_out in prop::collection::vec(0..3_u8, 8),
+        false_positives in 1..20_u64,
+    ) {
+        let terms = writer::terms(&spans, &left_out);
+        let given = filter.given(|term| terms.contains(&term) || term % false_positives == 0);
+        for span in &spans {
+            prop_assert_eq!(given.matches(span), filter.matches(span), "{:?} given {:?}", filter, given);
+        }
+    }
+
+    #[test]
     fn what_is_present_decides_only_over_the_terms_that_are_named(
         filter in filter(), span in span(),
     ) {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt};
-use siltstone_ask::Probe;
+use siltstone_ask::{Filter, Probe};
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_format::block::opened::PageSlot;
 use siltstone_format::block::origins::OriginsFile;
 use siltstone_format::block::ranges::{Fetched, FetchedPart, coalesce};
 use siltstone_format::block::read::SpansFile;
+use siltstone_format::block::summary::FiltersSummary;
 use siltstone_format::filter::split_block::{FilterKey, SplitBlockFilter};
 use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::path::ObjectKey;
@@ -27,8 +28,6 @@ const LARGEST_GAP: u64 = 64 << 10;
 const LARGEST_REQUEST: u64 = 8 << 20;
 /// Requests for parts of one block at the same time.
 const PARALLEL_REQUESTS: usize = 8;
-/// Metadata parsed into structures takes so many times its bytes, about.
-const PARSED_TIMES: usize = 4;
 
 /// Reads blocks of one store.
 pub(crate) struct Blocks {
@@ -83,10 +82,7 @@ impl Blocks {
         check(file.identity(), entry, &spans_key)?;
         let read = OriginsFile::open(&origins_key.to_string(), origins, &tail).map_err(BlockError::from)?;
         check(read.identity(), entry, &origins_key)?;
-        let parsed_bytes = PARSED_TIMES * (metadata.len() + tail.len());
-        let opened = Arc::new(OpenedBlock { id: entry.id(), spans: file, origins: read, parsed_bytes });
-        self.cache.opened.insert(entry.id(), Arc::clone(&opened)).await;
-        Ok(opened)
+        Ok(self.cache.keep_opened(entry, file, read).await)
     }
 
     /// Pages of a block's spans file. What is opened of those that were read before is left in their slots.
@@ -153,7 +149,7 @@ impl Blocks {
         if traces.is_empty() {
             return Vec::new();
         }
-        let filter = self.filter(entry, FilterKind::Traces, purse).await;
+        let filter = self.filter(entry.id(), &entry.summary.filters, FilterKind::Traces, purse).await;
         let may_hold = |trace: &&TraceId| {
             filter.as_ref().is_none_or(|filter| filter.may_hold(FilterKey::of_trace(trace)))
         };
@@ -165,23 +161,40 @@ impl Blocks {
         if *probe == Probe::Unknown {
             return true;
         }
-        let filter = self.filter(entry, FilterKind::Terms, purse).await;
+        let filter = self.filter(entry.id(), &entry.summary.filters, FilterKind::Terms, purse).await;
         filter.is_none_or(|filter| probe.may_match(|term| filter.may_hold(FilterKey::of_term(term))))
+    }
+
+    /// What is left of a filter to be asked of a block's spans, by the block's own terms.
+    pub(crate) async fn left_to_ask(
+        &self,
+        block: &OpenedBlock,
+        filter: &Arc<Filter>,
+        purse: Purse<'_>,
+    ) -> Arc<Filter> {
+        // A level that is named is one of those for which the block was chosen.
+        if !filter.asks_everywhere() {
+            return Arc::clone(filter);
+        }
+        match self.filter(block.id, &block.filters, FilterKind::Terms, purse).await {
+            Some(terms) => Arc::new(filter.given(|term| terms.may_hold(FilterKey::of_term(term)))),
+            None => Arc::clone(filter),
+        }
     }
 
     async fn filter(
         &self,
-        entry: &BlockEntry,
+        block: BlockId,
+        filters: &FiltersSummary,
         kind: FilterKind,
         purse: Purse<'_>,
     ) -> Option<Arc<SplitBlockFilter>> {
-        if let Some(filter) = self.cache.filters.get(&(entry.id(), kind)).await {
+        if let Some(filter) = self.cache.filters.get(&(block, kind)).await {
             return Some(filter);
         }
-        let filters = &entry.summary.filters;
         // Both lie side by side, and one hash vouches for them.
         let both = filters.traces.offset..filters.terms.range().end;
-        let bytes = self.get(&ObjectKey::Origins(entry.id()), both.clone(), purse).await.ok()?;
+        let bytes = self.get(&ObjectKey::Origins(block), both.clone(), purse).await.ok()?;
         if xxhash_rust::xxh3::xxh3_64(&bytes) != filters.hash {
             return None;
         }
@@ -190,7 +203,7 @@ impl Blocks {
             let start = (place.offset - both.start) as usize;
             let part = bytes.get(start..start + place.class.bytes())?;
             let filter = Arc::new(SplitBlockFilter::from_bytes(place.class, part)?);
-            self.cache.filters.insert((entry.id(), of), Arc::clone(&filter)).await;
+            self.cache.filters.insert((block, of), Arc::clone(&filter)).await;
             if of == kind {
                 wanted = Some(filter);
             }

@@ -1,21 +1,26 @@
 //! What is kept in memory of blocks, bounded in bytes. Blocks never change, so nothing here is ever stale.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use moka::future::Cache;
+use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_format::block::opened::OpenedPage;
 use siltstone_format::block::origins::OriginsFile;
 use siltstone_format::block::read::SpansFile;
+use siltstone_format::block::summary::FiltersSummary;
+use siltstone_format::columns::OriginPool;
 use siltstone_format::filter::split_block::SplitBlockFilter;
 use siltstone_format::id::BlockId;
 
 /// Bytes of each kind that are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheSizes {
-    /// Metadata, origins and dictionaries of blocks.
+    /// Metadata and dictionaries of blocks, and origins that are not shared.
     pub opened: u64,
+    /// Origins that blocks share.
+    pub origins: u64,
     /// Their filters, of those that no group of filters holds.
     pub filters: u64,
     /// Pages as they lie in the store.
@@ -27,7 +32,8 @@ pub struct CacheSizes {
 impl CacheSizes {
     /// So many bytes in all.
     pub fn of(bytes: u64) -> Self {
-        Self { opened: bytes / 4, filters: bytes / 16, pages: bytes / 16 * 3, opened_pages: bytes / 2 }
+        let part = bytes / 16;
+        Self { opened: part * 3, origins: part, filters: part, pages: part * 3, opened_pages: part * 8 }
     }
 }
 
@@ -41,10 +47,18 @@ impl Default for CacheSizes {
 #[derive(Debug)]
 pub struct OpenedBlock {
     pub id: BlockId,
+    /// Where its filters lie.
+    pub filters: FiltersSummary,
     pub spans: SpansFile,
     pub origins: OriginsFile,
-    /// What both take in memory, about, without dictionaries.
-    pub(crate) parsed_bytes: usize,
+    /// What both take in memory, about, without dictionaries and shared origins.
+    parsed_bytes: usize,
+}
+
+impl OpenedBlock {
+    fn memory_bytes(&self) -> usize {
+        self.parsed_bytes + self.spans.held_bytes()
+    }
 }
 
 /// Which of a block's filters.
@@ -59,6 +73,7 @@ pub(crate) struct BlockCache {
     pub(crate) filters: Cache<(BlockId, FilterKind), Arc<SplitBlockFilter>>,
     pages: Cache<(BlockId, u64), Bytes>,
     opened_pages: Cache<(BlockId, u64), OpenedPage>,
+    origins: Mutex<OriginPool>,
 }
 
 /// What a place in a cache takes beside its value.
@@ -70,9 +85,7 @@ impl BlockCache {
         Self {
             opened: Cache::builder()
                 .max_capacity(sizes.opened)
-                .weigher(move |_, block: &Arc<OpenedBlock>| {
-                    weight(block.parsed_bytes + block.spans.held_bytes())
-                })
+                .weigher(move |_, block: &Arc<OpenedBlock>| weight(block.memory_bytes()))
                 .build(),
             filters: Cache::builder()
                 .max_capacity(sizes.filters)
@@ -86,7 +99,23 @@ impl BlockCache {
                 .max_capacity(sizes.opened_pages)
                 .weigher(move |_, page: &OpenedPage| weight(page.bytes()))
                 .build(),
+            origins: Mutex::new(OriginPool::of(sizes.origins.try_into().unwrap_or(usize::MAX))),
         }
+    }
+
+    /// Keeps a block that was opened. The origins of one tenant's blocks are mostly the same.
+    pub(crate) async fn keep_opened(
+        &self,
+        entry: &BlockEntry,
+        spans: SpansFile,
+        mut origins: OriginsFile,
+    ) -> Arc<OpenedBlock> {
+        let (id, filters) = (entry.id(), entry.summary.filters.clone());
+        origins.share(&mut self.origins.lock().unwrap_or_else(PoisonError::into_inner));
+        let parsed_bytes = spans.parsed_bytes() + origins.own_bytes();
+        let opened = Arc::new(OpenedBlock { id, filters, spans, origins, parsed_bytes });
+        self.opened.insert(id, Arc::clone(&opened)).await;
+        opened
     }
 
     /// A range of a spans file, if all of it is here.

@@ -81,12 +81,12 @@ impl Query<'_> {
             return Ok(OfGroup::Traces(Vec::new()));
         }
         self.cost.scanned(count);
-        let (filter, window) = (Arc::clone(&wanted.filter), wanted.window);
+        let window = wanted.window;
         let with_traces = count <= FEW_ROWS || (worth.is_exact && wanted.first.is_none());
-        let parts = Parts { starts: true, trace_ids: with_traces, ..worth.parts(&filter) };
+        let parts = Parts { starts: true, trace_ids: with_traces, ..worth.parts() };
         let hidden = Arc::clone(hidden);
         let pieces = self.read_pieces(block, runs, parts, move |read, columns| {
-            let rows = worth.matching(read, &columns, &filter, window)?;
+            let rows = worth.matching(read, &columns, window)?;
             let start = |place: usize| columns.starts[place].cast_unsigned();
             if with_traces {
                 let found = rows.iter().map(|place| (columns.trace_ids[place], start(place)));

@@ -176,10 +176,10 @@ impl Query<'_> {
         let mut all = Vec::new();
         for group in block.spans.groups() {
             let worth = self.worth_reading(&block, group.group, filter, window).await?;
-            let (runs, parts) = (worth.runs(), parts.clone().and(&worth.parts(filter)));
-            let (filter, hidden) = (Arc::clone(filter), Arc::clone(&hidden));
+            let (runs, parts) = (worth.runs(), parts.clone().and(&worth.parts()));
+            let hidden = Arc::clone(&hidden);
             let pieces = self.read_pieces(&block, runs, parts, move |read, columns| {
-                let rows = worth.matching(read, &columns, &filter, window)?;
+                let rows = worth.matching(read, &columns, window)?;
                 let rows = without_hidden(&rows, &columns, &hidden).into_iter();
                 Ok(rough_of(&columns, rows.map(|row| row as usize)))
             });

@@ -27,6 +27,8 @@ const LARGEST_GAP_ROWS: usize = 64;
 /// Rows of a row group that may match and start in a window: no others do.
 pub(crate) struct Worth {
     pub(crate) group: usize,
+    /// What is left of the question in this block.
+    filter: Arc<Filter>,
     pub(crate) rows: Rows,
     /// Each of them matches.
     pub(crate) is_exact: bool,
@@ -48,12 +50,11 @@ impl Worth {
         &self,
         read: &[GroupRows],
         columns: &SpanColumns,
-        filter: &Filter,
         window: Window,
     ) -> Result<Rows, QueryError> {
         let window = if self.is_inside { Window::ALL } else { window };
         if !self.is_exact {
-            return Ok(filter.rows_within(window, columns)?);
+            return Ok(self.filter.rows_within(window, columns)?);
         }
         let inside = window.rows(columns);
         if self.rows.is_all() {
@@ -63,8 +64,8 @@ impl Worth {
     }
 
     /// What [`Self::matching`] looks at.
-    pub(crate) fn parts(&self, filter: &Filter) -> Parts {
-        let parts = if self.is_exact { Parts::default() } else { filter.parts() };
+    pub(crate) fn parts(&self) -> Parts {
+        let parts = if self.is_exact { Parts::default() } else { self.filter.parts() };
         Parts { starts: parts.starts || !self.is_inside, ..parts }
     }
 }
@@ -82,10 +83,12 @@ impl Query<'_> {
         let starts = file.starts_of(group);
         let is_inside = starts.is_some_and(|(first, last)| window.contains(first) && window.contains(last));
         let count = file.group_rows(group);
+        let filter = self.querier.blocks.left_to_ask(block, filter, self.purse()).await;
         // Most parents are named by their place in the trace, so traces must be read whole.
         let is_whole = filter.parts().parents;
         let worth = |narrowed: Narrowed| Worth {
             group,
+            filter: Arc::clone(&filter),
             rows: match is_whole && !narrowed.is_exact && !narrowed.rows.is_empty() {
                 true => Rows::all(count),
                 false => narrowed.rows,
@@ -101,9 +104,10 @@ impl Query<'_> {
             return Ok(worth(Narrowed { rows: Rows::all(count), is_exact: narrowing.is_whole() }));
         }
         let ranges = narrowing.ranges(file, group);
-        let filter = Arc::clone(filter);
-        let narrow =
-            move |block: &OpenedBlock, pages: &Fetched| filter.narrowing().rows(&block.spans, group, pages);
+        let narrow = {
+            let filter = Arc::clone(&filter);
+            move |block: &OpenedBlock, pages: &Fetched| filter.narrowing().rows(&block.spans, group, pages)
+        };
         Ok(worth(self.with_pages(block, ranges, narrow).await??))
     }
 

@@ -138,14 +138,14 @@ impl Query<'_> {
         shared: &Shared<'_, K, V>,
         unseen: &Arc<Unseen>,
     ) -> Result<BTreeMap<K, V>, QueryError> {
-        let (filter, window) = (Arc::clone(&shared.filter), shared.counting.window);
-        let worth = self.worth_reading(block, group, &filter, window).await?;
+        let window = shared.counting.window;
+        let worth = self.worth_reading(block, group, &shared.filter, window).await?;
         let runs = worth.runs();
         self.cost.scanned(rows_in(&runs));
-        let parts = unseen.with_parts(shared.counting.parts.clone().and(&worth.parts(&filter)));
+        let parts = unseen.with_parts(shared.counting.parts.clone().and(&worth.parts()));
         let (of_rows, unseen) = (Arc::clone(&shared.counting.of_rows), Arc::clone(unseen));
         let pieces = self.read_pieces(block, runs, parts, move |read, columns| {
-            let rows = worth.matching(read, &columns, &filter, window)?;
+            let rows = worth.matching(read, &columns, window)?;
             Ok(of_rows(&columns, &unseen.seen_of(&rows, &columns))?)
         });
         let mut sums = BTreeMap::new();

@@ -107,7 +107,7 @@ async fn measure(plan: &Plan, place: &Place, truth: &truth::Truth, ask: Ask) -> 
     let querier = place.querier()?;
     let after_start = ask.ask(&querier, truth, 0).await?;
 
-    let (counted, store) = place.counted_querier()?;
+    let (counted, store) = place.counted_querier().await?;
     for absent in [Ask::AbsentTrace, Ask::Absent] {
         absent.ask(&counted, truth, 0).await?;
     }

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use object_store::ObjectStore;
 use siltstone_catalog::bucket::{Bucket, Listing};
+use siltstone_catalog::snapshot::Cover;
 use siltstone_catalog::time::{Clock, SystemClock};
 use siltstone_catalog::windows::Windows;
 use siltstone_catalog::{Catalog, CatalogConfig};
+use siltstone_format::tenant::Tenant;
 use siltstone_live::RemoteLimits;
 use siltstone_querier::Ingesters;
 use siltstone_querier::cache::CacheSizes;
@@ -51,18 +53,29 @@ impl Place {
     }
 
     pub(crate) fn querier(&self) -> Result<Arc<Querier>, Failure> {
-        querier(Arc::clone(&self.objects))
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let catalog = catalog(Arc::clone(&self.objects), Arc::clone(&clock))?;
+        querier(Arc::clone(&self.objects), Arc::new(catalog), clock)
     }
 
-    /// One whose requests are counted, which makes each of them a little slower.
-    pub(crate) fn counted_querier(&self) -> Result<(Arc<Querier>, Counting), Failure> {
+    /// One that has read the catalog, with all that it says of blocks. Its requests are counted, which makes each of
+    /// them a little slower.
+    pub(crate) async fn counted_querier(&self) -> Result<(Arc<Querier>, Counting), Failure> {
         let store = Arc::new(CountingStore::new(Arc::clone(&self.objects)));
-        Ok((querier(Arc::clone(&store) as _)?, store))
+        let objects: Arc<dyn ObjectStore> = Arc::clone(&store) as _;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let catalog = Arc::new(catalog(Arc::clone(&objects), Arc::clone(&clock))?);
+        let snapshot = catalog.snapshot(&Cover::default()).await?;
+        catalog.blocks(&snapshot, &Tenant::single(), 0, u64::MAX).await?;
+        Ok((querier(objects, catalog, clock)?, store))
     }
 }
 
-fn querier(objects: Arc<dyn ObjectStore>) -> Result<Arc<Querier>, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+fn querier(
+    objects: Arc<dyn ObjectStore>,
+    catalog: Arc<Catalog>,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<Querier>, Failure> {
     let config = QuerierConfig {
         caches: CacheSizes::default(),
         limits: QueryLimits::default().into(),
@@ -71,7 +84,7 @@ fn querier(objects: Arc<dyn ObjectStore>) -> Result<Arc<Querier>, Failure> {
         workers: 2,
     };
     let parts = QuerierParts {
-        catalog: Arc::new(catalog(Arc::clone(&objects), Arc::clone(&clock))?),
+        catalog,
         clock,
         ingesters: Ingesters::new(objects, RemoteLimits::default(), Arc::new(NoLogs)),
         in_process: None,

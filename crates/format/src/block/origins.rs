@@ -288,6 +288,7 @@ fn entities_of(stored: &str) -> Option<Vec<Entity>> {
 pub struct OriginsFile {
     identity: BlockIdentity,
     origins: HashMap<u32, KnownOrigin, foldhash::fast::RandomState>,
+    own_bytes: usize,
     stored: Vec<KeyValue>,
 }
 
@@ -350,7 +351,18 @@ impl OriginsFile {
 
     /// Lets what other blocks have too lie in memory once.
     pub fn share(&mut self, pool: &mut OriginPool) {
-        self.origins.values_mut().for_each(|origin| *origin = pool.shared(origin.clone()));
+        pool.make_room();
+        for origin in self.origins.values_mut() {
+            if let Some(shared) = pool.shared(origin) {
+                self.own_bytes -= origin.memory_bytes();
+                *origin = shared;
+            }
+        }
+    }
+
+    /// Memory that is held for it alone: not the origins that it shares.
+    pub fn own_bytes(&self) -> usize {
+        self.own_bytes
     }
 
     /// All origins with their ids, in no order.
@@ -381,7 +393,9 @@ impl OriginsFile {
         let mut fetched = Fetched::default();
         fetched.add(offset, tail.clone());
         let reader = OriginsReader { object, metadata: &metadata, leaves, fetched };
-        Ok(Self { identity, origins: reader.read()?, stored })
+        let origins = reader.read()?;
+        let of_origins: usize = origins.values().map(KnownOrigin::memory_bytes).sum();
+        Ok(Self { identity, own_bytes: origins.allocation_size() + of_origins, origins, stored })
     }
 }
 

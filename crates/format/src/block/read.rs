@@ -307,6 +307,13 @@ impl SpansFile {
         reader.finish()
     }
 
+    /// Memory of what was made of its metadata, about, without dictionaries.
+    pub fn parsed_bytes(&self) -> usize {
+        let of_chunk = size_of::<Leaf>() + size_of::<OnceLock<Arc<PageDictionary>>>();
+        let chunks: usize = self.leaves.iter().map(Vec::len).sum();
+        self.metadata.memory_size() + chunks * of_chunk
+    }
+
     /// Bytes of the decompressed dictionaries that are held.
     pub fn held_bytes(&self) -> usize {
         self.dictionaries

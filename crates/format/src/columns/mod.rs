@@ -8,6 +8,7 @@
 mod append;
 pub mod attributes;
 pub mod dictionary;
+mod known_origin;
 pub mod lists;
 mod memory;
 mod room;
@@ -21,6 +22,7 @@ use hashbrown::HashMap;
 
 use self::attributes::{AttributeColumn, Keys};
 use self::dictionary::Dictionary;
+pub use self::known_origin::{KnownOrigin, OriginPool};
 use self::lists::{Events, Links, ListTexts, Overflow, keep_before};
 use self::row::SpanRow;
 use crate::id::{SpanId, TraceId};
@@ -44,35 +46,6 @@ pub enum Rejected {
 /// An origin within one [`SpanColumns`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OriginNumber(pub(crate) u32);
-
-/// An origin with its content spelled out and its memory counted, which takes longer than to find it.
-#[derive(Clone, Debug)]
-pub struct KnownOrigin {
-    pub(crate) origin: Arc<Origin>,
-    canonical: Arc<[u8]>,
-    memory_bytes: usize,
-}
-
-/// Origins of several blocks, each content once: then it is found by where it lies.
-#[derive(Debug, Default)]
-pub struct OriginPool {
-    known: HashMap<Arc<[u8]>, KnownOrigin, foldhash::fast::RandomState>,
-}
-
-impl OriginPool {
-    /// The first one with this content.
-    pub(crate) fn shared(&mut self, origin: KnownOrigin) -> KnownOrigin {
-        self.known.entry(Arc::clone(&origin.canonical)).or_insert(origin).clone()
-    }
-}
-
-impl From<Origin> for KnownOrigin {
-    fn from(origin: Origin) -> Self {
-        let canonical: Arc<[u8]> = origin.canonical().into();
-        let memory_bytes = memory::of_origin(&origin, &canonical);
-        Self { origin: Arc::new(origin), canonical, memory_bytes }
-    }
-}
 
 /// Texts that few rows have; a row without one has the empty text.
 #[derive(Clone, Debug, Default)]

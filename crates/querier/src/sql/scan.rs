@@ -282,17 +282,17 @@ impl Reader<'_> {
         group: usize,
         unseen: &Arc<Unseen>,
     ) -> Result<Option<Vec<u32>>, QueryError> {
-        let (filter, window) = (Arc::clone(&self.scan.filter), self.scan.window);
-        let worth = query.worth_reading(block, group, &filter, window).await?;
+        let window = self.scan.window;
+        let worth = query.worth_reading(block, group, &self.scan.filter, window).await?;
         let runs = worth.runs();
         query.cost.scanned(rows_in(&runs));
         if worth.is_exact && worth.is_inside && unseen.is_nothing() {
             let all = worth.rows.is_all();
             return Ok((!all).then(|| worth.rows.iter().map(|row| row as u32).collect()));
         }
-        let (parts, unseen) = (unseen.with_parts(worth.parts(&filter)), Arc::clone(unseen));
+        let (parts, unseen) = (unseen.with_parts(worth.parts()), Arc::clone(unseen));
         let pieces = query.read_pieces(block, runs, parts, move |read, columns| {
-            let places = unseen.seen_of(&worth.matching(read, &columns, &filter, window)?, &columns);
+            let places = unseen.seen_of(&worth.matching(read, &columns, window)?, &columns);
             let rows = rows_at(places.into_iter().map(|place| place as usize), read);
             Ok(rows.map(|row| row as u32).collect::<Vec<u32>>())
         });
