@@ -18,7 +18,7 @@ use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::path::ObjectKey;
 
 use crate::block::{BlockError, check, failed, path};
-use crate::cache::{BlockCache, CacheSizes, FilterKind, OpenedBlock};
+use crate::cache::{BlockCache, CacheSizes, CachedBytes, FilterKind, OpenedBlock};
 use crate::cost::Cost;
 use crate::limits::LimitReached;
 
@@ -61,6 +61,10 @@ impl Purse<'_> {
 impl Blocks {
     pub(crate) fn new(objects: Arc<dyn ObjectStore>, sizes: CacheSizes) -> Self {
         Self { objects, cache: BlockCache::new(sizes) }
+    }
+
+    pub(crate) fn cached_bytes(&self) -> [CachedBytes; 5] {
+        self.cache.bytes()
     }
 
     /// Metadata and origins, in two requests at once.

@@ -76,6 +76,13 @@ pub(crate) struct BlockCache {
     origins: Mutex<OriginPool>,
 }
 
+/// How much there is of one kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CachedBytes {
+    pub(crate) kind: &'static str,
+    pub(crate) bytes: u64,
+}
+
 /// What a place in a cache takes beside its value.
 const PLACE_BYTES: usize = 200;
 
@@ -116,6 +123,19 @@ impl BlockCache {
         let opened = Arc::new(OpenedBlock { id, filters, spans, origins, parsed_bytes });
         self.opened.insert(id, Arc::clone(&opened)).await;
         opened
+    }
+
+    /// Memory of each kind that is in use.
+    pub(crate) fn bytes(&self) -> [CachedBytes; 5] {
+        let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner).bytes() as u64;
+        [
+            ("opened", self.opened.weighted_size()),
+            ("origins", origins),
+            ("filters", self.filters.weighted_size()),
+            ("pages", self.pages.weighted_size()),
+            ("opened_pages", self.opened_pages.weighted_size()),
+        ]
+        .map(|(kind, bytes)| CachedBytes { kind, bytes })
     }
 
     /// A range of a spans file, if all of it is here.

@@ -30,6 +30,17 @@ pub struct CostReport {
     pub collapsed: u64,
 }
 
+impl CostReport {
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.requests += more.requests;
+        self.bytes += more.bytes;
+        self.blocks_considered += more.blocks_considered;
+        self.blocks_read += more.blocks_read;
+        self.rows_scanned += more.rows_scanned;
+        self.collapsed += more.collapsed;
+    }
+}
+
 impl Cost {
     pub fn report(&self) -> CostReport {
         CostReport {

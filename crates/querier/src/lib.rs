@@ -21,6 +21,7 @@ pub mod cache;
 // What a query may use, and what it has used.
 pub mod cost;
 pub mod limits;
+pub mod metrics;
 // Whose query runs next.
 pub mod turns;
 // Which blocks a query must read.

@@ -1,7 +1,7 @@
 //! A querier as a value: what its questions share, and what every answer says beside its content.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::{Either, select};
@@ -23,6 +23,7 @@ use crate::gap::Gap;
 use crate::hidden::FilterMark;
 use crate::ingesters::{InProcess, Ingesters, OpenError};
 use crate::limits::{LimitReached, Limits, QueryLimits};
+use crate::metrics::{Metrics, Outcome};
 use crate::plan::{Plan, PlanError, Planner};
 use crate::sql::{ArrayError, SqlConfig, SqlEngine};
 use crate::turns::{Place, QueueFull, TurnSettings, Turns};
@@ -59,6 +60,7 @@ pub struct Querier {
     pub(crate) blocks: Blocks,
     limits: Limits,
     turns: Arc<Turns>,
+    metrics: Arc<Metrics>,
     pub(crate) sql: SqlEngine,
     pub(crate) processors: Handle,
     workers: Workers,
@@ -69,7 +71,29 @@ pub struct Turn {
     pub limits: QueryLimits,
     /// By the querier's clock. The time in the queue counts.
     deadline: Duration,
+    /// Of all that is done in it.
+    pub(crate) cost: Arc<Cost>,
+    /// None by now: whoever drops it does not wait for the rest.
+    outcome: Mutex<Option<Outcome>>,
+    began: Duration,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     _place: Place,
+}
+
+impl Turn {
+    /// How the query has ended; what is said first holds.
+    pub(crate) fn ends(&self, outcome: Outcome) {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(outcome);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let outcome = *self.outcome.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let took = self.clock.elapsed().saturating_sub(self.began);
+        self.metrics.ended(outcome.unwrap_or(Outcome::GivenUp), took, &self.cost.report());
+    }
 }
 
 /// What is said, what it may lack, and what it cost.
@@ -123,6 +147,16 @@ pub enum QueryError {
     Memory(String),
 }
 
+impl QueryError {
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Limit(_) | Self::Memory(_) | Self::Refused(_) => Outcome::Refused,
+            Self::QueueFull(_) => Outcome::QueueFull,
+            _ => Outcome::Failed,
+        }
+    }
+}
+
 /// One query that is under way: its cost and its gaps.
 pub(crate) struct Query<'a> {
     pub(crate) querier: &'a Querier,
@@ -142,6 +176,7 @@ impl Querier {
             blocks: Blocks::new(objects, config.caches),
             limits: config.limits.clone(),
             turns: Turns::new(config.turns),
+            metrics: Arc::default(),
             sql: SqlEngine::new(&config.sql).map_err(|error| QuerierError(error.to_string()))?,
             processors: parts.processors,
             workers: Workers::new(config.workers),
@@ -150,10 +185,20 @@ impl Querier {
 
     /// Waits until a tenant may run one more query.
     pub async fn turn(&self, tenant: &Tenant) -> Result<Turn, QueryError> {
-        let limits = self.limits.of(tenant);
-        let deadline = self.clock.elapsed().saturating_add(limits.deadline);
-        let place = self.until(deadline, limits, async { Ok(self.turns.take(tenant).await?) }).await?;
-        Ok(Turn { limits, deadline, _place: place })
+        let (limits, began) = (self.limits.of(tenant), self.clock.elapsed());
+        let deadline = began.saturating_add(limits.deadline);
+        let place = self.until(deadline, limits, async { Ok(self.turns.take(tenant).await?) }).await;
+        let place = place.inspect_err(|error| self.metrics.ended_waiting(error.outcome()))?;
+        Ok(Turn {
+            limits,
+            deadline,
+            cost: Arc::default(),
+            outcome: Mutex::default(),
+            began,
+            clock: Arc::clone(&self.clock),
+            metrics: Arc::clone(&self.metrics),
+            _place: place,
+        })
     }
 
     /// Does a part of the work of a query within its time.
@@ -162,7 +207,8 @@ impl Querier {
         turn: &Turn,
         work: impl Future<Output = Result<T, QueryError>>,
     ) -> Result<T, QueryError> {
-        self.until(turn.deadline, turn.limits, work).await
+        let done = self.until(turn.deadline, turn.limits, work).await;
+        done.inspect_err(|error| turn.ends(error.outcome()))
     }
 
     /// Runs a query when it is its tenant's turn, within its time. Whoever does not want the answer any more drops
@@ -176,12 +222,23 @@ impl Querier {
         Run: Future<Output = Result<T, QueryError>>,
     {
         let turn = self.turn(tenant).await?;
-        self.within_turn(&turn, run(self.query(&turn))).await
+        let done = self.within_turn(&turn, run(self.query(&turn))).await?;
+        turn.ends(Outcome::Answered);
+        Ok(done)
+    }
+
+    /// Appends what it counts, as Prometheus reads it.
+    pub fn render_metrics(&self, out: &mut String) {
+        self.metrics.render(self.turns.waiters(), &self.blocks.cached_bytes(), out);
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// A query that has its turn.
     pub(crate) fn query(&self, turn: &Turn) -> Query<'_> {
-        Query { querier: self, limits: turn.limits, cost: Arc::new(Cost::default()), gaps: Vec::new() }
+        Query { querier: self, limits: turn.limits, cost: Arc::clone(&turn.cost), gaps: Vec::new() }
     }
 
     /// Does what takes a processor for more than a moment where it holds up no socket.

@@ -16,9 +16,10 @@ use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_live::question::{Question, Wanted};
 
-use crate::cost::{Cost, CostReport};
+use crate::cost::CostReport;
 use crate::large::LargeTrace;
 use crate::limits::LimitReached;
+use crate::metrics::Outcome;
 use crate::plan::Plan;
 use crate::querier::{Querier, Query, QueryError, Turn};
 use crate::rank::Position;
@@ -51,7 +52,6 @@ pub struct TracePiece {
 pub struct TraceStream {
     querier: Arc<Querier>,
     turn: Turn,
-    cost: Arc<Cost>,
     gaps: Vec<String>,
     walk: Walk,
     next_page: Option<Position>,
@@ -93,8 +93,8 @@ impl Querier {
             Ok((walk, next_page))
         };
         let (walk, next_page) = self.within_turn(&turn, begin).await?;
-        let Query { cost, gaps, .. } = query;
-        Ok(TraceStream { querier: Arc::clone(self), turn, cost, gaps, walk, next_page })
+        let gaps = query.gaps;
+        Ok(TraceStream { querier: Arc::clone(self), turn, gaps, walk, next_page })
     }
 
     /// Those of some traces that there are, ascending by id, piece by piece.
@@ -108,8 +108,8 @@ impl Querier {
         let traces: BTreeSet<TraceId> = traces.iter().copied().collect();
         let begin = query.walk(tenant, traces.into_iter().collect());
         let walk = self.within_turn(&turn, begin).await?;
-        let Query { cost, gaps, .. } = query;
-        Ok(TraceStream { querier: Arc::clone(self), turn, cost, gaps, walk, next_page: None })
+        let gaps = query.gaps;
+        Ok(TraceStream { querier: Arc::clone(self), turn, gaps, walk, next_page: None })
     }
 }
 
@@ -119,13 +119,15 @@ impl TraceStream {
         let mut query = Query {
             querier: &self.querier,
             limits: self.turn.limits,
-            cost: Arc::clone(&self.cost),
+            cost: Arc::clone(&self.turn.cost),
             gaps: Vec::new(),
         };
         let next = self.querier.within_turn(&self.turn, query.next_piece(&mut self.walk)).await;
         self.gaps.append(&mut query.gaps);
-        if next.is_err() {
-            self.walk = Walk::default();
+        match &next {
+            Ok(Some(_)) => {}
+            Ok(None) => self.turn.ends(Outcome::Answered),
+            Err(_) => self.walk = Walk::default(),
         }
         next
     }
@@ -142,7 +144,7 @@ impl TraceStream {
 
     /// What the answer has cost so far.
     pub fn cost(&self) -> CostReport {
-        self.cost.report()
+        self.turn.cost.report()
     }
 }
 

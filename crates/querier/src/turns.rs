@@ -36,6 +36,13 @@ pub struct QueueFull {
     pub waiting: usize,
 }
 
+/// How many queries there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiters {
+    pub(crate) running: usize,
+    pub(crate) waiting: usize,
+}
+
 /// Gives out turns.
 pub(crate) struct Turns {
     settings: TurnSettings,
@@ -85,6 +92,11 @@ impl Turns {
         drop(ticket);
         // Nobody drops the other end but with all of the queue.
         place.map_err(|_| self.full(&self.lock()))
+    }
+
+    pub(crate) fn waiters(&self) -> Waiters {
+        let state = self.lock();
+        Waiters { running: state.running, waiting: state.waiting }
     }
 
     /// None: it may run at once.

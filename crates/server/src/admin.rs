@@ -13,6 +13,7 @@ use siltstone_catalog::time::Clock;
 use siltstone_compactor::service::Compactor;
 use siltstone_ingest::metrics::Metrics;
 use siltstone_ingest::receive::connections::Answer;
+use siltstone_querier::querier::Querier;
 
 use crate::ingest::IngestCore;
 use crate::run::Listening;
@@ -45,6 +46,7 @@ pub(crate) struct Admin {
     pub clock: Arc<dyn Clock>,
     phase: AtomicU8,
     core: OnceLock<Arc<dyn IngestCore>>,
+    querier: OnceLock<Arc<Querier>>,
     compactor: OnceLock<Arc<Compactor>>,
 }
 
@@ -63,6 +65,7 @@ impl Admin {
             clock,
             phase: AtomicU8::new(Phase::Starting as u8),
             core: OnceLock::new(),
+            querier: OnceLock::new(),
             compactor: OnceLock::new(),
         }
     }
@@ -75,6 +78,11 @@ impl Admin {
     pub(crate) fn has_core(&self, core: Arc<dyn IngestCore>) {
         // There is one core, and it is set once.
         let _ = self.core.set(core);
+    }
+
+    pub(crate) fn has_querier(&self, querier: Arc<Querier>) {
+        // The same.
+        let _ = self.querier.set(querier);
     }
 
     pub(crate) fn has_compactor(&self, compactor: Arc<Compactor>) {
@@ -106,6 +114,9 @@ impl Admin {
             core.observe();
         }
         self.metrics.render(&mut text);
+        if let Some(querier) = self.querier.get() {
+            querier.render_metrics(&mut text);
+        }
         if let Some(compactor) = self.compactor.get() {
             compactor.metrics().render(&mut text);
         }

@@ -41,6 +41,7 @@ pub struct QueryPorts {
     pub(crate) query_grpc: Arc<QueryPort>,
     /// Reading only; who writes is another part of the process.
     pub(crate) jaeger_storage: Router,
+    pub(crate) querier: Arc<Querier>,
     services: [GrpcServices; 2],
 }
 
@@ -108,9 +109,13 @@ async fn ports(settings: &Resolved, querier: Arc<Querier>) -> Result<QueryPorts,
     let ui = spawn_blocking(move || Ui::open(&ui)).await.map_err(failed)?.map_err(failed)?;
     let grpc = queries.whole_router();
     Ok(QueryPorts {
-        query: Arc::new(QueryPort { http: with_ui(router(querier, http), ui), grpc: grpc.clone() }),
+        query: Arc::new(QueryPort {
+            http: with_ui(router(Arc::clone(&querier), http), ui),
+            grpc: grpc.clone(),
+        }),
         query_grpc: Arc::new(QueryPort { http: grpc.clone(), grpc }),
         jaeger_storage: storage.whole_router(),
+        querier,
         services: [queries, storage],
     })
 }

@@ -127,6 +127,7 @@ where
         receivers.serve(sockets.otlp_http, Arc::new(HttpReceiver::new(otlp)), bounds, &clock);
     }
     if let (Some(sockets), Some(ports)) = (query, &parts.query) {
+        admin.has_querier(Arc::clone(&ports.querier));
         let bounds = settings.query.connections;
         queries.serve(sockets.query, Arc::clone(&ports.query), bounds, &clock);
         queries.serve(sockets.query_grpc, Arc::clone(&ports.query_grpc), bounds, &clock);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::util::display::array_value_to_string;
-use siltstone_ask::{Comparison, Field, Filter, Level, Target, Window};
+use siltstone_ask::{Comparison, Field, Filter, Level, Literal, Target, Window};
 use siltstone_format::id::TraceId;
 use siltstone_format::tenant::Tenant;
 use siltstone_querier::cost::CostReport;
@@ -28,6 +28,8 @@ pub(crate) enum Ask {
     Needle,
     /// All traces with an HTTP status of 500, whole.
     Failed,
+    /// The same as people type a tag: a text, of whatever in the trace.
+    Tag,
     /// A value that nobody has of an attribute that many have.
     Absent,
     /// Spans of each service.
@@ -52,12 +54,13 @@ const ALL: usize = 1_000_000;
 const MINUTE_NANOS: u64 = 60_000_000_000;
 
 impl Ask {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Trace,
         Self::AbsentTrace,
         Self::Newest,
         Self::Needle,
         Self::Failed,
+        Self::Tag,
         Self::Absent,
         Self::Services,
         Self::SqlServices,
@@ -72,6 +75,7 @@ impl Ask {
             Self::Newest => "newest",
             Self::Needle => "needle",
             Self::Failed => "failed",
+            Self::Tag => "tag",
             Self::Absent => "absent",
             Self::Services => "services",
             Self::SqlServices => "sql-services",
@@ -113,6 +117,12 @@ impl Ask {
             Self::Failed => {
                 let status = Target::attribute(Level::Span, STATUS);
                 let filter = Filter::compare(status, Comparison::Eq, FAILED)?;
+                let (_, answered) = search(querier, filter, ALL).await?;
+                answered.of(truth.failed_traces)
+            }
+            Self::Tag => {
+                let (target, text) = (Target::attribute(Level::Any, STATUS), FAILED.to_string());
+                let filter = Filter::compare(target, Comparison::Eq, Literal::Text(text))?;
                 let (_, answered) = search(querier, filter, ALL).await?;
                 answered.of(truth.failed_traces)
             }

@@ -49,6 +49,11 @@ impl OriginPool {
         Self { known: HashMap::default(), bytes: 0, most_bytes }
     }
 
+    /// Memory that it holds.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The first one with this content; none: it is another's, and there is no room for it.
     pub(crate) fn shared(&mut self, origin: &KnownOrigin) -> Option<KnownOrigin> {
         if let Some(known) = self.known.get(&origin.canonical) {

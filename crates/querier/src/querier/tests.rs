@@ -99,3 +99,34 @@ fn should_give_each_tenant_its_own_limits() {
     let ended = (&mut work).now_or_never().unwrap().unwrap_err();
     assert!(matches!(ended, QueryError::Limit(LimitReached::Deadline(SECOND))));
 }
+
+#[test]
+fn should_count_how_queries_end() {
+    let (world, tenant) = (World::new(), Tenant::single());
+    let querier = querier(&world, []);
+    querier.within(&tenant, async |_| Ok(())).now_or_never().unwrap().unwrap();
+    let read_too_much = querier.within(&tenant, async |query| {
+        query.cost.request(9);
+        Err::<(), _>(LimitReached::Bytes(8).into())
+    });
+    read_too_much.now_or_never().unwrap().unwrap_err();
+    let turn = querier.turn(&tenant).now_or_never().unwrap().unwrap();
+    world.time.advance(3 * SECOND);
+    let mut waiting: Vec<_> = (0..2).map(|_| Box::pin(querier.turn(&tenant))).collect();
+    assert!(waiting.iter_mut().all(|wait| wait.now_or_never().is_none()));
+    assert!(querier.turn(&tenant).now_or_never().unwrap().is_err());
+    drop((waiting, turn));
+    let counts = querier.metrics().counts();
+    let of = |outcome: Outcome| counts.queries[outcome as usize];
+    assert_eq!(
+        [Outcome::Answered, Outcome::Refused, Outcome::QueueFull, Outcome::Failed].map(of),
+        [1, 1, 1, 0]
+    );
+    // The one that held its turn; those that waited had none.
+    assert_eq!(of(Outcome::GivenUp), 1);
+    assert_eq!(counts.cost.bytes, 9);
+    let mut text = String::new();
+    querier.render_metrics(&mut text);
+    assert!(text.contains("siltstone_query_seconds_sum 3\nsiltstone_query_seconds_count 3\n"), "{text}");
+    assert!(text.contains("siltstone_query_running 0\n"), "{text}");
+}

@@ -19,6 +19,7 @@ use super::error::SqlError;
 use super::meant::{Named, attributes_in};
 use super::query::SqlQuery;
 use crate::cost::CostReport;
+use crate::metrics::Outcome;
 use crate::querier::{Querier, QueryError};
 
 /// Rows of an answer that are ready while nobody takes them.
@@ -48,7 +49,8 @@ impl Querier {
         let planning = plan(Arc::clone(&query), statement.to_owned());
         let planning = AbortOnDropHandle::new(self.processors.spawn(planning));
         let planned = async { planning.await.map_err(|_| QueryError::NotDone) };
-        let Planned { rows, named } = self.within_turn(&query.turn, planned).await??;
+        let planned = self.within_turn(&query.turn, planned).await?;
+        let Planned { rows, named } = planned.inspect_err(|error| query.turn.ends(error.outcome()))?;
         let (sender, batches) = mpsc::channel(WAITING_BATCHES);
         let schema = rows.schema();
         let driver = Some(AbortOnDropHandle::new(self.processors.spawn(drive(rows, sender))));
@@ -96,6 +98,11 @@ impl SqlAnswer {
             Err(late) => Some(Err(late.into())),
         };
         self.driver = None;
+        self.query.turn.ends(match &next {
+            None => Outcome::Answered,
+            Some(Ok(_)) => Outcome::GivenUp,
+            Some(Err(error)) => error.outcome(),
+        });
         next
     }
 

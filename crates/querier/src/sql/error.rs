@@ -4,6 +4,7 @@ use datafusion::error::DataFusionError;
 use siltstone_ask::closest;
 
 use super::session::TABLES;
+use crate::metrics::Outcome;
 use crate::querier::QueryError;
 
 /// Why a statement has no answer.
@@ -34,6 +35,14 @@ pub(super) fn to_datafusion(error: QueryError) -> DataFusionError {
 }
 
 impl SqlError {
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Statement(_) | Self::TooDeep { .. } | Self::NotReading { .. } => Outcome::Refused,
+            Self::Query(error) => error.outcome(),
+            Self::Failed(_) => Outcome::Failed,
+        }
+    }
+
     pub(super) fn not_reading(error: DataFusionError) -> Self {
         Self::NotReading { what: text_of(&error) }
     }

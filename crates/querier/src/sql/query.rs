@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use siltstone_format::tenant::Tenant;
 use tokio::runtime::Handle;
 
-use crate::cost::{Cost, CostReport};
+use crate::cost::CostReport;
 use crate::querier::{Querier, Query, Turn};
 
 pub(super) struct SqlQuery {
@@ -17,7 +17,6 @@ pub(super) struct SqlQuery {
     pub(super) sockets: Handle,
     /// It runs for as long as anything of it is there.
     pub(super) turn: Turn,
-    cost: Arc<Cost>,
     gaps: Mutex<Vec<String>>,
     /// Rows that its scans have put out.
     rows: AtomicUsize,
@@ -25,15 +24,7 @@ pub(super) struct SqlQuery {
 
 impl SqlQuery {
     pub(super) fn new(querier: Arc<Querier>, tenant: Tenant, sockets: Handle, turn: Turn) -> Self {
-        Self {
-            querier,
-            tenant,
-            sockets,
-            turn,
-            cost: Arc::default(),
-            gaps: Mutex::default(),
-            rows: AtomicUsize::new(0),
-        }
+        Self { querier, tenant, sockets, turn, gaps: Mutex::default(), rows: AtomicUsize::new(0) }
     }
 
     /// To ask something as a part of this statement.
@@ -41,7 +32,7 @@ impl SqlQuery {
         Query {
             querier: &self.querier,
             limits: self.turn.limits,
-            cost: Arc::clone(&self.cost),
+            cost: Arc::clone(&self.turn.cost),
             gaps: Vec::new(),
         }
     }
@@ -68,7 +59,7 @@ impl SqlQuery {
     }
 
     pub(super) fn cost(&self) -> CostReport {
-        self.cost.report()
+        self.turn.cost.report()
     }
 }
 

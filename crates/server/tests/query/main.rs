@@ -73,6 +73,7 @@ fn spans_are_found_by_sql_at_once_in_this_process_and_in_others() {
         let answer: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(answer["rows"], json!([{"n": 100}]), "{body}");
     }
+    all.counts("siltstone_query_queries_total{outcome=\"answered\"} 5");
     for (request, statement, status, says) in [
         ("POST /api/sql", "SELECT service FROM spans", " 400", "service_name"),
         ("POST /api/sql", "DROP TABLE spans", " 400", "only read"),

@@ -46,6 +46,13 @@ impl Process {
         serde_json::from_str(&body).unwrap()
     }
 
+    /// Fails if its metrics do not come to say this: a query is over a moment after its answer.
+    pub(crate) fn counts(&self, line: &str) {
+        let says = |text: &str| text.lines().any(|found| found == line);
+        let is_said = (0..1_000).any(|_| says(&self.ask("admin", "GET /metrics", "").1));
+        assert!(is_said, "the metrics never said {line}: {}", self.ask("admin", "GET /metrics", "").1);
+    }
+
     pub(crate) fn end(mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());

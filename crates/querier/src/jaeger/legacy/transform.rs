@@ -16,6 +16,7 @@ use crate::jaeger::adjust::Piece;
 use crate::jaeger::answer::json_response;
 use crate::jaeger::http::{Asked, Jaeger, nothing_there};
 use crate::jaeger::settings::ReadSpans;
+use crate::metrics::Outcome;
 
 /// How long a body may take to come.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
@@ -34,6 +35,7 @@ pub(super) async fn transform(
     let turn = jaeger.querier.turn(&asked.tenant).await?;
     let written = jaeger.querier.work(move || reader.read(&body).map(written));
     let written = jaeger.querier.within_turn(&turn, written).await?;
+    turn.ends(Outcome::Answered);
     let written =
         written.map_err(|wrong| Failure::bad(format_args!("the body is no OTLP as JSON: {wrong}")))?;
     Ok(json_response(written, asked.parameters.layout()))
