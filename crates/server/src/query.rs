@@ -41,6 +41,8 @@ pub struct QueryPorts {
     pub(crate) query_grpc: Arc<QueryPort>,
     /// Reading only; who writes is another part of the process.
     pub(crate) jaeger_storage: Router,
+    /// Whoever deletes by a filter asks it what matches.
+    pub(crate) querier: Arc<Querier>,
     services: [GrpcServices; 2],
 }
 
@@ -95,6 +97,27 @@ pub(crate) async fn start_query(
     ports(settings, querier).await
 }
 
+/// A querier of a process that does one thing and ends.
+pub(crate) fn querier_of_command(settings: &Resolved, shared: &Shared) -> Result<Arc<Querier>, StartError> {
+    let bucket = shared.catalog.bucket();
+    let config = QuerierConfig {
+        caches: settings.query.caches,
+        limits: settings.query.limits.clone(),
+        turns: settings.query.turns,
+        sql: SqlConfig { partitions: 1, spill: None, spill_bytes: settings.query.spill_bytes },
+        workers: 1,
+    };
+    let logs = Arc::new(BucketReader::new(bucket));
+    let parts = QuerierParts {
+        catalog: Arc::clone(&shared.catalog),
+        clock: Arc::clone(&shared.clock),
+        ingesters: Ingesters::new(Arc::clone(bucket.objects()), RemoteLimits::default(), logs),
+        in_process: None,
+        processors: Handle::current(),
+    };
+    Ok(Arc::new(Querier::new(&config, parts).map_err(failed)?))
+}
+
 async fn ports(settings: &Resolved, querier: Arc<Querier>) -> Result<QueryPorts, StartError> {
     let http = http_config(settings);
     let jaeger = JaegerGrpc {
@@ -108,7 +131,11 @@ async fn ports(settings: &Resolved, querier: Arc<Querier>) -> Result<QueryPorts,
     let ui = spawn_blocking(move || Ui::open(&ui)).await.map_err(failed)?.map_err(failed)?;
     let grpc = queries.whole_router();
     Ok(QueryPorts {
-        query: Arc::new(QueryPort { http: with_ui(router(querier, http), ui), grpc: grpc.clone() }),
+        query: Arc::new(QueryPort {
+            http: with_ui(router(Arc::clone(&querier), http), ui),
+            grpc: grpc.clone(),
+        }),
+        querier,
         query_grpc: Arc::new(QueryPort { http: grpc.clone(), grpc }),
         jaeger_storage: storage.whole_router(),
         services: [queries, storage],
