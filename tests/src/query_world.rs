@@ -207,7 +207,7 @@ impl LiveSource for Live {
                 }
             });
             wanted.for_each(|span| columns.push(span).expect("fits"));
-            LiveSegment { writer: *writer, number: 0, spans: columns.into() }
+            LiveSegment { writer: *writer, number: 0, known_deletions: 0, spans: columns.into() }
         });
         let segments = segments.collect();
         Ok(Answer { segments, committed: BTreeMap::new(), min_root: 0, fresh: false })

@@ -121,7 +121,7 @@ fn nesting(value: &AnyValue) -> usize {
 /// what was there before is there after, and all that is taken can be read and replayed.
 pub fn assert_decodes_as_judged(body: &[u8], rules: &Rules) {
     let request = ExportTraceServiceRequest::decode(body).ok();
-    let mut rules = *rules;
+    let mut rules = rules.clone();
     if request.as_ref().is_some_and(|request| request.encode_to_vec() != body) {
         // How long an attribute was when it was sent cannot be seen in what prost made of it.
         rules.attribute_bytes = usize::MAX;

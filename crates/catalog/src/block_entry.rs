@@ -17,8 +17,8 @@ use crate::message::{Damage, KnownTags, Open};
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlockEntry {
     pub summary: BlockSummary,
-    /// Deletions up to this number have been applied to its rows. An ingester's block
-    /// knows none.
+    /// Deletions up to this number have been applied to its rows, or were known to whoever
+    /// accepted them.
     pub clean_through: u64,
     /// Blocks with the same number were merged or checked against each other: they
     /// share no spans. None for an ingester's block.
@@ -30,9 +30,14 @@ pub struct BlockEntry {
 }
 
 impl BlockEntry {
-    /// A block that an ingester wrote.
+    /// A block that an ingester wrote, whose rows know no deletion.
     pub fn flushed(summary: BlockSummary) -> Self {
-        Self { summary, clean_through: 0, disjoint_set: None, grouped: false, stored: Open::default() }
+        Self::accepted(summary, 0)
+    }
+
+    /// A block that an ingester wrote: its rows were accepted by who knew the deletions up to a number.
+    pub fn accepted(summary: BlockSummary, clean_through: u64) -> Self {
+        Self { summary, clean_through, disjoint_set: None, grouped: false, stored: Open::default() }
     }
 
     /// A block that a merge wrote: `clean_through` is what the root that the merge read

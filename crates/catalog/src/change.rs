@@ -3,16 +3,17 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use siltstone_format::day::Day;
-use siltstone_format::id::{BlockId, WriterId};
+use siltstone_format::id::{BlockId, ObjectId, TraceId, WriterId};
 use siltstone_format::tenant::Tenant;
 
 use crate::block_entry::BlockEntry;
 use crate::block_page::Section;
+use crate::deleted::MAX_PAGE_TRACES;
 use crate::draft::Draft;
 use crate::mark::{MarkKind, MarkTarget};
 use crate::planted::{Bug, planted};
 use crate::publish::{Change, ChangeError};
-use crate::time::drawn_at;
+use crate::time::{StoreTime, drawn_at};
 
 /// Folds the log, and nothing else.
 pub struct Fold;
@@ -105,13 +106,43 @@ pub struct AddMark {
 impl Change for AddMark {
     fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
         async move {
-            // Asked for twice it is one mark: a mark holds for what comes later too, but
-            // hides only what was merged without it.
+            // Asked for twice, an archive mark is one: it holds for what comes later too. A deletion does not.
             let page = draft.tenant_page(&self.tenant).await?;
-            let is_there = page.marks.iter().any(|mark| mark.kind == self.kind && mark.target == self.target);
+            let is_there = self.kind == MarkKind::Archive
+                && page.marks.iter().any(|mark| mark.kind == self.kind && mark.target == self.target);
             if !is_there {
                 draft.mark(&self.tenant, self.kind, self.target.clone()).await?;
             }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// Deletes traces: in force once it is published. Its record is written before.
+#[derive(Clone, Debug)]
+pub(crate) struct Delete<'a> {
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) record: ObjectId,
+    pub(crate) at: StoreTime,
+    /// Ascending.
+    pub(crate) traces: &'a [TraceId],
+}
+
+/// Pages of deleted traces of one tenant: 256 Mi traces.
+const MOST_TRACE_PAGES: usize = 4096;
+
+impl Change for Delete<'_> {
+    fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
+        async move {
+            let pages = draft.tenant_page(self.tenant).await?.trace_pages.len();
+            if pages + self.traces.len() / MAX_PAGE_TRACES >= MOST_TRACE_PAGES {
+                return Err(ChangeError::Refused(format!(
+                    "the catalog holds {pages} pages of deleted traces of tenant {}, and can hold {MOST_TRACE_PAGES}",
+                    self.tenant
+                )));
+            }
+            draft.delete(self.tenant, self.record, self.at, self.traces).await?;
             Ok(())
         }
         .boxed()

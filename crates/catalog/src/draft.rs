@@ -8,14 +8,14 @@ mod pages;
 // One tenant: its page, and those of its pages of blocks that are needed.
 mod tenant;
 
-pub(crate) use pages::{read_block_page, read_mark_page, read_tenant_page};
+pub(crate) use pages::{read_block_page, read_mark_page, read_tenant_page, read_trace_page};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use siltstone_format::day::Day;
-use siltstone_format::id::{BlockId, ObjectId};
+use siltstone_format::id::{BlockId, ObjectId, TraceId};
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 use ulid::Ulid;
@@ -25,6 +25,7 @@ use tenant::TenantDraft;
 use crate::block_entry::BlockEntry;
 use crate::block_page::{BlockPage, Section};
 use crate::bucket::{Bucket, PARALLEL_GETS, StoreError};
+use crate::deleted::NewDeletion;
 use crate::load::Loaded;
 use crate::mark::{self, MAX_PAGE_MARKS, Mark, MarkKind, MarkTarget};
 use crate::message::Damage;
@@ -271,10 +272,28 @@ impl<'a> Draft<'a> {
         kind: MarkKind,
         target: MarkTarget,
     ) -> Result<u64, DraftError> {
-        let number = self.next.mark_number + 1;
+        let (number, at) = (self.next.mark_number + 1, self.base.root_at);
         let draft = self.tenant(tenant).await?;
-        draft.page.marks.push(Mark::new(number, kind, target));
+        draft.page.marks.push(Mark::new(number, kind, target).asked(at, None));
         draft.changed = true;
+        self.root_mut().mark_number = number;
+        Ok(number)
+    }
+
+    /// Deletes traces, which ascend, and says the number of the deletion.
+    pub(crate) async fn delete(
+        &mut self,
+        tenant: &Tenant,
+        record: ObjectId,
+        at: StoreTime,
+        traces: &[TraceId],
+    ) -> Result<u64, DraftError> {
+        let (ids, clock, number) = (self.ids, self.clock, self.next.mark_number + 1);
+        let draft = self.tenant(tenant).await?;
+        let pages =
+            NewDeletion { number, at, record, traces }.add_to(&mut draft.page, || ObjectId(ids.next(clock)));
+        draft.changed = true;
+        self.writes.extend(pages.into_iter().map(|(id, page)| (ObjectKey::Page(id), page)));
         self.root_mut().mark_number = number;
         Ok(number)
     }
@@ -353,6 +372,7 @@ impl<'a> Draft<'a> {
             pages.extend(self.write_page(page));
         }
         draft.page.pages = pages;
+        let newest_mark = draft.page.newest_mark();
         self.spill_marks(&mut draft.page);
 
         let before = self.next.tenants.remove(&tenant);
@@ -362,6 +382,7 @@ impl<'a> Draft<'a> {
         let id = self.write_object(draft.page.encode());
         let mut entry = TenantRef::new(id, before.as_ref());
         entry.cut = draft.cut;
+        entry.newest_mark = entry.newest_mark.max(newest_mark);
         draft.page.pages.iter().for_each(|page| entry.count(page));
         self.next.tenants.insert(tenant, entry);
     }

@@ -4,6 +4,8 @@
 use bytes::Bytes;
 
 use crate::block_page::BlockPage;
+use crate::deleted::TracePage;
+use crate::deletion::DeletionRecord;
 use crate::groups::GroupIndex;
 use crate::lease::LeaseRecord;
 use crate::log_entry::LogEntry;
@@ -20,8 +22,10 @@ pub enum Inspected {
     TenantPage(TenantPage),
     BlockPage(BlockPage),
     Marks(Vec<Mark>),
+    Traces(TracePage),
     GroupIndex(GroupIndex),
     Lease(LeaseRecord),
+    Deletion(DeletionRecord),
 }
 
 /// Reads an object of any kind.
@@ -32,8 +36,10 @@ pub fn inspect(object: &Bytes) -> Result<Inspected, Damage> {
         kind if kind == Kind::TenantPage as u32 => Inspected::TenantPage(TenantPage::decode_any(object)?),
         kind if kind == Kind::BlockPage as u32 => Inspected::BlockPage(BlockPage::decode_any(object)?),
         kind if kind == Kind::MarkPage as u32 => Inspected::Marks(mark::decode_page(object)?),
+        kind if kind == Kind::TracePage as u32 => Inspected::Traces(TracePage::decode(object)?),
         kind if kind == Kind::GroupIndex as u32 => Inspected::GroupIndex(GroupIndex::decode_any(object)?),
         kind if kind == Kind::Lease as u32 => Inspected::Lease(LeaseRecord::decode(object)?),
+        kind if kind == Kind::Deletion as u32 => Inspected::Deletion(DeletionRecord::decode_any(object)?),
         other => return Err(Damage::OtherKind(other)),
     })
 }
@@ -47,8 +53,10 @@ impl Inspected {
             Self::TenantPage(page) => page.encode(),
             Self::BlockPage(page) => page.encode(),
             Self::Marks(marks) => mark::encode_page(marks),
+            Self::Traces(page) => page.encode(),
             Self::GroupIndex(index) => index.encode(),
             Self::Lease(lease) => lease.encode(),
+            Self::Deletion(deletion) => deletion.encode(),
         }
     }
 }

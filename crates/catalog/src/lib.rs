@@ -12,6 +12,7 @@ pub mod message;
 // What is written: a log entry, the root, a tenant's page, pages of blocks and marks.
 pub mod block_entry;
 pub mod block_page;
+pub mod deleted;
 pub mod log_entry;
 pub mod mark;
 pub mod root;
@@ -39,6 +40,8 @@ pub mod sections;
 // Changing the catalog: draft a root, publish it.
 pub mod change;
 mod draft;
+// Deleting traces, with a record of it.
+pub mod deletion;
 pub mod publish;
 // Filters of many blocks, asked at once.
 pub mod groups;

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use prost::Message;
-use siltstone_format::id::TraceId;
+use siltstone_format::id::{ObjectId, TraceId};
 
+use crate::block_entry::{id_bytes, id_of};
 use crate::message::{self, Damage, Kind, KnownTags, Open};
+use crate::time::StoreTime;
 
 /// Most marks of one page.
 pub const MAX_PAGE_MARKS: usize = 1024;
@@ -22,13 +24,6 @@ pub enum MarkKind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MarkTarget {
     Trace(TraceId),
-    /// Traces with a span in the time range that this filter matches; the catalog does
-    /// not look into it.
-    Filter {
-        expression: String,
-        from_unix_nano: u64,
-        to_unix_nano: u64,
-    },
 }
 
 /// One request to keep or to delete.
@@ -38,12 +33,20 @@ pub struct Mark {
     pub number: u64,
     pub kind: MarkKind,
     pub target: MarkTarget,
+    /// When it was asked for, by the store's time; not known of marks of earlier releases.
+    pub at: StoreTime,
+    /// The record of the deletion that it is part of, `del/<id>`.
+    pub record: Option<ObjectId>,
     stored: Open<MarkMessage>,
 }
 
 impl Mark {
     pub(crate) fn new(number: u64, kind: MarkKind, target: MarkTarget) -> Self {
-        Self { number, kind, target, stored: Open::default() }
+        Self { number, kind, target, at: StoreTime::default(), record: None, stored: Open::default() }
+    }
+
+    pub(crate) fn asked(self, at: StoreTime, record: Option<ObjectId>) -> Self {
+        Self { at, record, ..self }
     }
 
     /// Whether it hides rows of a block that knows the deletions up to a number.
@@ -51,36 +54,34 @@ impl Mark {
         self.kind == MarkKind::Delete && self.number > clean_through
     }
 
+    /// The trace that it deletes, with its number.
+    pub(crate) fn deletion(&self) -> Option<(u64, TraceId)> {
+        let MarkTarget::Trace(trace) = self.target;
+        (self.kind == MarkKind::Delete).then_some((self.number, trace))
+    }
+
     pub(crate) fn to_message(&self) -> Open<MarkMessage> {
-        let mut message = MarkMessage {
+        let MarkTarget::Trace(trace) = self.target;
+        self.stored.with(MarkMessage {
             number: self.number,
             deletes: self.kind == MarkKind::Delete,
-            ..MarkMessage::default()
-        };
-        match &self.target {
-            MarkTarget::Trace(trace) => message.trace = trace.0.to_vec(),
-            MarkTarget::Filter { expression, from_unix_nano, to_unix_nano } => {
-                message.expression.clone_from(expression);
-                (message.from_unix_nano, message.to_unix_nano) = (*from_unix_nano, *to_unix_nano);
-            }
-        }
-        self.stored.with(message)
+            trace: trace.0.to_vec(),
+            at: self.at.0,
+            record: self.record.map_or_else(Vec::new, |record| id_bytes(record.0)),
+        })
     }
 
     pub(crate) fn from_message(stored: Open<MarkMessage>) -> Result<Self, Damage> {
         let message = &stored.known;
-        let target = match message.trace.as_slice() {
-            [] => MarkTarget::Filter {
-                expression: message.expression.clone(),
-                from_unix_nano: message.from_unix_nano,
-                to_unix_nano: message.to_unix_nano,
-            },
-            bytes => MarkTarget::Trace(TraceId(
-                bytes.try_into().map_err(|_| Damage::Content("a trace id has not 16 bytes"))?,
-            )),
-        };
+        let trace = message.trace.as_slice().try_into();
+        let trace = trace.map_err(|_| Damage::Content("a trace id has not 16 bytes"))?;
         let kind = if message.deletes { MarkKind::Delete } else { MarkKind::Archive };
-        Ok(Self { number: message.number, kind, target, stored: stored.rest() })
+        let record = match message.record.as_slice() {
+            [] => None,
+            bytes => Some(ObjectId(id_of(bytes)?)),
+        };
+        let (number, at, target) = (message.number, StoreTime(message.at), MarkTarget::Trace(TraceId(trace)));
+        Ok(Self { number, kind, target, at, record, stored: stored.rest() })
     }
 }
 
@@ -102,12 +103,10 @@ pub(crate) struct MarkMessage {
     deletes: bool,
     #[prost(bytes = "vec", tag = "3")]
     trace: Vec<u8>,
-    #[prost(string, tag = "4")]
-    expression: String,
-    #[prost(fixed64, tag = "5")]
-    from_unix_nano: u64,
-    #[prost(fixed64, tag = "6")]
-    to_unix_nano: u64,
+    #[prost(uint64, tag = "7")]
+    at: u64,
+    #[prost(bytes = "vec", tag = "8")]
+    record: Vec<u8>,
 }
 
 /// Never rewritten.
@@ -118,5 +117,5 @@ struct PageMessage {
 }
 
 impl KnownTags for MarkMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 7, 8];
 }

@@ -30,6 +30,8 @@ pub enum Kind {
     MarkPage = 5,
     GroupIndex = 6,
     Lease = 8,
+    TracePage = 11,
+    Deletion = 12,
 }
 
 /// Why an object of the catalog cannot be read.

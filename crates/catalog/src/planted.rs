@@ -51,6 +51,8 @@ pub(crate) enum Bug {
     NoLogGrace,
     /// A listing may take as long as it likes.
     NoListingBound,
+    /// A rebuild does not look for records of deletions.
+    NoRecords,
     /// Where nobody publishes, store time stands still.
     NoTick,
 }

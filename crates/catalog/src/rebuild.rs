@@ -9,7 +9,8 @@
 //! Every complete block is taken in, except one all of whose inputs are there too
 //! (`rebuild/choose.rs`): so no span is lost that any block has, whoever wrote it and whether it
 //! was committed or not. What a root knew and no block says is lost, and the report says
-//! so: marks (deleted traces come back), days given up, and which deletions were applied.
+//! so: archive marks, days given up, and which deletions were applied. What was deleted, the records of deletions
+//! say (`deletion.rs`); of all blocks it is hidden, whoever knew of it when they were accepted.
 //! Where a root can be read and a rebuild is forced, because pages are damaged, marks and
 //! cuts of tenants whose pages can be read are carried over, and what it gave up stays
 //! given up. The root that is made follows that one by its number, as any other would: so
@@ -74,7 +75,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use siltstone_format::id::BlockId;
+use siltstone_format::id::{BlockId, ObjectId};
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 
@@ -132,6 +133,10 @@ pub struct Rebuilt {
     pub carried: Option<u64>,
     /// Tenants whose marks were not, or not all, because a page cannot be read.
     pub without_marks: Vec<Tenant>,
+    /// Deletions that their records alone told.
+    pub deletions: u64,
+    /// Records of deletions that cannot be read, and why.
+    pub unreadable_deletions: BTreeMap<ObjectId, String>,
     /// Blocks left out because all that they were made of is there.
     pub covered: Vec<BlockId>,
     /// Blocks taken in beside one that they were, or may have been, merged into.
@@ -269,11 +274,21 @@ impl fmt::Display for Rebuilt {
         if self.carried.is_none() || !without.is_empty() {
             let of = if without.is_empty() { String::new() } else { format!(" of {}", without.join(", ")) };
             writeln!(f, "NOT RECOVERED{of}, because only roots or pages that are lost knew it:")?;
-            writeln!(f, "- deletions: TRACES THAT WERE DELETED MAY BE FOUND AGAIN. Delete them again.")?;
+            writeln!(f, "- deletions that have no record (`del/`), as earlier releases made them:")?;
+            writeln!(f, "  TRACES THAT WERE DELETED MAY BE FOUND AGAIN. Delete them again.")?;
             writeln!(f, "- archive marks: archived traces expire like any other. Archive them again.")?;
         }
         if self.carried.is_none() {
             writeln!(f, "- days given up by retention may be found again until retention runs.")?;
+        }
+        if self.deletions > 0 {
+            writeln!(f, "{} deletions are in force again, as their records say.", self.deletions)?;
+        }
+        for (id, why) in &self.unreadable_deletions {
+            writeln!(
+                f,
+                "NOT RECOVERED: what deletion {id} was about: {why}. RESTORE ITS RECORD, and rebuild again"
+            )?;
         }
         writeln!(f, "Filter groups are built anew; until then searches read more.")?;
         for (count, what) in [

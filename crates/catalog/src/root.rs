@@ -78,6 +78,8 @@ pub struct TenantRef {
     pub bytes: u64,
     /// Blocks that are not merged yet.
     pub inbox_blocks: u64,
+    /// Number of its newest mark.
+    pub newest_mark: u64,
     stored: Open<TenantRefMessage>,
 }
 
@@ -123,6 +125,7 @@ impl TenantRef {
             rows: 0,
             bytes: 0,
             inbox_blocks: 0,
+            newest_mark: before.map_or(0, |before| before.newest_mark),
             stored: before.map_or_else(Open::default, |before| before.stored.clone()),
         }
     }
@@ -290,6 +293,7 @@ impl TenantRef {
             rows: self.rows,
             bytes: self.bytes,
             inbox_blocks: self.inbox_blocks,
+            newest_mark: self.newest_mark,
         })
     }
 
@@ -303,6 +307,7 @@ impl TenantRef {
             rows: message.rows,
             bytes: message.bytes,
             inbox_blocks: message.inbox_blocks,
+            newest_mark: message.newest_mark,
             stored: stored.rest(),
         };
         Ok((tenant, found))
@@ -423,6 +428,8 @@ struct TenantRefMessage {
     bytes: u64,
     #[prost(uint64, tag = "7")]
     inbox_blocks: u64,
+    #[prost(uint64, tag = "20")]
+    newest_mark: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -450,5 +457,5 @@ impl KnownTags for WriterMessage {
 }
 
 impl KnownTags for TenantRefMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 20];
 }

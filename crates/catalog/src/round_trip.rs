@@ -23,6 +23,8 @@ use ulid::Ulid;
 
 use crate::block_entry::BlockEntry;
 use crate::block_page::{BlockPage, Section};
+use crate::deleted::{TracePage, TracePageRef};
+use crate::deletion::{Asked, DeletionRecord, Request};
 use crate::groups::GroupIndex;
 use crate::inspect::{Inspected, inspect};
 use crate::lease::LeaseRecord;
@@ -130,16 +132,35 @@ fn block_page() -> impl Strategy<Value = BlockPage> {
 }
 
 fn mark() -> impl Strategy<Value = Mark> {
-    let target = prop_oneof![
-        trace().prop_map(MarkTarget::Trace),
-        (any::<String>(), any::<u64>(), any::<u64>()).prop_map(
-            |(expression, from_unix_nano, to_unix_nano)| {
-                MarkTarget::Filter { expression, from_unix_nano, to_unix_nano }
-            }
-        ),
-    ];
     let kind = prop_oneof![Just(MarkKind::Archive), Just(MarkKind::Delete)];
-    (any::<u64>(), kind, target).prop_map(|(number, kind, target)| Mark::new(number, kind, target))
+    (any::<u64>(), kind, trace(), time(), option::of(object_id())).prop_map(
+        |(number, kind, trace, at, record)| {
+            let mark = Mark::new(number, kind, MarkTarget::Trace(trace));
+            mark.asked(at, record)
+        },
+    )
+}
+
+fn deletion() -> impl Strategy<Value = DeletionRecord> {
+    let filter = (any::<String>(), any::<u64>(), any::<u64>());
+    let asked = option::of(filter).prop_map(|filter| match filter {
+        None => Asked::Traces,
+        Some((filter, from_unix_nano, to_unix_nano)) => {
+            Asked::Matching { filter, from_unix_nano, to_unix_nano }
+        }
+    });
+    let numbers = (any::<u64>(), option::of(any::<u64>()));
+    (object_id(), tenant(), time(), asked, btree_set(trace(), 0..5), numbers).prop_map(
+        |(id, tenant, at, asked, traces, (blocks, number))| {
+            let request = Request { tenant, asked, traces: traces.into_iter().collect(), blocks };
+            DeletionRecord::new(id, at, request, number)
+        },
+    )
+}
+
+fn trace_page() -> impl Strategy<Value = TracePage> {
+    (any::<u64>(), btree_set(trace(), 0..5))
+        .prop_map(|(number, traces)| TracePage { number, traces: traces.into_iter().collect() })
 }
 
 fn tenant_page() -> impl Strategy<Value = TenantPage> {
@@ -153,12 +174,17 @@ fn tenant_page() -> impl Strategy<Value = TenantPage> {
     );
     let pages = vec((object_id(), section(), any::<[u64; 7]>()), 0..3);
     let ids = || vec(object_id(), 0..3);
-    (tenant(), pages, vec(group, 0..3), vec(mark(), 0..3), ids(), ids()).prop_map(
-        |(tenant, pages, groups, marks, mark_pages, damaged)| {
+    let traces = vec(
+        (object_id(), trace_page(), time(), object_id())
+            .prop_map(|(id, page, at, record)| TracePageRef::of(id, &page, at, record)),
+        0..3,
+    );
+    (tenant(), pages, vec(group, 0..3), vec(mark(), 0..3), ids(), ids(), traces).prop_map(
+        |(tenant, pages, groups, marks, mark_pages, damaged, trace_pages)| {
             let mut page = TenantPage::new(tenant);
             page.pages = pages.into_iter().map(|(id, section, sums)| page_ref(id, section, sums)).collect();
             (page.groups, page.marks) = (groups, marks);
-            (page.mark_pages, page.damaged) = (mark_pages, damaged);
+            (page.mark_pages, page.damaged, page.trace_pages) = (mark_pages, damaged, trace_pages);
             page
         },
     )
@@ -202,6 +228,7 @@ fn root() -> impl Strategy<Value = Root> {
                 (known.blocks, known.rows, known.bytes, known.inbox_blocks) =
                     (sums[0], sums[1], sums[2], sums[3]);
                 known.cut = cut.map(Day);
+                known.newest_mark = sums[3];
                 root.tenants.insert(tenant, known);
             }
             for (at, blocks, pages, groups) in retired {
@@ -247,10 +274,12 @@ const LOG_ENTRY: Level =
     Level { nested: &[(3, &Level { nested: &[(2, &LEAF)], keeps: false })], keeps: false };
 /// The lists of recent publishes and of floors have no room for more.
 const ROOT: Level = Level { nested: &[(5, &LEAF), (6, &LEAF), (7, &LEAF)], keeps: true };
-const TENANT_PAGE: Level = Level { nested: &[(2, &LEAF), (3, &LEAF), (4, &LEAF)], keeps: true };
+const TENANT_PAGE: Level = Level { nested: &[(2, &LEAF), (3, &LEAF), (4, &LEAF), (20, &LEAF)], keeps: true };
 const BLOCK_PAGE: Level = Level { nested: &[(3, &LEAF)], keeps: true };
 /// A page of marks is never rewritten, but its marks may move.
 const MARK_PAGE: Level = Level { nested: &[(1, &LEAF)], keeps: false };
+/// Never rewritten.
+const TRACE_PAGE: Level = Level { nested: &[], keeps: false };
 /// Never rewritten: a new group has a new index.
 const GROUP_INDEX: Level = Level { nested: &[], keeps: false };
 
@@ -349,6 +378,19 @@ proptest! {
     }
 
     #[test]
+    fn should_round_trip_pages_of_traces(page in trace_page(), harm: usize) {
+        check(Kind::TracePage, &page.encode(), &TRACE_PAGE, harm)?;
+        prop_assert_eq!(inspect(&page.encode()), Ok(Inspected::Traces(page)));
+    }
+
+    #[test]
+    fn should_round_trip_deletions(record in deletion(), harm: usize) {
+        let object = record.encode();
+        check(Kind::Deletion, &object, &LEAF, harm)?;
+        prop_assert_eq!(DeletionRecord::decode(&object, record.id), Ok(record));
+    }
+
+    #[test]
     fn should_round_trip_indexes_of_filter_groups(index in group_index(), harm: usize) {
         check(Kind::GroupIndex, &index.encode(), &GROUP_INDEX, harm)?;
         prop_assert_eq!(inspect(&index.encode()), Ok(Inspected::GroupIndex(index)));
@@ -362,7 +404,7 @@ proptest! {
     }
 
     #[test]
-    fn should_survive_any_bytes(bytes in vec(any::<u8>(), 0..200), kind in 0u32..12) {
+    fn should_survive_any_bytes(bytes in vec(any::<u8>(), 0..200), kind in 0u32..14) {
         let _ = inspect(&Bytes::from(bytes.clone()));
         let _ = inspect(&message::seal(kind, &bytes)).map(|read| read.encode());
     }

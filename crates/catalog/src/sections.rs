@@ -2,23 +2,75 @@
 
 use std::sync::Arc;
 
+use siltstone_format::id::TraceId;
+use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 
 use crate::block_page::BlockPage;
 use crate::catalog::Catalog;
-use crate::mark::Mark;
+use crate::deleted::{DeletedTraces, TracePage};
+use crate::mark::{Mark, MarkKind, MarkTarget};
+use crate::message::Damage;
 use crate::snapshot::{Snapshot, SnapshotError, TenantBlocks, hard};
 use crate::tenant_page::PageRef;
+use crate::time::StoreTime;
 
 /// What was asked about a tenant's traces.
 #[derive(Clone, Debug, Default)]
 pub struct TenantMarks {
-    pub marks: Vec<Mark>,
+    pub marks: Arc<Vec<Mark>>,
+    pub deleted: Arc<DeletedTraces>,
     /// A merge that applies them has applied all up to this number: none where marks may be missing.
     pub clean_through: u64,
 }
 
+/// Traces of one tenant that were deleted lately, each with the time.
+#[derive(Clone, Debug, Default)]
+pub struct LateDeletions {
+    pub traces: Vec<(TraceId, StoreTime)>,
+    pub pages: Vec<(StoreTime, Arc<TracePage>)>,
+}
+
 impl Catalog {
+    /// What was deleted of a tenant under a later number than this, at that time or later.
+    pub async fn late_deletions(
+        &self,
+        snapshot: &Snapshot,
+        tenant: &Tenant,
+        after: u64,
+        since: StoreTime,
+    ) -> Result<LateDeletions, SnapshotError> {
+        let mut found = LateDeletions::default();
+        let Some(known) = snapshot.root.tenants.get(tenant) else { return Ok(found) };
+        let page = self.pages.tenant(&self.bucket, known.page, tenant).await.map_err(hard)?;
+        if let Some(damaged) = page.damaged.first() {
+            let damage = Damage::Content("another page stands in for it");
+            return Err(SnapshotError::Damaged { key: ObjectKey::Page(*damaged), damage });
+        }
+        let is_late = |number: u64, at: StoreTime| number > after && at >= since;
+        for late in page.trace_pages.iter().filter(|late| is_late(late.number, late.at)) {
+            let traces = self.pages.traces(&self.bucket, late.id).await.map_err(hard)?;
+            found.pages.push((late.at, traces));
+        }
+        let mut add = |marks: &[Mark]| {
+            let late =
+                marks.iter().filter(|mark| is_late(mark.number, mark.at) && mark.kind == MarkKind::Delete);
+            found.traces.extend(late.map(|mark| {
+                let MarkTarget::Trace(trace) = mark.target;
+                (trace, mark.at)
+            }));
+        };
+        add(&page.marks);
+        for older in page.mark_pages.iter().rev() {
+            let marks = self.pages.marks(&self.bucket, *older).await.map_err(hard)?;
+            add(&marks);
+            if marks.first().is_none_or(|oldest| oldest.number <= after || oldest.at < since) {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     /// The tenant's pages of blocks in the snapshot's root: flushes that it has not folded are in none.
     pub async fn pages(&self, snapshot: &Snapshot, tenant: &Tenant) -> Result<Vec<PageRef>, SnapshotError> {
         let mut found = TenantBlocks::default();
@@ -37,9 +89,9 @@ impl Catalog {
     /// All marks of the tenant that the snapshot's root has.
     pub async fn marks(&self, snapshot: &Snapshot, tenant: &Tenant) -> Result<TenantMarks, SnapshotError> {
         let mut found = TenantBlocks::default();
-        if let Some(page) = self.tenant_page(snapshot, tenant, &mut found).await? {
-            self.add_pages(&page, 0, u64::MAX, |_| false, &mut found).await?;
-        }
-        Ok(TenantMarks { marks: found.marks, clean_through: found.clean_through })
+        self.tenant_page(snapshot, tenant, &mut found).await?;
+        self.add_marks(snapshot, tenant, &mut found).await?;
+        let TenantBlocks { marks, deleted, clean_through, .. } = found;
+        Ok(TenantMarks { marks, deleted, clean_through })
     }
 }

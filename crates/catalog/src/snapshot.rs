@@ -17,7 +17,8 @@ use crate::block_entry::BlockEntry;
 use crate::block_page::BlockPage;
 use crate::bucket::{Bucket, PARALLEL_GETS, StoreError};
 use crate::catalog::Catalog;
-use crate::draft::{DraftError, read_block_page, read_mark_page, read_tenant_page};
+use crate::deleted::{DeletedTraces, TracePage};
+use crate::draft::{DraftError, read_block_page, read_mark_page, read_tenant_page, read_trace_page};
 use crate::load::{LoadError, Loaded};
 use crate::log_entry::LogEntry;
 use crate::mark::Mark;
@@ -25,6 +26,7 @@ use crate::message::Damage;
 use crate::planted::{Bug, planted};
 use crate::root::Root;
 use crate::tenant_page::{PageRef, TenantPage};
+use crate::time::{StoreTime, drawn_at};
 use crate::windows::Windows;
 
 /// What ingesters said of themselves: a snapshot must know at least as much.
@@ -59,8 +61,10 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default)]
 pub struct TenantBlocks {
     pub blocks: Vec<BlockEntry>,
-    /// Every mark that may hide one of their rows, or archive one of their traces.
-    pub marks: Vec<Mark>,
+    /// What was asked about single traces.
+    pub marks: Arc<Vec<Mark>>,
+    /// What may hide one of their rows.
+    pub deleted: Arc<DeletedTraces>,
     /// Parts that cannot be read: an answer from the rest is partial.
     pub missing: Vec<Missing>,
     /// A merge that applies `marks` to these blocks has applied all up to this number:
@@ -103,12 +107,24 @@ struct Pages {
     tenants: HashMap<ObjectId, Arc<TenantPage>>,
     blocks: HashMap<ObjectId, Arc<BlockPage>>,
     marks: HashMap<ObjectId, Arc<Vec<Mark>>>,
+    traces: HashMap<ObjectId, Arc<TracePage>>,
+    /// By the tenant's page.
+    of_tenants: HashMap<ObjectId, Marked>,
+}
+
+/// What was asked about a tenant's traces.
+#[derive(Clone, Default)]
+pub(crate) struct Marked {
+    pub(crate) marks: Arc<Vec<Mark>>,
+    pub(crate) deleted: Arc<DeletedTraces>,
 }
 
 /// Most pages of tenants and of marks that are kept; beyond it all are dropped and read anew.
 const MOST_CACHED_PAGES: usize = 1024;
 /// The same of pages of blocks: at half a kilobyte a block, 128 MB when all are full.
 const MOST_CACHED_BLOCK_PAGES: usize = 512;
+/// The same of pages of deleted traces: a megabyte each.
+const MOST_CACHED_TRACE_PAGES: usize = 64;
 /// Between two looks for an entry that must be there.
 const LISTING_PAUSE: Duration = Duration::from_millis(50);
 
@@ -163,6 +179,7 @@ impl Catalog {
         if let Some(page) = self.tenant_page(snapshot, tenant, &mut found).await? {
             self.add_pages(&page, from_unix_nano, to_unix_nano, |_| true, &mut found).await?;
         }
+        self.add_marks(snapshot, tenant, &mut found).await?;
         found.blocks.extend(snapshot.flushed(tenant, from_unix_nano, to_unix_nano));
         Ok(found)
     }
@@ -192,7 +209,45 @@ impl Catalog {
         }
     }
 
-    /// Adds the blocks of the wanted pages in a range of time, and all marks.
+    /// Adds all that was asked about the tenant's traces.
+    pub(crate) async fn add_marks(
+        &self,
+        snapshot: &Snapshot,
+        tenant: &Tenant,
+        found: &mut TenantBlocks,
+    ) -> Result<(), SnapshotError> {
+        // A root that is not the newest lacks what was deleted since.
+        let mut recorded_since =
+            snapshot.damaged_root.as_ref().map(|_| self.before_publish_of(&snapshot.root));
+        if let Some(known) = snapshot.root.tenants.get(tenant) {
+            match self.pages.tenant(&self.bucket, known.page, tenant).await {
+                Ok(page) => {
+                    // Without its marks, what is deleted would be shown: that is no partial answer.
+                    let marked = self.pages.marked(&self.bucket, known.page, &page).await.map_err(hard)?;
+                    (found.marks, found.deleted) = (marked.marks, marked.deleted);
+                    if !page.damaged.is_empty() {
+                        recorded_since = Some(StoreTime::default());
+                    }
+                }
+                Err(error) => {
+                    missing(error)?;
+                    recorded_since = Some(StoreTime::default());
+                }
+            }
+        }
+        if let Some(since) = recorded_since.filter(|_| !planted(Bug::NoRecords)) {
+            let recorded = self.recorded_deletions_since(tenant, since).await?;
+            found.deleted = Arc::new(found.deleted.and(recorded));
+        }
+        Ok(())
+    }
+
+    /// Whoever asked for a deletion before that time has it in the root.
+    fn before_publish_of(&self, root: &Root) -> StoreTime {
+        drawn_at(root.nonce).minus(self.windows.clock_error * 2 + self.windows.commit)
+    }
+
+    /// Adds the blocks of the wanted pages in a range of time.
     pub(crate) async fn add_pages(
         &self,
         page: &TenantPage,
@@ -224,14 +279,6 @@ impl Catalog {
                 Err(error) => found.missing.push(missing(error)?),
             }
         }
-        let reads: Vec<_> = page.mark_pages.iter().map(|id| self.pages.marks(&self.bucket, *id)).collect();
-        let older: Vec<Arc<Vec<Mark>>> = stream::iter(reads)
-            .buffered(PARALLEL_GETS)
-            .try_collect()
-            .await
-            // Without its marks, what is deleted would be shown: that is no partial answer.
-            .map_err(hard)?;
-        found.marks.extend(older.iter().flat_map(|marks| marks.iter()).chain(&page.marks).cloned());
         Ok(())
     }
 }
@@ -336,7 +383,37 @@ impl PageCache {
         Ok(read)
     }
 
-    async fn marks(&self, bucket: &Bucket, id: ObjectId) -> Result<Arc<Vec<Mark>>, DraftError> {
+    /// Of a tenant with this page.
+    async fn marked(&self, bucket: &Bucket, id: ObjectId, page: &TenantPage) -> Result<Marked, DraftError> {
+        if let Some(known) = self.held().of_tenants.get(&id) {
+            return Ok(known.clone());
+        }
+        let reads: Vec<_> = page.mark_pages.iter().map(|id| self.marks(bucket, *id)).collect();
+        let older: Vec<_> = stream::iter(reads).buffered(PARALLEL_GETS).try_collect().await?;
+        let marks: Vec<Mark> =
+            older.iter().flat_map(|marks| marks.iter()).chain(&page.marks).cloned().collect();
+        let reads: Vec<_> = page.trace_pages.iter().map(|page| self.traces(bucket, page.id)).collect();
+        let traces: Vec<_> = stream::iter(reads).buffered(PARALLEL_GETS).try_collect().await?;
+        let deleted = Arc::new(DeletedTraces::new(marks.iter().filter_map(Mark::deletion), traces));
+        let marked = Marked { marks: Arc::new(marks), deleted };
+        let mut held = self.held();
+        if held.of_tenants.len() >= MOST_CACHED_PAGES {
+            held.of_tenants.clear();
+        }
+        held.of_tenants.insert(id, marked.clone());
+        Ok(marked)
+    }
+
+    pub(crate) async fn traces(&self, bucket: &Bucket, id: ObjectId) -> Result<Arc<TracePage>, DraftError> {
+        if let Some(known) = self.held().traces.get(&id) {
+            return Ok(Arc::clone(known));
+        }
+        let traces = read_trace_page(bucket, id).await?;
+        keep(&mut self.held().traces, MOST_CACHED_TRACE_PAGES, id, &traces);
+        Ok(traces)
+    }
+
+    pub(crate) async fn marks(&self, bucket: &Bucket, id: ObjectId) -> Result<Arc<Vec<Mark>>, DraftError> {
         if let Some(known) = self.held().marks.get(&id) {
             return Ok(Arc::clone(known));
         }

@@ -240,6 +240,7 @@ impl Catalog {
         referred.extend(page.groups.iter().map(|group| ObjectKey::FilterGroup(group.id)));
         referred.extend(page.groups.iter().map(|group| ObjectKey::Page(group.index)));
         referred.extend(page.mark_pages.iter().map(|id| ObjectKey::Page(*id)));
+        referred.extend(page.trace_pages.iter().map(|page| ObjectKey::Page(page.id)));
         referred.extend(page.pages.iter().map(|blocks| ObjectKey::Page(blocks.id)));
         let mut read =
             stream::iter(page.pages.iter().filter(|blocks| blocks.may_be_named_since(named_since)))

@@ -10,6 +10,7 @@ use ulid::Ulid;
 
 use crate::block_entry::{id_bytes, id_of};
 use crate::block_page::{BlockPage, Section};
+use crate::deleted::{TracePageRef, TracePageRefMessage};
 use crate::mark::{Mark, MarkMessage};
 use crate::message::{self, Damage, Kind, KnownTags, Open};
 use crate::time::{StoreTime, drawn_at};
@@ -24,6 +25,8 @@ pub struct TenantPage {
     pub marks: Vec<Mark>,
     /// Pages of older ones, oldest first.
     pub mark_pages: Vec<ObjectId>,
+    /// Pages of traces that were deleted together, oldest first.
+    pub trace_pages: Vec<TracePageRef>,
     /// Earlier pages of this tenant that cannot be read: what they refer to is missing
     /// here until the catalog is rebuilt, and every answer says so.
     pub damaged: Vec<ObjectId>,
@@ -184,6 +187,7 @@ impl TenantPage {
             groups: Vec::new(),
             marks: Vec::new(),
             mark_pages: Vec::new(),
+            trace_pages: Vec::new(),
             damaged: Vec::new(),
             stored: Open::default(),
         }
@@ -200,8 +204,15 @@ impl TenantPage {
         self.groups.splice(0..0, earlier.groups);
         self.marks.splice(0..0, earlier.marks);
         self.mark_pages.splice(0..0, earlier.mark_pages);
+        self.trace_pages.splice(0..0, earlier.trace_pages);
         self.damaged.retain(|damaged| *damaged != id);
         self.damaged.extend(earlier.damaged);
+    }
+
+    /// Of the marks that it has at hand.
+    pub(crate) fn newest_mark(&self) -> u64 {
+        let marks = self.marks.iter().map(|mark| mark.number);
+        marks.chain(self.trace_pages.iter().map(|page| page.number)).max().unwrap_or(0)
     }
 
     pub(crate) fn encode(&self) -> Bytes {
@@ -211,6 +222,7 @@ impl TenantPage {
             groups: self.groups.iter().map(GroupRef::to_message).collect(),
             marks: self.marks.iter().map(Mark::to_message).collect(),
             mark_pages: self.mark_pages.iter().map(|id| id_bytes(id.0)).collect(),
+            trace_pages: self.trace_pages.iter().map(TracePageRef::to_message).collect(),
             damaged: self.damaged.iter().map(|id| id_bytes(id.0)).collect(),
         });
         message::encode(Kind::TenantPage, &message)
@@ -233,6 +245,11 @@ impl TenantPage {
             groups: message.groups.into_iter().map(GroupRef::from_message).collect::<Result<_, _>>()?,
             marks: message.marks.into_iter().map(Mark::from_message).collect::<Result<_, _>>()?,
             mark_pages: object_ids(&message.mark_pages)?,
+            trace_pages: message
+                .trace_pages
+                .into_iter()
+                .map(TracePageRef::from_message)
+                .collect::<Result<_, _>>()?,
             damaged: object_ids(&message.damaged)?,
             stored,
         })
@@ -257,6 +274,8 @@ struct TenantMessage {
     mark_pages: Vec<Vec<u8>>,
     #[prost(bytes = "vec", repeated, tag = "9")]
     damaged: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "20")]
+    trace_pages: Vec<Open<TracePageRefMessage>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -300,7 +319,7 @@ struct GroupRefMessage {
 }
 
 impl KnownTags for TenantMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 9];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 9, 20];
 }
 
 impl KnownTags for PageRefMessage {

@@ -10,7 +10,6 @@ use siltstone_catalog::block_page::Section;
 use siltstone_catalog::groups::Wanted;
 use siltstone_catalog::snapshot::{Snapshot, SnapshotError};
 use siltstone_format::filter::split_block::FilterKey;
-use siltstone_format::filter::transposed::GroupKind;
 use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::tenant::Tenant;
 
@@ -26,10 +25,12 @@ const AGAIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Traces that are looked for at a time: filters hold 32 bytes of each block for one.
 const AT_A_TIME: usize = 16;
+/// Of more traces most blocks hold one: filters are not asked.
+const MOST_ASKED: usize = 1_000;
 
 /// Why it is not known which blocks these are.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LookError {
+pub enum LookError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     #[error(transparent)]
@@ -59,28 +60,28 @@ impl Erasing {
         deletions: &Deletions,
         now: Duration,
         at_once: bool,
-    ) -> BTreeMap<u64, TraceId> {
+    ) -> BTreeSet<u64> {
         let none = Looked::default();
         let looked = self.tenants.get(tenant).unwrap_or(&none);
         let is_open =
             |number: &u64| looked.since.get(number).is_none_or(|since| now.saturating_sub(*since) <= AGAIN);
-        let open: BTreeMap<u64, TraceId> = deletions.traces().filter(|(number, _)| is_open(number)).collect();
-        let is_new = open.keys().any(|number| !looked.since.contains_key(number));
+        let open: BTreeSet<u64> = deletions.numbers().into_iter().filter(is_open).collect();
+        let is_new = open.iter().any(|number| !looked.since.contains_key(number));
         let is_time = looked.at.is_none_or(|at| now.saturating_sub(at) >= EVERY);
-        if is_time || (at_once && is_new) { open } else { BTreeMap::new() }
+        if is_time || (at_once && is_new) { open } else { BTreeSet::new() }
     }
 
     /// Notes what a look for some deletions has found.
     pub(crate) fn note(
         &mut self,
         tenant: &Tenant,
-        asked: &BTreeMap<u64, TraceId>,
+        asked: &BTreeSet<u64>,
         now: Duration,
         found: Vec<(Section, BlockEntry)>,
     ) {
         let looked = self.tenants.entry(tenant.clone()).or_default();
         looked.at = Some(now);
-        for number in asked.keys() {
+        for number in asked {
             looked.since.entry(*number).or_insert(now);
         }
         looked.left = found.into_iter().map(|(section, block)| (block.id(), (section, block))).collect();
@@ -111,29 +112,24 @@ impl Erasing {
     }
 }
 
-/// The blocks of days that have rows of these traces, which were deleted. The filters tell which may; only these are
+/// The blocks of days that have rows of these traces, each with the number of its deletion, which they must not keep. The filters tell which may; only these are
 /// opened. What is in the inbox is merged soon, and is not among them.
 pub(crate) async fn holding_deleted(
     catalog: &Catalog,
     snapshot: &Snapshot,
     tenant: &Tenant,
-    traces: &BTreeMap<u64, TraceId>,
+    deletions: &Deletions,
+    numbers: &BTreeSet<u64>,
 ) -> Result<Vec<(Section, BlockEntry)>, LookError> {
     let source = Source::new(catalog.bucket().objects());
-    let traces: Vec<(u64, TraceId)> = traces.iter().map(|(number, trace)| (*number, *trace)).collect();
+    let traces = deletions.traces_of(numbers);
     let mut holding = BTreeSet::new();
-    for some in traces.chunks(AT_A_TIME) {
-        let all_of_any = [some.iter().map(|(_, trace)| FilterKey::of_trace(trace)).collect()];
-        let wanted = Wanted {
-            kind: GroupKind::TraceIds,
-            all_of_any: &all_of_any,
-            from_unix_nano: 0,
-            to_unix_nano: u64::MAX,
-        };
-        let candidates = catalog.blocks_that_may_hold(snapshot, tenant, wanted).await?;
+    for some in traces.chunks(at_a_time(traces.len())) {
+        let all_of_any = keys_of(some);
+        let candidates = catalog.blocks_that_may_hold(snapshot, tenant, Wanted::traces(&all_of_any)).await?;
         let blocks = candidates.holding.iter().chain(&candidates.unasked);
         let blocks = blocks.filter(|block| !holding.contains(&block.id()));
-        let asks: Vec<_> = blocks.map(|block| holds_deleted(&source, block, some)).collect();
+        let asks: Vec<_> = blocks.map(|block| holds_deleted(&source, block, deletions, some)).collect();
         let answers: Vec<Option<BlockId>> =
             stream::iter(asks).buffered(PARALLEL_REQUESTS).try_collect().await?;
         holding.extend(answers.into_iter().flatten());
@@ -162,17 +158,10 @@ pub(crate) async fn holding_deleted(
 async fn holds_deleted(
     source: &Source,
     block: &BlockEntry,
+    deletions: &Deletions,
     traces: &[(u64, TraceId)],
 ) -> Result<Option<BlockId>, InputError> {
-    let unknown = traces.iter().filter(|(number, _)| *number > block.clean_through);
-    let mut traces: Vec<TraceId> = unknown.map(|(_, trace)| *trace).collect();
-    traces.sort_unstable();
-    if traces.is_empty() {
-        return Ok(None);
-    }
-    let held = Held { window_bytes: 0, ahead_bytes: 0 };
-    let asked = async { Input::open(source, block, held).await?.holds_any(&traces).await };
-    match asked.await {
+    match holds(source, block, deletions, traces).await {
         Ok(holds) => Ok(holds.then_some(block.id())),
         // It holds up no other; nor could it be written anew.
         Err(error) if error.is_lasting() => {
@@ -180,6 +169,92 @@ async fn holds_deleted(
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Whether a block has rows of some of these traces that it must not keep.
+async fn holds(
+    source: &Source,
+    block: &BlockEntry,
+    deletions: &Deletions,
+    traces: &[(u64, TraceId)],
+) -> Result<bool, InputError> {
+    let deleted = deletions.of_block(block);
+    let mut traces: Vec<TraceId> = traces.iter().map(|(_, trace)| *trace).collect();
+    traces.retain(|trace| deleted.has(trace));
+    traces.sort_unstable();
+    if traces.is_empty() {
+        return Ok(false);
+    }
+    let held = Held { window_bytes: 0, ahead_bytes: 0 };
+    Input::open(source, block, held).await?.holds_any(&traces).await
+}
+
+/// What blocks still have of what was deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Wherever they stand.
+    pub blocks: Vec<BlockId>,
+    /// Nobody can tell of these.
+    pub unread: Vec<BlockId>,
+    /// Pages of the catalog that cannot be read, and may know others.
+    pub missing: usize,
+}
+
+impl Left {
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Looks for rows of some traces in all blocks that do not know a deletion of this number. The filters tell which may
+/// have some; only these are opened.
+pub async fn left_of(
+    catalog: &Catalog,
+    snapshot: &Snapshot,
+    tenant: &Tenant,
+    traces: &[TraceId],
+    number: u64,
+) -> Result<Left, LookError> {
+    let source = Source::new(catalog.bucket().objects());
+    let traces: Vec<(u64, TraceId)> = traces.iter().map(|trace| (number, *trace)).collect();
+    let deletions = Deletions::of_traces(&traces, number);
+    let mut left = Left::default();
+    for some in traces.chunks(at_a_time(traces.len())) {
+        let any_of = keys_of(some);
+        let candidates = catalog.blocks_that_may_hold(snapshot, tenant, Wanted::traces(&any_of)).await?;
+        left.missing = left.missing.max(candidates.missing.len());
+        let blocks = candidates.holding.iter().chain(&candidates.unasked);
+        let asks: Vec<_> = blocks
+            .map(|block| async { (block.id(), holds(&source, block, &deletions, some).await) })
+            .collect();
+        let mut answers = stream::iter(asks).buffered(PARALLEL_REQUESTS);
+        while let Some((block, holds)) = answers.next().await {
+            match holds {
+                Ok(true) => left.blocks.push(block),
+                Ok(false) => {}
+                Err(error) if error.is_lasting() => left.unread.push(block),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    for blocks in [&mut left.blocks, &mut left.unread] {
+        blocks.sort_unstable();
+        blocks.dedup();
+    }
+    Ok(left)
+}
+
+/// How many of some traces are looked for at a time.
+fn at_a_time(traces: usize) -> usize {
+    if traces > MOST_ASKED { traces } else { AT_A_TIME }
+}
+
+/// What filters are asked for; of too many nothing.
+fn keys_of(traces: &[(u64, TraceId)]) -> Vec<Vec<FilterKey>> {
+    match traces.len() {
+        0..=AT_A_TIME => vec![traces.iter().map(|(_, trace)| FilterKey::of_trace(trace)).collect()],
+        _ => Vec::new(),
     }
 }
 
@@ -205,11 +280,11 @@ mod tests {
     fn should_look_once_an_hour_and_at_once_where_nobody_looks_again() {
         let (tenant, minute) = (Tenant::single(), Duration::from_secs(60));
         let mut erasing = Erasing::default();
-        let one = Deletions::of_traces(&[(3, TraceId([1; 16]))]);
-        let two = Deletions::of_traces(&[(3, TraceId([1; 16])), (4, TraceId([2; 16]))]);
+        let (first, second) = ((3, TraceId([1; 16])), (4, TraceId([2; 16])));
+        let (one, two) = (Deletions::of_traces(&[first], 3), Deletions::of_traces(&[first, second], 4));
         let due = |erasing: &Erasing, deletions: &Deletions, minutes: u32, at_once| {
             let due = erasing.due(&tenant, deletions, minute * minutes, at_once);
-            due.into_keys().collect::<Vec<u64>>()
+            due.into_iter().collect::<Vec<u64>>()
         };
         assert!(due(&erasing, &Deletions::default(), 1, true).is_empty());
         assert_eq!(due(&erasing, &one, 1, false), [3]);
@@ -229,7 +304,7 @@ mod tests {
         let blocks: Vec<_> = (1..=4).map(|number| (section, block(number))).collect();
         let ids: Vec<BlockId> = blocks.iter().map(|(_, block)| block.id()).collect();
         let mut erasing = Erasing::default();
-        erasing.note(&tenant, &BTreeMap::new(), Duration::ZERO, blocks);
+        erasing.note(&tenant, &BTreeSet::new(), Duration::ZERO, blocks);
         let mut take = |merged: &[BlockId], most| {
             let taken = erasing.take(&tenant, |id| merged.contains(id), Duration::ZERO, most).into_iter();
             taken.map(|(_, block)| block.id()).collect::<Vec<_>>()
@@ -237,7 +312,7 @@ mod tests {
         assert_eq!(take(&ids[1..2], 2), [ids[0], ids[2]]);
         assert_eq!(take(&[], 2), [ids[3]]);
         assert!(take(&[], 2).is_empty());
-        erasing.note(&tenant, &BTreeMap::new(), Duration::ZERO, vec![(section, block(5))]);
+        erasing.note(&tenant, &BTreeSet::new(), Duration::ZERO, vec![(section, block(5))]);
         assert!(erasing.take(&tenant, |_| false, EVERY, 2).is_empty());
     }
 }

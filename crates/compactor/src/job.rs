@@ -68,6 +68,11 @@ pub enum JobError {
     Miscounted { read: u64, written: u64, collapsed: u64, deleted: u64 },
     #[error("what was deleted cannot be told: {0}")]
     Deletions(Box<SnapshotError>),
+    #[error(
+        "pages of the catalog are missing that say what was deleted, and its inputs know different deletions: see \
+         `siltstone check`"
+    )]
+    UnknownDeletions,
     #[error("it was told to stop")]
     Stopped,
     #[error("its thread has ended: {0}")]
@@ -122,6 +127,7 @@ impl Work {
             ..Done::default()
         };
         let clean_through = self.deletions.known_to_merged(self.inputs.iter().map(|(_, block)| block));
+        let clean_through = clean_through.ok_or(JobError::UnknownDeletions)?;
         let set = self.disjoint_set().unwrap_or_else(|| catalog.next_id());
         let mut outputs: Vec<(Day, BlockEntry)> = Vec::new();
         while let Some(full) = merging.next().await? {
@@ -176,7 +182,7 @@ impl Work {
         let next_id = Arc::clone(catalog);
         let next_id = Arc::new(move || BlockId(next_id.next_id()));
         let outputs = Outputs::new(self.tenant.clone(), ids, layout, sizes, next_id);
-        let deleted = self.deletions.of_blocks(self.inputs.iter().map(|(_, block)| block));
+        let deleted = self.inputs.iter().map(|(_, block)| self.deletions.of_block(block));
         Ok(Merging::new(inputs.into_iter().zip(deleted).collect(), slices, outputs))
     }
 

@@ -15,7 +15,7 @@ mod observe;
 pub mod plan;
 // What was deleted, and which blocks must be written anew for it.
 mod deletions;
-mod erase;
+pub mod erase;
 // Who works on what.
 mod claim;
 

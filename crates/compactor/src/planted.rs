@@ -19,6 +19,8 @@ pub(crate) enum Bug {
     KeepDeleted,
     /// Blocks that no merge touches keep what was deleted.
     NeverErase,
+    /// Rows go whose deletion was known to who accepted them.
+    ForgetWhatWasKnown,
 }
 
 #[cfg(test)]

@@ -350,7 +350,7 @@ impl Compactor {
         let (mut erasing, now) = (self.erasing.lock().await, self.clock.elapsed());
         let due = erasing.due(tenant, deletions, now, when == When::Now);
         if !due.is_empty() {
-            match holding_deleted(&self.catalog, snapshot, tenant, &due).await {
+            match holding_deleted(&self.catalog, snapshot, tenant, deletions, &due).await {
                 Ok(found) => erasing.note(tenant, &due, now, found),
                 Err(error) => {
                     tracing::warn!(%error, %tenant, "blocks with deleted spans were not found; it is tried again");

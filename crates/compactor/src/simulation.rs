@@ -64,6 +64,7 @@ fn should_catch_every_planted_bug() {
         Bug::CollapseById,
         Bug::KeepDeleted,
         Bug::NeverErase,
+        Bug::ForgetWhatWasKnown,
     ] {
         let caught =
             with_bug(bug, || (0..SEEDS_FOR_BUGS).find_map(|seed| Some((seed, simulate(seed).violation?))));

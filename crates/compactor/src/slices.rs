@@ -1,11 +1,12 @@
 //! Which output a trace goes to: by the time of its earliest span.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::day::Day;
 use siltstone_format::id::TraceId;
 
+use crate::deletions::Deleted;
 use crate::planted::{Bug, planted};
 
 /// A stretch of time within one UTC day.
@@ -31,7 +32,7 @@ pub(crate) struct Rows<'a> {
     pub(crate) columns: &'a SpanColumns,
     pub(crate) rows: std::ops::Range<usize>,
     /// Traces whose rows go nowhere.
-    pub(crate) deleted: &'a HashSet<TraceId>,
+    pub(crate) deleted: &'a Deleted,
 }
 
 impl Slices {
@@ -54,7 +55,7 @@ impl Slices {
         Slice { day: Day::of_unix_nano(start_unix_nano), part }
     }
 
-    /// The slice of each trace of the next rows. Rows of a trace stand by start, so that its first one decides,
+    /// The slice of each trace of the next rows that is not deleted. Rows of a trace stand by start, so that its first one decides,
     /// and each piece has all its rows of a trace, or those that come first.
     pub(crate) fn of_traces(&mut self, pieces: &[Rows<'_>]) -> Destinations {
         if let Some(only) = self.only {
@@ -64,6 +65,9 @@ impl Slices {
         for piece in pieces {
             for run in runs(piece) {
                 let trace = piece.columns.trace_ids[run.start];
+                if piece.deleted.has(&trace) {
+                    continue;
+                }
                 let start = piece.columns.starts[run.start].cast_unsigned();
                 let known = earliest.entry(trace).or_insert(start);
                 *known = if planted(Bug::LastDay) { start.max(*known) } else { start.min(*known) };
@@ -92,34 +96,28 @@ pub(crate) enum Destinations {
 impl Destinations {
     /// The rows of a piece by where they go, and how many were left out, since they are deleted.
     pub(crate) fn split(&self, piece: &Rows<'_>) -> (Vec<(Slice, Vec<u32>)>, usize) {
-        let (mut split, mut deleted) = (self.split_all(piece), 0);
-        if !piece.deleted.is_empty() {
-            let is_kept = |row: &u32| !piece.deleted.contains(&piece.columns.trace_ids[*row as usize]);
-            for (_, rows) in &mut split {
-                let all = rows.len();
-                rows.retain(is_kept);
-                deleted += all - rows.len();
+        let numbers = |rows: std::ops::Range<usize>| rows.map(|row| row as u32);
+        if let (Self::Only(slice), true) = (self, piece.deleted.is_nothing()) {
+            return (vec![(*slice, numbers(piece.rows.clone()).collect())], 0);
+        }
+        let (mut split, mut deleted): (Vec<(Slice, Vec<u32>)>, usize) = (Vec::new(), 0);
+        for run in runs(piece) {
+            let trace = &piece.columns.trace_ids[run.start];
+            if piece.deleted.has(trace) {
+                deleted += run.len();
+                continue;
+            }
+            let slice = match self {
+                Self::Only(slice) => Some(slice),
+                Self::ByTrace(slices) => slices.get(trace),
+            };
+            let Some(slice) = slice else { continue };
+            match split.iter_mut().find(|(known, _)| known == slice) {
+                Some((_, rows)) => rows.extend(numbers(run)),
+                None => split.push((*slice, numbers(run).collect())),
             }
         }
         (split, deleted)
-    }
-
-    fn split_all(&self, piece: &Rows<'_>) -> Vec<(Slice, Vec<u32>)> {
-        let numbers = |rows: std::ops::Range<usize>| rows.map(|row| row as u32);
-        match self {
-            Self::Only(slice) => vec![(*slice, numbers(piece.rows.clone()).collect())],
-            Self::ByTrace(slices) => {
-                let mut split: Vec<(Slice, Vec<u32>)> = Vec::new();
-                for run in runs(piece) {
-                    let Some(slice) = slices.get(&piece.columns.trace_ids[run.start]) else { continue };
-                    match split.iter_mut().find(|(known, _)| known == slice) {
-                        Some((_, rows)) => rows.extend(numbers(run)),
-                        None => split.push((*slice, numbers(run).collect())),
-                    }
-                }
-                split
-            }
-        }
     }
 }
 
@@ -154,7 +152,7 @@ mod tests {
         columns
     }
 
-    fn piece<'a>(columns: &'a SpanColumns, deleted: &'a HashSet<TraceId>) -> Rows<'a> {
+    fn piece<'a>(columns: &'a SpanColumns, deleted: &'a Deleted) -> Rows<'a> {
         Rows { columns, rows: 0..columns.len(), deleted }
     }
 
@@ -163,7 +161,7 @@ mod tests {
         let mut slices = Slices::new(vec![HOUR], 0, 25 * HOUR);
         let one = columns(&[(1, HOUR + 1), (2, 5), (3, 25 * HOUR)]);
         let other = columns(&[(1, HOUR - 1), (3, 24 * HOUR - 1)]);
-        let none = HashSet::new();
+        let none = Deleted::default();
         let pieces = [piece(&one, &none), piece(&other, &none)];
         let found = slices.of_traces(&pieces);
         let slice = |day, part| Slice { day: Day(day), part };
@@ -175,7 +173,7 @@ mod tests {
     fn should_keep_a_trace_together_that_goes_on_later() {
         let mut slices = Slices::new(vec![HOUR], 0, 2 * HOUR);
         let one = columns(&[(1, 5)]);
-        let none = HashSet::new();
+        let none = Deleted::default();
         slices.of_traces(&[piece(&one, &none)]);
         let later = columns(&[(1, HOUR + 5)]);
         let piece = piece(&later, &none);
@@ -186,7 +184,7 @@ mod tests {
     #[test]
     fn should_leave_out_what_was_deleted() {
         let columns = columns(&[(1, 5), (2, 6), (2, HOUR + 7), (3, HOUR)]);
-        let deleted = HashSet::from([TraceId([2; 16])]);
+        let deleted = Deleted::of(&[(1, TraceId([2; 16]))]);
         for last in [5, HOUR] {
             let mut slices = Slices::new(vec![HOUR], 5, last);
             let piece = piece(&columns, &deleted);
@@ -196,6 +194,16 @@ mod tests {
             rows.sort_unstable();
             assert_eq!((rows, deleted), (vec![0, 3], 2));
         }
+    }
+
+    #[test]
+    fn should_not_let_deleted_rows_say_where_a_trace_goes() {
+        let (old, new) = (columns(&[(1, 5)]), columns(&[(1, HOUR + 5)]));
+        let (deleted, none) = (Deleted::of(&[(1, TraceId([1; 16]))]), Deleted::default());
+        let pieces = [piece(&old, &deleted), piece(&new, &none)];
+        let found = Slices::new(vec![HOUR], 0, 2 * HOUR).of_traces(&pieces);
+        assert_eq!(found.split(&pieces[0]), (Vec::new(), 1));
+        assert_eq!(found.split(&pieces[1]), (vec![(Slice { day: Day(0), part: 1 }, vec![0])], 0));
     }
 
     #[test]

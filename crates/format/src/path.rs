@@ -11,6 +11,7 @@
 //! clk/<object>                     written to learn the store's time, and deleted at once
 //! wal/<writer>-<n>                 log segment of an ingester without a disk
 //! ing/<ingester>                   an ingester that holds spans which are in no block yet
+//! del/<object>                     a deletion, as it was asked for
 //! ```
 //!
 //! Numbers have 20 digits, so that the order of keys is the order of numbers. Pages and
@@ -35,6 +36,7 @@ pub enum ObjectKey {
     ClockProbe(ObjectId),
     LogSegment { writer: WriterId, number: u64 },
     Ingester(ObjectId),
+    Deletion(ObjectId),
 }
 
 /// A key is none of ours.
@@ -57,6 +59,7 @@ impl fmt::Display for ObjectKey {
             Self::ClockProbe(id) => write!(f, "clk/{id}"),
             Self::LogSegment { writer, number } => write!(f, "wal/{writer}-{number:020}"),
             Self::Ingester(id) => write!(f, "ing/{id}"),
+            Self::Deletion(id) => write!(f, "del/{id}"),
         }
     }
 }
@@ -88,6 +91,7 @@ fn parse(key: &str) -> Option<ObjectKey> {
             ObjectKey::LogSegment { writer, number }
         }
         ["ing", id] => ObjectKey::Ingester(id.parse().ok()?),
+        ["del", id] => ObjectKey::Deletion(id.parse().ok()?),
         _ => return None,
     })
 }
@@ -122,6 +126,7 @@ mod tests {
             ObjectKey::ClockProbe(id),
             ObjectKey::LogSegment { writer, number: 0 },
             ObjectKey::Ingester(id),
+            ObjectKey::Deletion(id),
         ];
         for key in keys {
             assert_eq!(key.to_string().parse::<ObjectKey>().unwrap(), key);

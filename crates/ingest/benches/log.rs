@@ -41,7 +41,13 @@ fn main() {
 const SEGMENT: SegmentName = SegmentName { writer: WriterId(Ulid(1)), number: 0 };
 
 fn record(body: &Bytes) -> Record {
-    Record { tenant: Tenant::single(), arrived_unix_millis: 1, refused: Vec::new(), body: body.clone() }
+    Record {
+        tenant: Tenant::single(),
+        arrived_unix_millis: 1,
+        known_deletions: 0,
+        refused: Vec::new(),
+        body: body.clone(),
+    }
 }
 
 fn body(length: usize) -> Bytes {

@@ -70,6 +70,7 @@ impl LiveSource for BucketLive {
 
     async fn ask(&self, question: &Question) -> Result<Answer, LiveError> {
         let mut found = BTreeMap::<(WriterId, u64), SpanColumns>::new();
+        let mut known = BTreeMap::<(WriterId, u64), u64>::new();
         let mut written = self.pieces.list_writers().await.map_err(|error| self.unreadable(&error))?;
         written.retain(|written| self.writers.contains(&written.writer));
         let mut names = Vec::new();
@@ -81,6 +82,10 @@ impl LiveSource for BucketLive {
             let Some(piece) = piece else { continue };
             let spans = found.remove(&(writer, piece.segment.number)).unwrap_or_default();
             let name = (writer, piece.segment.number);
+            for record in &piece.records {
+                let least = known.entry(name).or_insert(u64::MAX);
+                *least = record.known_deletions.min(*least);
+            }
             let bytes: usize = piece.records.iter().map(|record| record.body.len()).sum();
             let searched = if bytes <= INLINE_BYTES {
                 search(&piece, question, spans)
@@ -94,7 +99,12 @@ impl LiveSource for BucketLive {
         }
         let found = found.into_iter().filter(|(_, spans)| !spans.is_empty());
         let segments = found
-            .map(|((writer, number), spans)| LiveSegment { writer, number, spans: spans.into() })
+            .map(|((writer, number), spans)| LiveSegment {
+                writer,
+                number,
+                known_deletions: known.get(&(writer, number)).copied().unwrap_or(0),
+                spans: spans.into(),
+            })
             .collect();
         Ok(Answer { segments, fresh: true, ..Answer::default() })
     }

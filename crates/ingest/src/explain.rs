@@ -38,6 +38,7 @@ fn sentence(tenant: &Tenant, limits: &Limits, fault: SpanFault) -> String {
         SpanFault::TooNew => "started more than a day from now; is the sender's clock right?".to_owned(),
         SpanFault::AttributeTooLarge => limit("attribute_bytes", limits.attribute_bytes as u64),
         SpanFault::TooManySpans => limit("spans_per_request", limits.spans_per_request as u64),
+        SpanFault::Deleted => "their trace was deleted less than a day ago".to_owned(),
         SpanFault::TooManyParts => {
             "the request has more events, links and different attributes than memory for one \
             (a twelfth of ingest.memory): send fewer spans at once"

@@ -32,10 +32,11 @@ pub enum SpanFault {
     AttributeTooLarge,
     TooManySpans,
     TooManyParts,
+    Deleted,
 }
 
 impl SpanFault {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::TraceId,
         Self::SpanId,
@@ -48,6 +49,7 @@ impl SpanFault {
         Self::AttributeTooLarge,
         Self::TooManySpans,
         Self::TooManyParts,
+        Self::Deleted,
     ];
 
     /// The word for metrics and logs.
@@ -65,6 +67,7 @@ impl SpanFault {
             Self::AttributeTooLarge => "attribute_too_large",
             Self::TooManySpans => "too_many_spans",
             Self::TooManyParts => "too_many_parts",
+            Self::Deleted => "deleted",
         }
     }
 }

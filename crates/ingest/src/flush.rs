@@ -22,6 +22,7 @@ use siltstone_format::tenant::Tenant;
 use crate::backoff::Backoff;
 use crate::buffer::Buffer;
 use crate::lane::Lane;
+use crate::planted::{Bug, planted};
 use crate::segment::{Part, Segment};
 use crate::service::Shared;
 use crate::spool::{SpoolError, SpooledBlock};
@@ -134,7 +135,11 @@ impl Lane {
         segment.send();
         let uploads: Vec<_> = blocks.iter().map(|block| shared.upload(Arc::clone(block))).collect();
         stream::iter(uploads).buffer_unordered(PARALLEL_UPLOADS).try_collect::<Vec<()>>().await?;
-        let blocks = blocks.iter().map(|block| BlockEntry::flushed(block.summary.clone())).collect();
+        let known = match planted(Bug::NumberAtFlush) {
+            true => shared.deletions.known().number,
+            false => segment.known_deletions(),
+        };
+        let blocks = blocks.iter().map(|block| BlockEntry::accepted(block.summary.clone(), known)).collect();
         let entry = LogEntry { writer: name.writer, number: name.number, blocks };
         Ok(shared.catalog.commit(&entry, segment.opened()).await?)
     }

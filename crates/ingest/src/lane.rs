@@ -12,8 +12,10 @@ use siltstone_format::tenant::Tenant;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
 use crate::decode::{DecodeError, Decoded, Rules};
+use crate::deletions::Known;
 use crate::export::{Admission, Export};
 use crate::log::{LaneLog, Record, SegmentName, Ticket};
+use crate::planted::{Bug, planted};
 use crate::queue::Queue;
 use crate::segment::Segment;
 use crate::service::Shared;
@@ -53,6 +55,7 @@ struct Filling {
 /// The segment that requests go into. It has spans: one that got none is forgotten with its request.
 struct Open {
     segment: Arc<Segment>,
+    deletions: Arc<Known>,
     since: Duration,
     spans: u64,
     bytes: usize,
@@ -111,6 +114,12 @@ impl Lane {
         rules: &Rules,
     ) -> Result<Taken, DecodeError> {
         let open = self.open(filling, shared);
+        // What the segment knows, and not what is known by now.
+        let rules = &Rules {
+            deleted: open.deletions.lately(&export.tenant),
+            now_unix_millis: shared.clock.wall_millis(),
+            ..rules.clone()
+        };
         let writer = open.segment.logged.writer;
         let buffer = open.segment.columns(&export.tenant);
         let mut buffer = buffer.write().unwrap_or_else(PoisonError::into_inner);
@@ -151,6 +160,7 @@ impl Lane {
         let record = Record {
             tenant: export.tenant.clone(),
             arrived_unix_millis: shared.clock.wall_millis(),
+            known_deletions: open.deletions.number,
             refused: decoded.refused_ordinals.clone(),
             body: admission.hold(export.body.clone()),
         };
@@ -168,6 +178,7 @@ impl Lane {
             // nothing stops an old writer for ever.
             self.leave_locked(filling, shared);
         }
+        self.seal_outdated_locked(filling, shared);
         let Filling { writer, next, open } = filling;
         open.get_or_insert_with(|| {
             let current = *writer.get_or_insert_with(|| {
@@ -175,9 +186,10 @@ impl Lane {
                 WriterId(shared.catalog.next_id())
             });
             let name = SegmentName { writer: current, number: *next };
-            let segment = Arc::new(Segment::new(name, false, shared.budget.empty()));
+            let deletions = shared.deletions.known();
+            let segment = Arc::new(Segment::new(name, deletions.number, shared.budget.empty()));
             let since = shared.clock.elapsed();
-            Open { segment, since, spans: 0, bytes: 0, bytes_of: HashMap::new() }
+            Open { segment, deletions, since, spans: 0, bytes: 0, bytes_of: HashMap::new() }
         })
     }
 
@@ -189,6 +201,23 @@ impl Lane {
         filling.next += 1;
         shared.tenants.sort(self.kind, &open.bytes_of, shared.config.flush_bytes);
         self.sealed.push(open.segment);
+    }
+
+    /// A segment knows the deletions that were known when it was opened. With more, another one follows.
+    fn seal_outdated_locked(&self, filling: &mut Filling, shared: &Shared) {
+        let is_outdated =
+            |open: &Open| open.deletions.number < shared.deletions.known().number && !planted(Bug::SealLate);
+        if filling.open.as_ref().is_some_and(is_outdated) {
+            self.seal_locked(filling, shared);
+            // If it has no spans.
+            filling.open = None;
+        }
+    }
+
+    /// More deletions are known by now.
+    pub(crate) async fn seal_outdated(&self, shared: &Shared) {
+        let mut filling = self.filling.lock().await;
+        self.seal_outdated_locked(&mut filling, shared);
     }
 
     /// From now on another writer.

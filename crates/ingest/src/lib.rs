@@ -30,6 +30,8 @@ mod lane;
 mod roster;
 mod segment;
 mod tenants;
+// What was deleted, as far as it is known here.
+mod deletions;
 // Encoded, uploaded, committed.
 mod backoff;
 mod flush;
@@ -52,6 +54,8 @@ pub mod service;
 // What happened, in numbers.
 pub mod metrics;
 
+// Mistakes that a test can plant.
+mod planted;
 // A clock that tests move.
 #[cfg(test)]
 mod test_clock;

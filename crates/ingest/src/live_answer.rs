@@ -48,6 +48,7 @@ impl LocalLive {
                 segments.push(LiveSegment {
                     writer: live.name.writer,
                     number: live.name.number,
+                    known_deletions: live.segment.known_deletions(),
                     spans: spans.into(),
                 });
             }

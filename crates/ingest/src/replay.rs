@@ -40,7 +40,7 @@ impl Shared {
         next: Option<WriterId>,
         lane: &Lane,
     ) -> Result<(), StartError> {
-        let segment = Arc::new(Segment::new(found.name, true, self.budget.empty()));
+        let segment = Arc::new(Segment::replayed(found.name, self.budget.empty()));
         let mut records = 0u64;
         let mut reading = wal.read(found.name);
         loop {
@@ -103,6 +103,7 @@ impl Shared {
 
     /// Gives whether it could be decoded.
     pub(crate) async fn replay_record(&self, segment: &Segment, record: Record) -> bool {
+        segment.limit_known_deletions(record.known_deletions);
         let buffer = segment.columns(&record.tenant);
         let (replayed, grown) = {
             let mut buffer = buffer.write().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -24,6 +24,8 @@ pub(crate) struct Segment {
     pub(crate) logged: SegmentName,
     /// It was written by an earlier incarnation: whether it is committed must be looked up.
     pub(crate) replayed: bool,
+    /// Deletions up to this number were known to who accepted its spans.
+    known_deletions: AtomicU64,
     /// [`siltstone_catalog::time::Clock::elapsed`] from before its first block was named.
     named: Mutex<Option<Duration>>,
     parts: Mutex<BTreeMap<Tenant, Part>>,
@@ -43,16 +45,40 @@ pub(crate) enum Part {
 }
 
 impl Segment {
-    pub(crate) fn new(logged: SegmentName, replayed: bool, room: Reservation) -> Self {
+    /// A segment that requests go into.
+    pub(crate) fn new(logged: SegmentName, known_deletions: u64, room: Reservation) -> Self {
+        Self::of(logged, false, known_deletions, room)
+    }
+
+    /// One that records of a log go into, which say what was known.
+    pub(crate) fn replayed(logged: SegmentName, room: Reservation) -> Self {
+        Self::of(logged, true, u64::MAX, room)
+    }
+
+    fn of(logged: SegmentName, replayed: bool, known_deletions: u64, room: Reservation) -> Self {
         let room = Mutex::new(Some(room));
         Self {
             logged,
             replayed,
+            known_deletions: AtomicU64::new(known_deletions),
             named: Mutex::default(),
             parts: Mutex::default(),
             sent: AtomicBool::new(false),
             spans: AtomicU64::new(0),
             room,
+        }
+    }
+
+    /// One of its records knows no more deletions than that.
+    pub(crate) fn limit_known_deletions(&self, known: u64) {
+        self.known_deletions.fetch_min(known, Ordering::Relaxed);
+    }
+
+    pub(crate) fn known_deletions(&self) -> u64 {
+        match self.known_deletions.load(Ordering::Relaxed) {
+            // It has no record.
+            u64::MAX => 0,
+            known => known,
         }
     }
 

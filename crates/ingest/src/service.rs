@@ -19,6 +19,7 @@ use crate::admit::Gate;
 use crate::budget::Budget;
 use crate::config::IngestConfig;
 use crate::decode::{DecodeError, Rules};
+use crate::deletions::{self, Deletions};
 use crate::explain::explain;
 use crate::export::{Accept, Accepted, Admission, Export, Refused};
 use crate::flush::seal_by_age;
@@ -87,6 +88,7 @@ pub(crate) struct Shared {
     /// The log could not be written: why, and until when nobody tries.
     log_fails: Mutex<Option<(Duration, String)>>,
     pub(crate) roster: Roster,
+    pub(crate) deletions: Deletions,
     registration: Registration,
     pub(crate) spool: Spool,
     pub(crate) tenants: LargeTenants,
@@ -123,6 +125,11 @@ impl Lanes {
         [self.small.writer().await, self.large.writer().await].into_iter().flatten().collect()
     }
 
+    pub(crate) async fn seal_outdated(&self, shared: &Shared) {
+        self.small.seal_outdated(shared).await;
+        self.large.seal_outdated(shared).await;
+    }
+
     pub(crate) async fn rest(&self, shared: &Shared) {
         self.small.rest(shared).await;
         self.large.rest(shared).await;
@@ -151,6 +158,7 @@ impl Ingest {
             halted: Mutex::default(),
             log_fails: Mutex::default(),
             roster: Roster::default(),
+            deletions: Deletions::default(),
             registration,
             spool,
             tenants: LargeTenants::default(),
@@ -172,6 +180,9 @@ impl Ingest {
         let began = house::begin_catalog(&shared).await?;
         shared.replay(&lanes.replayed).await?;
         lanes.replayed.sealed.close();
+        if began {
+            deletions::learn(&shared, &lanes).await;
+        }
         let ingest = Self { shared, lanes, tasks: TaskTracker::new() };
         ingest.spawn_tasks(parts.ingester, began);
         Ok(ingest)
@@ -189,6 +200,7 @@ impl Ingest {
             self.spawn(Arc::clone(lane).commit_all(Arc::clone(shared)));
         }
         self.spawn(house::keep(Arc::clone(shared), has_catalog));
+        self.spawn(deletions::keep_learning(Arc::clone(shared), lanes.clone()));
         let (of_task, its_lanes) = (Arc::clone(shared), lanes.clone());
         self.spawn(async move { of_task.registration.keep(&of_task, &its_lanes).await });
         if shared.log.is_in_bucket() {
@@ -313,6 +325,7 @@ impl Shared {
             spans: limits.spans_per_request,
             // What fills a segment by itself is enough.
             listed_bytes: self.config.flush_bytes,
+            ..Rules::NONE
         }
     }
 
@@ -367,6 +380,7 @@ impl Accept for Ingest {
                 return Ok(accepted);
             }
         };
+        self.shared.deletions.traffic.notify_one();
         let rules = self.shared.rules(&limits);
         let lane = self.lane_of(&export.tenant);
         let tenant = export.tenant.clone();

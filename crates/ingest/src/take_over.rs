@@ -252,7 +252,7 @@ impl Survivor {
             Fate::Missing => self.fill(name, next).await?,
             Fate::Fenced { .. } => {}
         }
-        let segment = Arc::new(Segment::new(name, true, self.shared.budget.empty()));
+        let segment = Arc::new(Segment::replayed(name, self.shared.budget.empty()));
         let shared = Arc::clone(&self.shared);
         Ok(Reading { name, held: Some(Held { shared, segment }) })
     }

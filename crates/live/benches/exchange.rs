@@ -44,7 +44,8 @@ fn main() {
 fn exchange(bencher: Bencher<'_, '_>, bytes_per_span: u32) {
     let spans = traffic_columns(SPANS, bytes_per_span, 1).unwrap();
     let count = spans.len();
-    let segment = LiveSegment { writer: WriterId(Ulid(2)), number: 0, spans: spans.into() };
+    let segment =
+        LiveSegment { writer: WriterId(Ulid(2)), number: 0, known_deletions: 0, spans: spans.into() };
     let source = Arc::new(Fixed(Answer { segments: vec![segment], ..Answer::default() }));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let remote = runtime.block_on(async {

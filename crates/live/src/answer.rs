@@ -26,5 +26,7 @@ pub struct Answer {
 pub struct LiveSegment {
     pub writer: WriterId,
     pub number: u64,
+    /// Deletions up to this number were known when they were accepted.
+    pub known_deletions: u64,
     pub spans: Arc<SpanColumns>,
 }

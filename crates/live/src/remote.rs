@@ -222,6 +222,7 @@ impl Receiver {
         let segments = segments.into_iter().zip(self.segments).map(|(announced, spans)| LiveSegment {
             writer: announced.writer,
             number: announced.number,
+            known_deletions: announced.known_deletions,
             spans: spans.finish().into(),
         });
         // An ingester knows what it has committed.

@@ -154,6 +154,9 @@ struct SegmentMessage {
     flush: Option<FlushMessage>,
     #[prost(uint64, tag = "2")]
     spans: u64,
+    /// A peer that does not know it shows too little, and nothing that was deleted.
+    #[prost(uint64, tag = "3")]
+    known_deletions: u64,
 }
 
 /// A part of a batch; all parts but the last have `more` after them.
@@ -187,6 +190,7 @@ pub(crate) struct AnnouncedSegment {
     pub(crate) writer: WriterId,
     pub(crate) number: u64,
     pub(crate) spans: u64,
+    pub(crate) known_deletions: u64,
 }
 
 impl HeaderMessage {
@@ -195,6 +199,7 @@ impl HeaderMessage {
         let segments = answer.segments.iter().map(|segment| SegmentMessage {
             flush: Some(flush(segment.writer, segment.number)),
             spans: segment.spans.len() as u64,
+            known_deletions: segment.known_deletions,
         });
         Self {
             form: FORM,
@@ -214,7 +219,8 @@ impl HeaderMessage {
         let flush = |flush: FlushMessage| Ok((WriterId(id(&flush.writer)?), flush.number));
         let segment = |segment: SegmentMessage| {
             let (writer, number) = flush(segment.flush.ok_or(MessageError::Lacks("a segment's name"))?)?;
-            Ok(AnnouncedSegment { writer, number, spans: segment.spans })
+            let (spans, known_deletions) = (segment.spans, segment.known_deletions);
+            Ok(AnnouncedSegment { writer, number, spans, known_deletions })
         };
         Ok(Announced {
             committed: self.committed.into_iter().map(flush).collect::<Result<_, MessageError>>()?,

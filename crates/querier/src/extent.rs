@@ -11,7 +11,7 @@ use siltstone_format::id::TraceId;
 use siltstone_format::tenant::Tenant;
 use siltstone_live::question::{Question, Wanted};
 
-use crate::hidden::{Hidden, HiddenHere, NEVER_CLEANED};
+use crate::hidden::{Hidden, HiddenHere};
 use crate::querier::{Query, QueryError};
 
 /// Blocks that are read at the same time.
@@ -48,7 +48,8 @@ impl Query<'_> {
         let traces = Arc::new(traces);
         let mut extents = BTreeMap::new();
         for segment in &view.live {
-            add_extents(&mut extents, extents_of(&segment.spans, &traces, &plan.hidden.at(NEVER_CLEANED)));
+            let hidden = plan.hidden.at(segment.known_deletions);
+            add_extents(&mut extents, extents_of(&segment.spans, &traces, &hidden));
         }
         let reads: Vec<_> =
             plan.blocks.iter().map(|entry| self.extents_of_block(entry, &traces, &plan.hidden)).collect();

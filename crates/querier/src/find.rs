@@ -11,7 +11,6 @@ use siltstone_catalog::groups::Wanted as WantedBlocks;
 use siltstone_catalog::snapshot::{Missing, SnapshotError};
 use siltstone_catalog::time::Clock;
 use siltstone_format::filter::split_block::FilterKey;
-use siltstone_format::filter::transposed::GroupKind;
 use siltstone_format::id::TraceId;
 use siltstone_format::span::Span;
 use siltstone_format::value::ValueError;
@@ -19,7 +18,7 @@ use siltstone_live::question::Wanted;
 
 use crate::block::{BlockError, read_block};
 use crate::gap::Gap;
-use crate::hidden::{FilterMark, Hidden, HiddenHere, NEVER_CLEANED};
+use crate::hidden::{Hidden, HiddenHere};
 use crate::traces::once_in_order;
 use crate::view::View;
 
@@ -47,8 +46,6 @@ pub enum FindError {
     NotAsked,
     #[error("reading took so long that the snapshot expired: open a new view")]
     Expired,
-    #[error(transparent)]
-    FilterMark(#[from] FilterMark),
 }
 
 /// All spans of some traces.
@@ -67,17 +64,12 @@ pub async fn find_traces(
         return Err(FindError::NotAsked);
     }
     let all_of_any = [traces.iter().map(FilterKey::of_trace).collect()];
-    let wanted = WantedBlocks {
-        kind: GroupKind::TraceIds,
-        all_of_any: &all_of_any,
-        from_unix_nano: 0,
-        to_unix_nano: u64::MAX,
-    };
+    let wanted = WantedBlocks::traces(&all_of_any);
     let found = catalog.blocks_that_may_hold(&view.snapshot, &view.question.tenant, wanted).await;
     let found = found.map_err(|error| late_or(error.into(), clock, view))?;
     let blocks = found.holding.into_iter().chain(found.unasked).collect();
-    let reading =
-        Reading { catalog, clock, view, traces: Some(traces), hidden: Hidden::of(view, &found.marks)? };
+    let hidden = Hidden::of(view, &found.deleted);
+    let reading = Reading { catalog, clock, view, traces: Some(traces), hidden };
     reading.finish(blocks, found.missing).await
 }
 
@@ -88,7 +80,8 @@ pub async fn scan_all(catalog: &Catalog, clock: &dyn Clock, view: &View) -> Resu
     }
     let found = catalog.blocks(&view.snapshot, &view.question.tenant, 0, u64::MAX).await;
     let found = found.map_err(|error| late_or(error.into(), clock, view))?;
-    let reading = Reading { catalog, clock, view, traces: None, hidden: Hidden::of(view, &found.marks)? };
+    let hidden = Hidden::of(view, &found.deleted);
+    let reading = Reading { catalog, clock, view, traces: None, hidden };
     reading.finish(found.blocks, found.missing).await
 }
 
@@ -144,13 +137,13 @@ impl Reading<'_> {
     }
 
     fn live(&self) -> Result<Vec<Span>, FindError> {
-        let hidden = self.hidden.at(NEVER_CLEANED);
-        let mut spans = Vec::new();
+        let mut seen = Vec::new();
         for segment in &self.view.live {
-            spans.extend(segment.spans.spans()?);
+            let hidden = self.hidden.at(segment.known_deletions);
+            let spans = segment.spans.spans()?.into_iter();
+            seen.extend(spans.filter(|span| self.is_seen(span, &hidden)));
         }
-        spans.retain(|span| self.is_seen(span, &hidden));
-        Ok(spans)
+        Ok(seen)
     }
 
     async fn block(&self, block: &BlockEntry) -> Result<Vec<Span>, FindError> {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use siltstone_ask::Rows;
-use siltstone_catalog::mark::{Mark, MarkTarget};
+use siltstone_catalog::deleted::DeletedTraces;
 use siltstone_format::block::parts::Parts;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::day::Day;
@@ -14,43 +14,27 @@ use crate::scan::without_hidden;
 use crate::view::View;
 
 /// What hides spans from the tenant of a view.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Hidden {
-    deletes: Vec<(Mark, TraceId)>,
+    deleted: Arc<DeletedTraces>,
     cut: Option<Day>,
 }
 
 /// The same for rows that know the deletions up to a number.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct HiddenHere {
-    traces: HashSet<TraceId>,
-    cut: Option<Day>,
+    hidden: Hidden,
+    known: u64,
 }
-
-/// A deletion that cannot be applied, so that there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("traces were deleted by a filter (mark {number}), which this reader cannot apply")]
-pub struct FilterMark {
-    pub number: u64,
-}
-
-/// Rows that live nowhere but in an ingester know no deletion.
-pub(crate) const NEVER_CLEANED: u64 = 0;
 
 impl Hidden {
-    pub(crate) fn of(view: &View, marks: &[Mark]) -> Result<Self, FilterMark> {
+    pub(crate) fn of(view: &View, deleted: &Arc<DeletedTraces>) -> Self {
         let tenant = view.snapshot.root.tenants.get(&view.question.tenant);
-        let deletes =
-            marks.iter().filter(|mark| mark.hides_from(NEVER_CLEANED)).map(|mark| match &mark.target {
-                MarkTarget::Trace(trace) => Ok((mark.clone(), *trace)),
-                MarkTarget::Filter { .. } => Err(FilterMark { number: mark.number }),
-            });
-        Ok(Self { deletes: deletes.collect::<Result<_, _>>()?, cut: tenant.and_then(|tenant| tenant.cut) })
+        Self { deleted: Arc::clone(deleted), cut: tenant.and_then(|tenant| tenant.cut) }
     }
 
-    pub(crate) fn at(&self, clean_through: u64) -> HiddenHere {
-        let hiding = self.deletes.iter().filter(|(mark, _)| mark.hides_from(clean_through));
-        HiddenHere { traces: hiding.map(|(_, trace)| *trace).collect(), cut: self.cut }
+    pub(crate) fn at(&self, known: u64) -> HiddenHere {
+        HiddenHere { hidden: self.clone(), known }
     }
 }
 
@@ -87,11 +71,11 @@ impl Unseen {
 
 impl HiddenHere {
     pub(crate) fn hides(&self, trace: &TraceId, start_unix_nano: u64) -> bool {
-        (!self.traces.is_empty() && self.traces.contains(trace))
-            || self.cut.is_some_and(|cut| Day::of_unix_nano(start_unix_nano) < cut)
+        self.hidden.deleted.hides(trace, self.known)
+            || self.hidden.cut.is_some_and(|cut| Day::of_unix_nano(start_unix_nano) < cut)
     }
 
     pub(crate) fn is_nothing(&self) -> bool {
-        self.traces.is_empty() && self.cut.is_none()
+        !self.hidden.deleted.hides_any(self.known) && self.hidden.cut.is_none()
     }
 }

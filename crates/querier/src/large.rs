@@ -14,7 +14,7 @@ use siltstone_format::id::{SpanId, TraceId};
 use siltstone_format::span::Span;
 
 use crate::cache::OpenedBlock;
-use crate::hidden::{HiddenHere, NEVER_CLEANED};
+use crate::hidden::HiddenHere;
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
 use crate::stream::PIECE_SPANS;
@@ -94,10 +94,9 @@ impl Query<'_> {
         view: &View,
         plan: &Plan,
     ) -> Result<LargeTrace, QueryError> {
-        let hidden = Arc::new(plan.hidden.at(NEVER_CLEANED));
         let live = (0..view.live.len()).map(|segment| Place {
             rows: Rows::Live { segment, rows: live_rows(view, segment, &trace) },
-            hidden: Arc::clone(&hidden),
+            hidden: Arc::new(plan.hidden.at(view.live[segment].known_deletions)),
             read: VecDeque::new(),
         });
         let mut places: Vec<Place> = live.collect();

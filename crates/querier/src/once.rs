@@ -18,7 +18,6 @@ use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::{SpanId, TraceId};
 use ulid::Ulid;
 
-use crate::hidden::NEVER_CLEANED;
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
 use crate::scan::{seen_rows, without_hidden};
@@ -127,10 +126,10 @@ impl Query<'_> {
     ) -> Result<HashSet<TraceId>, QueryError> {
         let (largest, others) = apart(&plan.blocks);
         let mut elsewhere = Elsewhere::default();
-        let hidden = plan.hidden.at(NEVER_CLEANED);
         let holders = Holders::of(view, plan);
         for segment in &view.live {
             let Some(holder) = Holder::of_live(&segment.spans) else { continue };
+            let hidden = plan.hidden.at(segment.known_deletions);
             let shared = holders.shared_window(&holder).intersect(window);
             let rows = seen_rows(&segment.spans, filter, shared, &hidden)?;
             elsewhere.add(rough_of(&segment.spans, rows.into_iter().map(|row| row as usize)));

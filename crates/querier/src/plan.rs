@@ -1,9 +1,12 @@
 //! Which blocks a query must read: a list, from the catalog alone. Who reads them need not be who planned.
 
+use std::sync::Arc;
+
 use futures::{StreamExt, stream};
 use siltstone_ask::{Filter, Probe, Window, probe};
 use siltstone_catalog::Catalog;
 use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_catalog::deleted::DeletedTraces;
 use siltstone_catalog::groups::{Candidates, Wanted};
 use siltstone_catalog::snapshot::{Missing, SnapshotError};
 use siltstone_format::filter::split_block::FilterKey;
@@ -11,7 +14,7 @@ use siltstone_format::filter::transposed::GroupKind;
 use siltstone_format::id::TraceId;
 
 use crate::blocks::{Blocks, Purse};
-use crate::hidden::{FilterMark, Hidden};
+use crate::hidden::Hidden;
 use crate::view::View;
 
 /// Keys that filters are asked for at once. With more, most blocks hold one of them.
@@ -31,16 +34,12 @@ pub(crate) struct Plan {
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    #[error(transparent)]
-    Snapshot(Box<SnapshotError>),
-    #[error(transparent)]
-    FilterMark(#[from] FilterMark),
-}
+#[error(transparent)]
+pub struct PlanError(pub(crate) Box<SnapshotError>);
 
 impl From<SnapshotError> for PlanError {
     fn from(error: SnapshotError) -> Self {
-        Self::Snapshot(Box::new(error))
+        Self(Box::new(error))
     }
 }
 
@@ -71,7 +70,7 @@ impl Planner<'_> {
             may.then_some(block)
         });
         let own = kept(asks).await;
-        self.plan(found.holding, own, &found.marks, found.missing)
+        Ok(self.plan(found.holding, own, &found.deleted, found.missing))
     }
 
     /// Blocks that may hold a span which starts in the window and matches.
@@ -82,7 +81,7 @@ impl Planner<'_> {
             .map(|terms| terms.into_iter().map(FilterKey::of_term).collect())
             .collect();
         if window.is_empty() || clauses.iter().any(Vec::is_empty) {
-            return self.plan(Vec::new(), Vec::new(), &[], Vec::new());
+            return Ok(self.plan(Vec::new(), Vec::new(), &Arc::default(), Vec::new()));
         }
         let found = self.ask(GroupKind::Terms, &clauses, window).await?;
         let asks = found.unasked.into_iter().map(|block| {
@@ -90,7 +89,7 @@ impl Planner<'_> {
             async move { self.blocks.may_match(&block, needed, self.purse).await.then_some(block) }
         });
         let own = kept(asks).await;
-        self.plan(found.holding, own, &found.marks, found.missing)
+        Ok(self.plan(found.holding, own, &found.deleted, found.missing))
     }
 
     async fn ask(
@@ -115,12 +114,12 @@ impl Planner<'_> {
         &self,
         mut blocks: Vec<BlockEntry>,
         more: Vec<BlockEntry>,
-        marks: &[siltstone_catalog::mark::Mark],
+        deleted: &Arc<DeletedTraces>,
         missing: Vec<Missing>,
-    ) -> Result<Plan, PlanError> {
+    ) -> Plan {
         blocks.extend(more);
         self.purse.cost.considered(blocks.len());
-        Ok(Plan { blocks, hidden: Hidden::of(self.view, marks)?, missing })
+        Plan { blocks, hidden: Hidden::of(self.view, deleted), missing }
     }
 }
 

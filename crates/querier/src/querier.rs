@@ -20,7 +20,6 @@ use crate::blocks::{Blocks, Purse, ReadBlockError};
 use crate::cache::CacheSizes;
 use crate::cost::{Cost, CostReport};
 use crate::gap::Gap;
-use crate::hidden::FilterMark;
 use crate::ingesters::{InProcess, Ingesters, OpenError};
 use crate::limits::{LimitReached, Limits, QueryLimits};
 use crate::metrics::{Metrics, Outcome};
@@ -130,8 +129,6 @@ pub enum QueryError {
     Limit(#[from] LimitReached),
     #[error(transparent)]
     QueueFull(#[from] QueueFull),
-    #[error(transparent)]
-    FilterMark(#[from] FilterMark),
     #[error("a span holds what is no value: {0}")]
     Value(#[from] ValueError),
     #[error("a span that was stored is refused now: {0}")]
@@ -330,10 +327,7 @@ impl<'a> Query<'a> {
 
 impl From<PlanError> for QueryError {
     fn from(error: PlanError) -> Self {
-        match error {
-            PlanError::Snapshot(error) => Self::Snapshot(error),
-            PlanError::FilterMark(mark) => Self::FilterMark(mark),
-        }
+        Self::Snapshot(error.0)
     }
 }
 

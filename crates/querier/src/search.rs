@@ -18,7 +18,6 @@ use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_format::id::TraceId;
 use siltstone_format::tenant::Tenant;
 
-use crate::hidden::NEVER_CLEANED;
 use crate::limits::LimitReached;
 use crate::matching::Wanted;
 use crate::querier::{Answer, Querier, Query, QueryError};
@@ -65,6 +64,31 @@ impl Querier {
         self.within(&search.tenant, async |mut query| {
             let found = query.search(search).await?;
             Ok(query.answer(found))
+        })
+        .await
+    }
+}
+
+impl Querier {
+    /// All traces with a span that matches and starts in the window, ascending. More than so many are an error.
+    pub async fn matching_traces(
+        &self,
+        tenant: &Tenant,
+        filter: &Filter,
+        window: Window,
+        most: usize,
+    ) -> Result<Answer<Vec<TraceId>>, QueryError> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        let search = Search { tenant, filter, window, order: Order::Longest, limit: most, after: None };
+        self.within(&search.tenant, async |mut query| {
+            let mut traces = BTreeSet::new();
+            query
+                .matching(&search, |found, _| {
+                    traces.extend(found.into_iter().map(|(trace, _)| trace));
+                    if traces.len() > most { Err(LimitReached::Traces(most).into()) } else { Ok(false) }
+                })
+                .await?;
+            Ok(query.answer(traces.into_iter().collect()))
         })
         .await
     }
@@ -152,8 +176,8 @@ impl Query<'_> {
         let bounds: Vec<u64> = plan.blocks.iter().map(bound).collect();
 
         let mut live = Vec::new();
-        let hidden = plan.hidden.at(NEVER_CLEANED);
         for segment in &view.live {
+            let hidden = plan.hidden.at(segment.known_deletions);
             let (traces, starts) = (&segment.spans.trace_ids, &segment.spans.starts);
             let rows = seen_rows(&segment.spans, &filter, search.window, &hidden)?.into_iter();
             live.extend(rows.map(|row| (traces[row as usize], starts[row as usize].cast_unsigned())));

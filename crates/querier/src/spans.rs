@@ -17,7 +17,7 @@ use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 
 use crate::cache::OpenedBlock;
-use crate::hidden::{HiddenHere, NEVER_CLEANED};
+use crate::hidden::HiddenHere;
 use crate::limits::LimitReached;
 use crate::plan::Plan;
 use crate::querier::{Answer, Querier, Query, QueryError};
@@ -118,8 +118,8 @@ impl Query<'_> {
     /// The spans whose keys come first.
     async fn first_of_all(&self, view: &View, shared: &Shared<'_>) -> Result<Vec<Span>, QueryError> {
         let (search, plan) = (shared.search, shared.plan);
-        let hidden = plan.hidden.at(NEVER_CLEANED);
         for segment in &view.live {
+            let hidden = plan.hidden.at(segment.known_deletions);
             let rows = seen_rows(&segment.spans, &shared.filter, search.window, &hidden)?;
             self.add(shared, None, keys_of(&segment.spans, rows.into_iter(), search.order))?;
         }
@@ -221,8 +221,8 @@ impl Query<'_> {
             }
         }
         let mut spans = Vec::new();
-        let hidden = plan.hidden.at(NEVER_CLEANED);
         for segment in view.live.iter().filter(|_| traces.contains_key(&None)) {
+            let hidden = plan.hidden.at(segment.known_deletions);
             for row in seen_rows(&segment.spans, &shared.filter, search.window, &hidden)? {
                 let row = row as usize;
                 if keys.contains_key(&key_of(&segment.spans, row, search.order)) {

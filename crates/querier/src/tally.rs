@@ -13,7 +13,7 @@ use siltstone_format::tenant::Tenant;
 use siltstone_format::value::ValueError;
 
 use crate::cache::OpenedBlock;
-use crate::hidden::{HiddenHere, NEVER_CLEANED, Unseen};
+use crate::hidden::{HiddenHere, Unseen};
 use crate::limits::LimitReached;
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
@@ -85,8 +85,8 @@ impl Query<'_> {
         let shared = Shared { counting: &counting, filter, plan: &plan, doubtful };
 
         let mut sums = BTreeMap::new();
-        let unseen = shared.unseen_at(NEVER_CLEANED);
         for segment in &view.live {
+            let unseen = shared.unseen_at(segment.known_deletions);
             let rows = shared.filter.rows_within(counting.window, &segment.spans)?;
             let rows = unseen.seen_of(&rows, &segment.spans);
             add_all(&mut sums, (counting.of_rows)(&segment.spans, &rows)?);

@@ -270,7 +270,12 @@ impl LiveSource for Ingester {
                 });
                 let mut spans = SpanColumns::default();
                 wanted.for_each(|span| spans.push(span).unwrap());
-                LiveSegment { writer: flush.writer, number: flush.number, spans: spans.into() }
+                LiveSegment {
+                    writer: flush.writer,
+                    number: flush.number,
+                    known_deletions: 0,
+                    spans: spans.into(),
+                }
             });
             let segments = segments.collect();
             let (committed, min_root) = (state.committed.clone(), state.min_root);

@@ -16,7 +16,7 @@ use siltstone_format::tenant::Tenant;
 use siltstone_live::question::{Question, Wanted};
 
 use crate::cache::OpenedBlock;
-use crate::hidden::{Hidden, HiddenHere, NEVER_CLEANED};
+use crate::hidden::{Hidden, HiddenHere};
 use crate::limits::LimitReached;
 use crate::plan::Plan;
 use crate::querier::{Answer, Querier, Query, QueryError};
@@ -175,15 +175,15 @@ pub(crate) fn once_in_order(spans: Vec<Span>) -> Vec<Span> {
 }
 
 fn live_spans(view: &View, hidden: &Hidden, traces: &[TraceId]) -> Result<Vec<Span>, QueryError> {
-    let hidden = hidden.at(NEVER_CLEANED);
-    let mut spans = Vec::new();
+    let mut seen = Vec::new();
     for segment in &view.live {
         // The others may be of a trace that is too large to be spelled out.
         let few = only_traces(&segment.spans, traces)?;
-        spans.extend(few.as_ref().unwrap_or(&segment.spans).spans()?);
+        let spans = few.as_ref().unwrap_or(&segment.spans).spans()?.into_iter();
+        let hidden = hidden.at(segment.known_deletions);
+        seen.extend(spans.filter(|span| !hidden.hides(&span.trace_id, span.start_unix_nano)));
     }
-    spans.retain(|span| !hidden.hides(&span.trace_id, span.start_unix_nano));
-    Ok(spans)
+    Ok(seen)
 }
 
 /// The spans that are of some traces, which ascend; none: all are.

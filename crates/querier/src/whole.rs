@@ -26,7 +26,7 @@ use siltstone_format::tenant::Tenant;
 use siltstone_live::question::{Question, Wanted};
 
 use crate::cache::OpenedBlock;
-use crate::hidden::{HiddenHere, NEVER_CLEANED};
+use crate::hidden::HiddenHere;
 use crate::ids::{Ids, Notes, ROWS_OF_A_SLICE, after, even_ranges, overlaps};
 use crate::limits::LimitReached;
 use crate::once::joined;
@@ -146,8 +146,8 @@ impl Query<'_> {
     /// Which traces there are in a range, by what may start in the window: live spans and the window's blocks.
     async fn notes(&self, walk: &WholeTraces, ids: &Ids) -> Result<Notes, QueryError> {
         let mut notes = Notes::default();
-        let hidden = walk.plan.hidden.at(NEVER_CLEANED);
         for segment in &walk.view.live {
+            let hidden = walk.plan.hidden.at(segment.known_deletions);
             notes.add(&segment.spans, ids, walk.window, &hidden);
         }
         let here = walk.plan.blocks.iter().filter(|entry| overlaps(entry, ids));
@@ -196,8 +196,8 @@ impl Query<'_> {
         parts: &Parts,
     ) -> Result<Option<Vec<Chunk>>, QueryError> {
         let mut chunks = Vec::new();
-        let hidden = walk.plan.hidden.at(NEVER_CLEANED);
         for segment in &walk.view.live {
+            let hidden = walk.plan.hidden.at(segment.known_deletions);
             chunks.push(live_chunk(&segment.spans, traces, &hidden)?);
         }
         let reads: Vec<_> =

@@ -1,4 +1,7 @@
-//! The admin port: is it alive, is it ready, what does it count, what is it.
+//! The admin port: is it alive, is it ready, what does it count, what is it; and deleting, for whoever may.
+
+// Deleting, and what became of it.
+pub(crate) mod deletions;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +17,9 @@ use siltstone_compactor::service::Compactor;
 use siltstone_ingest::metrics::Metrics;
 use siltstone_ingest::receive::connections::Answer;
 use siltstone_querier::querier::Querier;
+use siltstone_store::Secret;
 
+use crate::delete::Deleter;
 use crate::ingest::IngestCore;
 use crate::run::Listening;
 use crate::settings::{Resolved, Role};
@@ -48,6 +53,9 @@ pub(crate) struct Admin {
     core: OnceLock<Arc<dyn IngestCore>>,
     querier: OnceLock<Arc<Querier>>,
     compactor: OnceLock<Arc<Compactor>>,
+    /// Whoever has it may delete.
+    token: Option<Secret>,
+    deleter: OnceLock<Deleter>,
 }
 
 impl Admin {
@@ -67,6 +75,8 @@ impl Admin {
             core: OnceLock::new(),
             querier: OnceLock::new(),
             compactor: OnceLock::new(),
+            token: settings.admin_token.clone(),
+            deleter: OnceLock::new(),
         }
     }
 
@@ -88,6 +98,11 @@ impl Admin {
     pub(crate) fn has_compactor(&self, compactor: Arc<Compactor>) {
         // The same.
         let _ = self.compactor.set(compactor);
+    }
+
+    pub(crate) fn has_deleter(&self, deleter: Deleter) {
+        // The same.
+        let _ = self.deleter.set(deleter);
     }
 
     fn phase(&self) -> Phase {
@@ -155,6 +170,7 @@ fn of_compactor(compactor: &Compactor) -> serde_json::Value {
             "blocks_written": counts.blocks_written,
             "spans": counts.rows_read,
             "collapsed_spans": counts.rows_collapsed,
+            "deleted_spans": counts.rows_deleted,
         },
         "objects_swept": counts.objects_swept,
         "unreadable_blocks": compactor.unreadable(),
@@ -165,6 +181,10 @@ impl Answer for Admin {
     type Body = Full<Bytes>;
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.uri().path().starts_with(deletions::PATH) {
+            let token = self.token.as_ref().map(Secret::reveal);
+            return deletions::answer(token, self.deleter.get(), request).await;
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is possible here\n".to_owned());
         }

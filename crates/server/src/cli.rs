@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use siltstone_ask::{Filter, Window};
 use siltstone_catalog::sweep::SweepMode;
-use siltstone_format::id::TraceId;
+use siltstone_format::id::{ObjectId, TraceId};
 use siltstone_format::tenant::Tenant;
+use siltstone_querier::jaeger::time::unix_nano_of_rfc3339;
 
-use crate::delete::Deletion;
+use crate::delete::{Deletion, What};
 use crate::settings::list::{self, Kind, Setting};
 use crate::settings::{FILE_VARIABLE, Layers, Origin, Resolved, Role, SettingsError, USUAL_FILE, lines_of};
 
@@ -35,6 +37,8 @@ pub enum Asked {
     CompactOnce(Box<Resolved>),
     Sweep(Box<Resolved>, SweepMode),
     Delete(Box<Resolved>, Deletion),
+    /// What is left of what was deleted; none: which deletions there are.
+    Deletion(Box<Resolved>, Option<ObjectId>),
     /// Text for standard output.
     Print(String),
 }
@@ -62,13 +66,27 @@ pub fn asked(
         Some(("delete", given)) => {
             let deletion = Deletion {
                 tenant: given.get_one::<Tenant>("tenant").cloned().unwrap_or_else(Tenant::single),
-                traces: given.get_many::<TraceId>("trace").into_iter().flatten().copied().collect(),
+                what: match given.get_one::<Filter>("where") {
+                    Some(filter) => What::Matching { filter: filter.clone(), window: window(given) },
+                    None => What::Traces(
+                        given.get_many::<TraceId>("trace").into_iter().flatten().copied().collect(),
+                    ),
+                },
                 confirmed: given.get_flag("yes"),
             };
             Ok(Asked::Delete(Box::new(resolved(given, variables)?), deletion))
         }
+        Some(("deletion", given)) => {
+            let id = given.get_one::<ObjectId>("id").copied();
+            Ok(Asked::Deletion(Box::new(resolved(given, variables)?), id))
+        }
         _ => Ok(Asked::Run(Box::new(resolved(&matches, variables)?))),
     }
+}
+
+fn window(given: &ArgMatches) -> Window {
+    let time = |name| given.get_one::<u64>(name).copied();
+    Window { start: time("from").unwrap_or(Window::ALL.start), end: time("to").unwrap_or(Window::ALL.end) }
 }
 
 fn resolved(matches: &ArgMatches, variables: &[(String, String)]) -> Result<Resolved, SettingsError> {
@@ -103,6 +121,13 @@ fn command() -> Command {
     let sweep = Command::new("sweep")
         .about("Delete objects that nobody needs any more")
         .arg(switch("dry-run", "Only print what would be deleted"));
+    let time = |name: &'static str, help| {
+        let parser = |text: &str| unix_nano_of_rfc3339(text);
+        Arg::new(name).long(name).value_name("TIME").value_parser(parser).requires("where").help(help)
+    };
+    let deletion = Command::new("deletion")
+        .about("Say what is left of what was deleted; without an id, list all deletions")
+        .arg(Arg::new("id").value_name("ID").value_parser(clap::value_parser!(ObjectId)));
     let delete = Command::new("delete")
         .about("Delete traces for good; without --yes, say what that would be about")
         .arg(
@@ -110,9 +135,19 @@ fn command() -> Command {
                 .value_name("TRACE-ID")
                 .value_parser(clap::value_parser!(TraceId))
                 .num_args(1..)
-                .required(true)
+                .required_unless_present("where")
+                .conflicts_with("where")
                 .help("Ids of 32 hex digits"),
         )
+        .arg(
+            Arg::new("where")
+                .long("where")
+                .value_name("FILTER")
+                .value_parser(clap::value_parser!(Filter))
+                .help("Whole traces of which one span matches now, such as 'service_name = \"payment\"'"),
+        )
+        .arg(time("from", "And starts at this time or later"))
+        .arg(time("to", "And starts before this time"))
         .arg(
             Arg::new("tenant")
                 .long("tenant")
@@ -127,7 +162,7 @@ fn command() -> Command {
         .long_about(format!("{ABOUT}\n\n{HELP}"))
         .subcommand(settings)
         .args_conflicts_with_subcommands(true);
-    with_settings(root).subcommands([compact, sweep, delete].map(with_settings))
+    with_settings(root).subcommands([compact, sweep, delete, deletion].map(with_settings))
 }
 
 /// A command that takes every setting as a flag.

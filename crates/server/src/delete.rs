@@ -1,36 +1,69 @@
-//! `siltstone delete`: traces that nobody is shown any more.
+//! Deleting traces, by their ids or by a filter: first what that would be about, then for good.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use siltstone_ask::{Filter, Window};
 use siltstone_catalog::Catalog;
 use siltstone_catalog::block_entry::BlockEntry;
-use siltstone_catalog::change::AddMark;
+use siltstone_catalog::deletion::{Asked, DeletionRecord, MOST_TRACES, Request};
 use siltstone_catalog::groups::Wanted;
-use siltstone_catalog::mark::{MarkKind, MarkTarget};
 use siltstone_catalog::snapshot::{Cover, Snapshot};
 use siltstone_catalog::time::Clock;
 use siltstone_format::filter::split_block::FilterKey;
-use siltstone_format::filter::transposed::GroupKind;
-use siltstone_format::id::TraceId;
+use siltstone_format::id::{BlockId, ObjectId, TraceId};
 use siltstone_format::tenant::Tenant;
+use siltstone_querier::querier::Querier;
 
 use crate::parts::{StartError, failed, shared};
+use crate::query::querier_of_command;
+use crate::receipt::receipt;
 use crate::settings::Resolved;
 
 /// What is to be deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Deletion {
     pub tenant: Tenant,
-    pub traces: Vec<TraceId>,
+    pub what: What,
     /// Without, it is only said what would be.
     pub confirmed: bool,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    Traces(Vec<TraceId>),
+    /// Whole traces of which one span matches and starts in the window.
+    Matching {
+        filter: Filter,
+        window: Window,
+    },
+}
+
+/// What was deleted, or would be.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) request: Request,
+    /// Of each trace, how many blocks may hold spans of it; none: there are too many traces to ask.
+    pub(crate) blocks_of: Vec<(TraceId, u64)>,
+    /// Damaged pages of the catalog, whose blocks are not among them.
+    pub(crate) unread: usize,
+    pub(crate) done: Option<DeletionRecord>,
+}
+
+/// Whoever deletes.
+pub struct Deleter {
+    pub(crate) catalog: Arc<Catalog>,
+    /// None: this process answers no queries, so a filter cannot be resolved here.
+    pub(crate) querier: Option<Arc<Querier>>,
+}
+
+/// Traces of which it is said one by one what is there.
+const MOST_NAMED: usize = 100;
+
 const WHAT_FOLLOWS: &str = "\
-Nobody is shown spans of these traces any more, nor of spans that come later under their ids. Compactors take them
-out of blocks when they merge, and within about an hour out of those that are not merged any more; the objects from
-before go an hour after that. Versions that the bucket keeps, and backups, are not within reach.
+Nobody is shown these spans any more. For a day, spans that come under these trace ids are refused. Compactors take
+what is stored out of blocks when they merge, and within about an hour out of those that are not merged any more; the
+objects from before go an hour after that. Versions that the bucket keeps, and backups, are not within reach.
 ";
 
 /// Deletes traces, or says what that would be about.
@@ -39,24 +72,112 @@ pub async fn delete(
     clock: Arc<dyn Clock>,
     deletion: Deletion,
 ) -> Result<String, StartError> {
+    let shared = shared(settings, clock).await?;
+    let querier = match deletion.what {
+        What::Traces(_) => None,
+        What::Matching { .. } => Some(querier_of_command(settings, &shared)?),
+    };
+    let deleter = Deleter { catalog: shared.catalog, querier };
+    Ok(deleter.run(&deletion).await?.to_string())
+}
+
+/// Says what is left of what was deleted.
+pub async fn deletion(
+    settings: &Resolved,
+    clock: Arc<dyn Clock>,
+    id: Option<ObjectId>,
+) -> Result<String, StartError> {
     let catalog = shared(settings, clock).await?.catalog;
-    let fresh = Cover { fresh: true, ..Cover::default() };
-    let snapshot = catalog.snapshot(&fresh).await.map_err(failed)?;
-    is_there(&snapshot, &deletion.tenant)?;
-    if deletion.confirmed {
-        catalog.check_clock().await.map_err(failed)?;
+    let Some(id) = id else {
+        let ids = catalog.deletion_ids().await.map_err(failed)?;
+        return Ok(ids.iter().map(|id| format!("{id}\n")).collect());
+    };
+    match receipt(&catalog, id).await? {
+        Some(receipt) => Ok(receipt.to_string()),
+        None => Err(StartError(format!("there is no deletion {id}"))),
     }
-    let mut text = String::new();
-    for trace in &deletion.traces {
-        let done = delete_one(&catalog, &snapshot, &deletion, trace).await;
-        // Those before it are deleted: that must be said whatever comes.
-        text.push_str(&done.map_err(|error| StartError(format!("{text}{trace}: {error}")))?);
+}
+
+impl Deleter {
+    pub(crate) async fn run(&self, deletion: &Deletion) -> Result<Outcome, StartError> {
+        let mut outcome = self.prepare(deletion).await?;
+        let (tenant, traces) = (&deletion.tenant, outcome.request.traces.len());
+        if !deletion.confirmed {
+            tracing::info!(
+                target: "siltstone::audit", %tenant, traces, asked = ?outcome.request.asked,
+                "it was asked what a deletion would be about"
+            );
+            return Ok(outcome);
+        }
+        self.catalog.check_clock().await.map_err(failed)?;
+        let done = self.catalog.delete(outcome.request.clone()).await.map_err(failed)?;
+        tracing::info!(
+            target: "siltstone::audit", deletion = %done.id, number = done.number, %tenant, traces,
+            asked = ?outcome.request.asked, "traces were deleted"
+        );
+        outcome.done = Some(done);
+        Ok(outcome)
     }
-    text.push_str(match deletion.confirmed {
-        true => WHAT_FOLLOWS,
-        false => "Nothing was deleted. Say --yes to do it: there is no way back.\n",
-    });
-    Ok(text)
+
+    /// Resolves what is asked for into traces.
+    async fn prepare(&self, deletion: &Deletion) -> Result<Outcome, StartError> {
+        let fresh = Cover { fresh: true, ..Cover::default() };
+        let snapshot = self.catalog.snapshot(&fresh).await.map_err(failed)?;
+        is_there(&snapshot, &deletion.tenant)?;
+        let (asked, traces) = match &deletion.what {
+            What::Traces(traces) => (Asked::Traces, traces.clone()),
+            What::Matching { filter, window } => {
+                let asked = Asked::Matching {
+                    filter: filter.to_string(),
+                    from_unix_nano: window.start,
+                    to_unix_nano: window.end,
+                };
+                (asked, self.matching(&deletion.tenant, filter, *window).await?)
+            }
+        };
+        let mut request = Request { tenant: deletion.tenant.clone(), asked, traces, blocks: 0 };
+        let (mut blocks_of, mut unread) = (Vec::new(), 0);
+        let mut blocks: BTreeSet<BlockId> = BTreeSet::new();
+        for trace in request.traces.iter().filter(|_| request.traces.len() <= MOST_NAMED) {
+            let any_of = [vec![FilterKey::of_trace(trace)]];
+            let wanted = Wanted::traces(&any_of);
+            // What is in no block yet is not among them.
+            let found = self.catalog.blocks_that_may_hold(&snapshot, &request.tenant, wanted).await;
+            let found = found.map_err(failed)?;
+            let of_trace = found.holding.iter().chain(&found.unasked);
+            blocks_of.push((*trace, of_trace.clone().count() as u64));
+            blocks.extend(of_trace.map(BlockEntry::id));
+            unread = unread.max(found.missing.len());
+        }
+        request.blocks = blocks.len() as u64;
+        Ok(Outcome { request, blocks_of, unread, done: None })
+    }
+
+    /// Traces that match now: all of them, or an error.
+    async fn matching(
+        &self,
+        tenant: &Tenant,
+        filter: &Filter,
+        window: Window,
+    ) -> Result<Vec<TraceId>, StartError> {
+        let Some(querier) = &self.querier else {
+            return Err(StartError(
+                "this process answers no queries: ask one with the role `query` or `all`, or use \
+                 `siltstone delete --where`"
+                    .to_owned(),
+            ));
+        };
+        let found = querier.matching_traces(tenant, filter, window, MOST_TRACES).await.map_err(|error| {
+            StartError(format!("it cannot be told what matches, so nothing is deleted: {error}"))
+        })?;
+        match found.gaps.is_empty() {
+            true => Ok(found.content),
+            false => Err(StartError(format!(
+                "it cannot be told what matches, so nothing is deleted: {}",
+                found.gaps.join("; ")
+            ))),
+        }
+    }
 }
 
 /// Whoever mistypes a tenant is told that something was deleted, and it is not.
@@ -74,34 +195,24 @@ fn is_there(snapshot: &Snapshot, tenant: &Tenant) -> Result<(), StartError> {
     )))
 }
 
-/// A line that says what was done.
-async fn delete_one(
-    catalog: &Catalog,
-    snapshot: &Snapshot,
-    deletion: &Deletion,
-    trace: &TraceId,
-) -> Result<String, StartError> {
-    let tenant = &deletion.tenant;
-    let all_of_any = [vec![FilterKey::of_trace(trace)]];
-    let wanted = Wanted {
-        kind: GroupKind::TraceIds,
-        all_of_any: &all_of_any,
-        from_unix_nano: 0,
-        to_unix_nano: u64::MAX,
-    };
-    // What is in no block yet is not among them.
-    let found = catalog.blocks_that_may_hold(snapshot, tenant, wanted).await.map_err(failed)?;
-    let blocks = found.holding.len() + found.unasked.len();
-    if deletion.confirmed {
-        let (kind, target) = (MarkKind::Delete, MarkTarget::Trace(*trace));
-        let mark = AddMark { tenant: tenant.clone(), kind, target };
-        catalog.publish(&mark).await.map_err(failed)?;
-        tracing::info!(target: "siltstone::audit", %trace, %tenant, "a trace was deleted");
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let done = if self.done.is_some() { "deleted" } else { "would be deleted" };
+        let unread = match self.unread {
+            0 => String::new(),
+            pages => format!(", and blocks that {pages} damaged pages of the catalog know"),
+        };
+        for (trace, blocks) in &self.blocks_of {
+            writeln!(f, "{trace}\t{done}\t{blocks} blocks may hold spans of it{unread}")?;
+        }
+        if self.blocks_of.is_empty() {
+            writeln!(f, "{} traces\t{done}", self.request.traces.len())?;
+        }
+        match &self.done {
+            Some(record) => {
+                writeln!(f, "{WHAT_FOLLOWS}`siltstone deletion {}` says what is left.", record.id)
+            }
+            None => writeln!(f, "Nothing was deleted. Say --yes to do it: there is no way back."),
+        }
     }
-    let done = if deletion.confirmed { "deleted" } else { "would be deleted" };
-    let unread = match found.missing.len() {
-        0 => String::new(),
-        pages => format!(", and blocks that {pages} damaged pages of the catalog know"),
-    };
-    Ok(format!("{trace}\t{done}\t{blocks} blocks may hold spans of it{unread}\n"))
 }

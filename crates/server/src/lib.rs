@@ -19,6 +19,7 @@ mod admin;
 pub mod allocator;
 // What can be asked of it beside running.
 pub mod delete;
+mod receipt;
 // From start to end.
 pub mod run;
 // Who tells it to end.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use siltstone_catalog::time::{Clock, SystemClock};
 use siltstone_server::cli::{Asked, asked};
 use siltstone_server::compact::{compact_once, sweep_once};
-use siltstone_server::delete::delete;
+use siltstone_server::delete::{delete, deletion};
 use siltstone_server::parts::{StartError, start_parts};
 use siltstone_server::run::run;
 use siltstone_server::settings::Resolved;
@@ -47,6 +47,9 @@ fn main() -> ExitCode {
         }
         Ok(Asked::Delete(settings, deletion)) => {
             with_log(&settings, |settings| print_outcome(|clock| delete(settings, clock, deletion)))
+        }
+        Ok(Asked::Deletion(settings, id)) => {
+            with_log(&settings, |settings| print_outcome(|clock| deletion(settings, clock, id)))
         }
         Err(error) => {
             eprintln!("siltstone: {error}");

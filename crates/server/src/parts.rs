@@ -12,6 +12,7 @@ use siltstone_store::{Listing, Opened, open};
 use tokio::runtime::Handle;
 
 use crate::compact::start_compact;
+use crate::delete::Deleter;
 use crate::ingest::{IngestCore, start_ingest};
 use crate::query::start_query;
 use crate::run::{Listening, Parts};
@@ -55,7 +56,9 @@ pub async fn start_parts(
         None => None,
     };
     let compact = settings.role.compacts().then(|| start_compact(settings, &shared));
-    Ok(Parts { ingest: ingest.map(|core| core as Arc<dyn IngestCore>), query, compact })
+    let querier = query.as_ref().map(|ports| Arc::clone(&ports.querier));
+    let deleter = Some(Deleter { catalog: Arc::clone(&shared.catalog), querier });
+    Ok(Parts { ingest: ingest.map(|core| core as Arc<dyn IngestCore>), query, compact, deleter })
 }
 
 /// Opens the store.

@@ -41,6 +41,7 @@ pub struct QueryPorts {
     pub(crate) query_grpc: Arc<QueryPort>,
     /// Reading only; who writes is another part of the process.
     pub(crate) jaeger_storage: Router,
+    /// Whoever counts asks it, and whoever deletes by a filter.
     pub(crate) querier: Arc<Querier>,
     services: [GrpcServices; 2],
 }
@@ -94,6 +95,27 @@ pub(crate) async fn start_query(
     };
     let querier = Arc::new(Querier::new(&config, parts).map_err(failed)?);
     ports(settings, querier).await
+}
+
+/// A querier of a process that does one thing and ends.
+pub(crate) fn querier_of_command(settings: &Resolved, shared: &Shared) -> Result<Arc<Querier>, StartError> {
+    let bucket = shared.catalog.bucket();
+    let config = QuerierConfig {
+        caches: settings.query.caches,
+        limits: settings.query.limits.clone(),
+        turns: settings.query.turns,
+        sql: SqlConfig { partitions: 1, spill: None, spill_bytes: settings.query.spill_bytes },
+        workers: 1,
+    };
+    let logs = Arc::new(BucketReader::new(bucket));
+    let parts = QuerierParts {
+        catalog: Arc::clone(&shared.catalog),
+        clock: Arc::clone(&shared.clock),
+        ingesters: Ingesters::new(Arc::clone(bucket.objects()), RemoteLimits::default(), logs),
+        in_process: None,
+        processors: Handle::current(),
+    };
+    Ok(Arc::new(Querier::new(&config, parts).map_err(failed)?))
 }
 
 async fn ports(settings: &Resolved, querier: Arc<Querier>) -> Result<QueryPorts, StartError> {

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, Phase};
+use crate::delete::Deleter;
 use crate::ingest::IngestCore;
 use crate::parts::StartError;
 use crate::query::QueryPorts;
@@ -59,6 +60,8 @@ pub struct Parts {
     pub ingest: Option<Arc<dyn IngestCore>>,
     pub query: Option<QueryPorts>,
     pub compact: Option<Arc<Compactor>>,
+    /// None: nothing can be deleted over HTTP.
+    pub deleter: Option<Deleter>,
 }
 
 struct IngestSockets {
@@ -138,6 +141,9 @@ where
     let merging = Merging::start(parts.compact.as_ref());
     if let Some(compactor) = &parts.compact {
         admin.has_compactor(Arc::clone(compactor));
+    }
+    if let Some(deleter) = parts.deleter {
+        admin.has_deleter(deleter);
     }
     admin.enter(Phase::Running);
     started(started_line(&listening));

@@ -87,7 +87,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    pub(crate) fn reveal(&self) -> &str {
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }

@@ -199,7 +199,7 @@ impl Wrong {
             Self::RootUnreadable { .. } => "nothing is found, and nothing can be written but flushes",
             Self::Chain { .. } => "blocks may have left the catalog without anybody's wish, or come back",
             Self::PageUnreadable { .. } | Self::StoodIn { .. } => {
-                "answers lack the blocks that it lists and say so; its marks hide nothing"
+                "answers lack the blocks that it lists and say so; what was deleted is read from the records"
             }
             Self::MarksUnreadable { .. } => "the tenant's queries fail, because deleted traces might show",
             Self::Gone { .. } => "answers that need it fail; its spans are lost unless a backup has them",

@@ -14,7 +14,7 @@ use crate::block_entry::BlockEntry;
 use crate::block_page::{BlockPage, MAX_PAGE_BLOCKS, Section};
 use crate::bucket::PARALLEL_GETS;
 use crate::catalog::Catalog;
-use crate::draft::{DraftError, read_block_page, read_mark_page, read_tenant_page};
+use crate::draft::{DraftError, read_block_page, read_mark_page, read_tenant_page, read_trace_page};
 use crate::load::Loaded;
 use crate::root::TenantRef;
 use crate::sweep::keys_of_retired;
@@ -83,11 +83,17 @@ impl References {
         let groups =
             groups.flat_map(|group| [ObjectKey::FilterGroup(group.id), ObjectKey::Page(group.index)]);
         self.others.extend(groups.map(|key| (key, tenant.clone())));
-        for id in &page.mark_pages {
-            let key = ObjectKey::Page(*id);
+        let mark_pages = page.mark_pages.iter().map(|id| (*id, false));
+        let trace_pages = page.trace_pages.iter().map(|page| (page.id, true));
+        for (id, is_of_traces) in mark_pages.chain(trace_pages) {
+            let key = ObjectKey::Page(id);
             self.others.insert(key.clone(), tenant.clone());
-            match read_mark_page(bucket, *id).await {
-                Ok(_) => {}
+            let read = match is_of_traces {
+                true => read_trace_page(bucket, id).await.map(|_| ()),
+                false => read_mark_page(bucket, id).await.map(|_| ()),
+            };
+            match read {
+                Ok(()) => {}
                 Err(DraftError::Store(error)) => return Err(error.into()),
                 Err(DraftError::Damaged { damage, .. }) => {
                     report.add(&key, Wrong::MarksUnreadable { tenant: tenant.clone(), damage });

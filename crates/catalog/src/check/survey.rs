@@ -83,7 +83,8 @@ impl Survey {
             ObjectKey::LogEntry { .. }
             | ObjectKey::Root { .. }
             | ObjectKey::LogSegment { .. }
-            | ObjectKey::Ingester(_) => {}
+            | ObjectKey::Ingester(_)
+            | ObjectKey::Deletion(_) => {}
         }
     }
 
@@ -130,7 +131,8 @@ impl Survey {
             | ObjectKey::Root { .. }
             | ObjectKey::ClockProbe(_)
             | ObjectKey::LogSegment { .. }
-            | ObjectKey::Ingester(_) => true,
+            | ObjectKey::Ingester(_)
+            | ObjectKey::Deletion(_) => true,
         }
     }
 }

@@ -10,6 +10,7 @@ use siltstone_format::tenant::Tenant;
 use super::DraftError;
 use crate::block_page::{BlockPage, Section};
 use crate::bucket::Bucket;
+use crate::deleted::TracePage;
 use crate::mark::{self, Mark};
 use crate::message::Damage;
 use crate::tenant_page::TenantPage;
@@ -34,6 +35,11 @@ pub(crate) async fn read_block_page(
 /// Marks of a page of older ones.
 pub(crate) async fn read_mark_page(bucket: &Bucket, id: ObjectId) -> Result<Arc<Vec<Mark>>, DraftError> {
     read(bucket, id, |object| mark::decode_page(object).map(Arc::new)).await
+}
+
+/// Traces that were deleted together.
+pub(crate) async fn read_trace_page(bucket: &Bucket, id: ObjectId) -> Result<Arc<TracePage>, DraftError> {
+    read(bucket, id, |object| TracePage::decode(object).map(Arc::new)).await
 }
 
 async fn read<T>(

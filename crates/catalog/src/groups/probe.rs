@@ -16,6 +16,7 @@ use crate::block_entry::BlockEntry;
 use crate::block_page::Section;
 use crate::bucket::path;
 use crate::catalog::Catalog;
+use crate::deleted::DeletedTraces;
 use crate::mark::Mark;
 use crate::snapshot::{Missing, Snapshot, SnapshotError, TenantBlocks};
 use crate::tenant_page::{GroupRef, PageRef, TenantPage};
@@ -39,8 +40,10 @@ pub struct Candidates {
     pub holding: Vec<BlockEntry>,
     /// They are in no group that could be read: ask their own filters.
     pub unasked: Vec<BlockEntry>,
-    /// Every mark that may hide one of their rows, or archive one of their traces.
-    pub marks: Vec<Mark>,
+    /// What was asked about single traces.
+    pub marks: Arc<Vec<Mark>>,
+    /// What may hide one of their rows.
+    pub deleted: Arc<DeletedTraces>,
     /// Parts of the catalog that cannot be read: an answer from the rest is partial.
     pub missing: Vec<Missing>,
     /// Groups that exclude nothing because they cannot be read: the answer is right, and
@@ -55,7 +58,12 @@ pub struct Unread {
     pub why: String,
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
+    /// Whatever has one of these keys of traces, of any time.
+    pub fn traces(any_of: &'a [Vec<FilterKey>]) -> Self {
+        Self { kind: GroupKind::TraceIds, all_of_any: any_of, from_unix_nano: 0, to_unix_nano: u64::MAX }
+    }
+
     fn keys(&self) -> impl Iterator<Item = FilterKey> {
         self.all_of_any.iter().flatten().copied()
     }
@@ -82,6 +90,7 @@ impl Catalog {
             let (from, to) = (wanted.from_unix_nano, wanted.to_unix_nano);
             self.add_pages(&page, from, to, |page| answers.need(page), &mut found).await?;
         }
+        self.add_marks(snapshot, tenant, &mut found).await?;
         let mut candidates = answers.sort(found);
         candidates.unasked.extend(snapshot.flushed(tenant, wanted.from_unix_nano, wanted.to_unix_nano));
         Ok(candidates)
@@ -229,6 +238,7 @@ impl Answers {
     fn sort(self, found: TenantBlocks) -> Candidates {
         let mut candidates = Candidates {
             marks: found.marks,
+            deleted: found.deleted,
             missing: found.missing,
             unread: self.unread,
             ..Candidates::default()

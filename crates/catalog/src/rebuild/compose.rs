@@ -17,10 +17,14 @@ use crate::block_entry::BlockEntry;
 use crate::block_page::{BlockPage, MAX_PAGE_BLOCKS, Section};
 use crate::bucket::{Bucket, PARALLEL_GETS, StoreError};
 use crate::catalog::Catalog;
-use crate::draft::{DraftError, read_mark_page, read_tenant_page};
+use crate::deleted::NewDeletion;
+use crate::deletion::DeletionRecord;
+use crate::draft::{DraftError, read_mark_page, read_tenant_page, read_trace_page};
 use crate::listing::Listed;
 use crate::load::Loaded;
 use crate::log_entry::LogEntry;
+use crate::mark::Mark;
+use crate::planted::{Bug, planted};
 use crate::root::{Root, TenantRef, WriterState};
 use crate::tenant_page::{PageRef, TenantPage};
 use crate::time::{StoreTime, drawn_at};
@@ -71,7 +75,13 @@ impl Catalog {
         for tenant in tenants.keys() {
             sections.entry(tenant.clone()).or_default();
         }
-        let pages = self.with_marks(sections.keys(), &tenants, report).await?;
+        let deletions = self.recorded_deletions(report).await?;
+        for record in &deletions {
+            sections.entry(record.request.tenant.clone()).or_default();
+        }
+        let mut pages = self.with_marks(sections.keys(), &tenants, report).await?;
+        self.delete_again(&deletions, &mut pages, &mut root, report).await?;
+        let pages = pages.into_iter().map(|(tenant, marked)| (tenant, marked.page)).collect();
         for (tenant, known) in self.write_pages(pages, &tenants, sections).await? {
             report.blocks += known.blocks;
             report.rows += known.rows;
@@ -89,22 +99,66 @@ impl Catalog {
         all: impl Iterator<Item = &Tenant>,
         before: &BTreeMap<Tenant, TenantRef>,
         report: &mut Rebuilt,
-    ) -> Result<BTreeMap<Tenant, TenantPage>, StoreError> {
+    ) -> Result<BTreeMap<Tenant, Carried>, StoreError> {
         let mut read = stream::iter(all.cloned())
             .map(|tenant| async move {
                 let known = before.get(&tenant);
-                let (page, lost) = marks_of(&self.bucket, &tenant, known).await?;
-                Ok::<_, StoreError>((tenant, page, lost))
+                Ok::<_, StoreError>((marks_of(&self.bucket, &tenant, known).await?, tenant))
             })
             .buffered(PARALLEL_GETS);
         let mut pages = BTreeMap::new();
-        while let Some((tenant, page, lost)) = read.try_next().await? {
-            if lost {
+        while let Some((carried, tenant)) = read.try_next().await? {
+            if carried.lost {
                 report.without_marks.push(tenant.clone());
             }
-            pages.insert(tenant, page);
+            pages.insert(tenant, carried);
         }
         Ok(pages)
+    }
+
+    /// All records of deletions that can be read.
+    async fn recorded_deletions(&self, report: &mut Rebuilt) -> Result<Vec<DeletionRecord>, StoreError> {
+        let mut records = Vec::new();
+        for record in self.read_deletions(self.deletion_ids().await?).await? {
+            match record {
+                Ok(record) => records.push(record),
+                Err((id, damage)) => {
+                    report.unreadable_deletions.insert(id, damage.to_string());
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// What is recorded and was not carried over is deleted again, under its number. What has none gets the next one.
+    async fn delete_again(
+        &self,
+        deletions: &[DeletionRecord],
+        pages: &mut BTreeMap<Tenant, Carried>,
+        root: &mut Root,
+        report: &mut Rebuilt,
+    ) -> Result<(), StoreError> {
+        let known = deletions.iter().filter_map(|record| record.number).max();
+        root.mark_number = root.mark_number.max(known.unwrap_or(0));
+        for record in deletions {
+            let Some(carried) = pages.get_mut(&record.request.tenant) else { continue };
+            if carried.records.contains(&record.id) || planted(Bug::NoRecords) {
+                continue;
+            }
+            let number = record.number.unwrap_or(root.mark_number + 1);
+            root.mark_number = root.mark_number.max(number);
+            let traces = &record.request.traces;
+            let deletion = NewDeletion { number, at: record.at, record: record.id, traces };
+            for (id, page) in deletion.add_to(&mut carried.page, || ObjectId(self.next_id())) {
+                self.bucket.put(&ObjectKey::Page(id), page).await?;
+            }
+            report.deletions += 1;
+        }
+        for carried in pages.values_mut() {
+            carried.page.marks.sort_by_key(|mark| mark.number);
+            carried.page.trace_pages.sort_by_key(|traces| traces.number);
+        }
+        Ok(())
     }
 
     /// Writes the pages of blocks of all tenants, and then the tenants' own.
@@ -140,6 +194,7 @@ impl Catalog {
                 self.bucket.put(&ObjectKey::Page(id), page.encode()).await?;
                 let mut known = TenantRef::new(id, before.get(&tenant));
                 page.pages.iter().for_each(|page| known.count(page));
+                known.newest_mark = known.newest_mark.max(page.newest_mark());
                 Ok((tenant, known))
             })
             .buffered(PARALLEL_GETS)
@@ -175,30 +230,58 @@ impl Catalog {
     }
 }
 
-/// An empty page of a tenant with the marks that it had, and whether some are lost.
+/// An empty page of a tenant with the marks that it had.
+struct Carried {
+    page: TenantPage,
+    /// Some of them are not.
+    lost: bool,
+    /// Of the deletions that are.
+    records: BTreeSet<ObjectId>,
+}
+
 async fn marks_of(
     bucket: &Bucket,
     tenant: &Tenant,
     before: Option<&TenantRef>,
-) -> Result<(TenantPage, bool), StoreError> {
+) -> Result<Carried, StoreError> {
     let mut page = TenantPage::new(tenant.clone());
-    let Some(before) = before else { return Ok((page, false)) };
+    let mut records = BTreeSet::new();
+    let Some(before) = before else { return Ok(Carried { page, lost: false, records }) };
     let earlier = match read_tenant_page(bucket, before.page, tenant).await {
         Ok(earlier) => earlier,
         Err(DraftError::Store(error)) => return Err(error),
-        Err(DraftError::Damaged { .. } | DraftError::Gone { .. }) => return Ok((page, true)),
+        Err(DraftError::Damaged { .. } | DraftError::Gone { .. }) => {
+            return Ok(Carried { page, lost: true, records });
+        }
     };
     let mut lost = !earlier.damaged.is_empty();
+    let record_of = |mark: &Mark| mark.record;
+    records.extend(earlier.marks.iter().filter_map(record_of));
     page.marks = earlier.marks;
+    for traces in earlier.trace_pages {
+        match read_trace_page(bucket, traces.id).await {
+            Ok(_) => page.trace_pages.push(traces),
+            Err(DraftError::Store(error)) => return Err(error),
+            Err(DraftError::Damaged { .. } | DraftError::Gone { .. }) => lost = true,
+        }
+    }
     for id in earlier.mark_pages {
         match read_mark_page(bucket, id).await {
-            Ok(_) => page.mark_pages.push(id),
+            Ok(marks) => {
+                records.extend(marks.iter().filter_map(record_of));
+                page.mark_pages.push(id);
+            }
             Err(DraftError::Store(error)) => return Err(error),
             // Carried along, it would fail every query of the tenant for good.
             Err(DraftError::Damaged { .. } | DraftError::Gone { .. }) => lost = true,
         }
     }
-    Ok((page, lost))
+    records.extend(page.trace_pages.iter().map(|traces| traces.record));
+    if lost {
+        // Whatever was there is deleted again under the same number: that does no harm.
+        records.clear();
+    }
+    Ok(Carried { page, lost, records })
 }
 
 /// The blocks that are taken in. What an ingester wrote belongs to the inbox; what was

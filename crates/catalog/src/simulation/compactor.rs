@@ -128,9 +128,9 @@ async fn merge(site: &Site, job: Job) {
 /// Traces that are hidden from a block that knows the deletions up to a number.
 pub(super) fn deleted(marks: &[Mark], clean_through: u64) -> BTreeSet<TraceId> {
     let hiding = marks.iter().filter(|mark| mark.kind == MarkKind::Delete && mark.hides_from(clean_through));
-    let traces = hiding.filter_map(|mark| match mark.target {
-        MarkTarget::Trace(trace) => Some(trace),
-        MarkTarget::Filter { .. } => None,
+    let traces = hiding.map(|mark| {
+        let MarkTarget::Trace(trace) = mark.target;
+        trace
     });
     traces.collect()
 }

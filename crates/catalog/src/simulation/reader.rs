@@ -17,7 +17,6 @@ use super::world::{Flush, SimSpan, Site};
 use super::writer::tenants;
 use crate::block_entry::BlockEntry;
 use crate::groups::Wanted;
-use crate::mark::Mark;
 use crate::planted::{Bug, planted};
 use crate::snapshot::{Cover, Snapshot, SnapshotError};
 
@@ -180,7 +179,6 @@ async fn answer(site: &Site, snapshot: &Snapshot, live: Live) -> Result<Option<A
         for flush in live.flushes.iter().filter(|flush| !is_in(snapshot, flush, &blocks)) {
             add(&mut answer, snapshot, flush.spans.iter().filter(of_tenant));
         }
-        drop::<Vec<Mark>>(found.marks);
     }
     site.tell(|| {
         let labels: Vec<_> = live.flushes.iter().map(|flush| flush.label).collect();

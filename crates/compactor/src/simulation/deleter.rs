@@ -1,4 +1,5 @@
-//! Somebody who deletes traces, and is told when nobody sees them any more.
+//! Somebody who deletes traces, and is told when nobody sees them any more. One that is killed does not know whether
+//! what he asked for is done.
 
 use rand::Rng;
 use siltstone_catalog::change::AddMark;
@@ -15,11 +16,16 @@ pub(super) async fn run(site: Site, deletions: u64) -> Result<(), Violation> {
         site.world.borrow_mut().asked_to_delete.insert(trace);
         let (kind, target) = (MarkKind::Delete, MarkTarget::Trace(trace_id(trace)));
         let mark = AddMark { tenant: Tenant::single(), kind, target };
-        while site.catalog.publish(&mark).await.is_err() {
-            site.rest(300).await;
-        }
+        let published = loop {
+            match site.catalog.publish(&mark).await {
+                Ok(published) => break published,
+                Err(_) => site.rest(300).await,
+            }
+        };
         let mut world = site.world.borrow_mut();
-        world.deleted.insert(trace);
+        // Nobody else gives marks numbers.
+        world.deleted.insert(trace, published.root().mark_number);
+        world.asked_to_delete.remove(&trace);
         world.counts.deletions += 1;
     }
     Ok(())

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::Rng;
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
-use siltstone_catalog::mark::{Mark, MarkTarget};
 use siltstone_catalog::snapshot::{Cover, Snapshot, SnapshotError, TenantBlocks};
 use siltstone_format::block::origins::OriginsFile;
 use siltstone_format::content::same_span;
@@ -36,7 +35,7 @@ async fn read_once(site: &Site) -> Result<bool, Violation> {
     };
     let fresh = Cover { fresh: true, ..Cover::default() };
     let Ok(snapshot) = site.catalog.snapshot(&fresh).await else { return Ok(false) };
-    let TenantBlocks { blocks: found, marks, .. } =
+    let TenantBlocks { blocks: found, deleted: marks, .. } =
         match site.catalog.blocks(&snapshot, &Tenant::single(), 0, u64::MAX).await {
             Ok(found) => found,
             Err(SnapshotError::Gone { key }) => return gone(site, &snapshot, &key.to_string()),
@@ -52,28 +51,29 @@ async fn read_once(site: &Site) -> Result<bool, Violation> {
             return gone(site, &snapshot, &block.id().to_string());
         };
         for span in &spans {
-            let target = MarkTarget::Trace(span.trace_id);
-            let hides = |mark: &Mark| mark.target == target && mark.hides_from(block.clean_through);
-            if !marks.iter().any(hides) {
+            if !marks.hides(&span.trace_id, block.clean_through) {
                 *times.entry(checked(span)?).or_default() += 1;
             }
         }
     }
     let mut world = site.world.borrow_mut();
     for (number, times) in &times {
-        let attempts = world.attempts.get(number).copied().unwrap_or(0);
-        if *times > attempts {
+        let attempts = world.attempts.get(number).map_or(0, Vec::len);
+        if *times as usize > attempts {
             return Err(format!("span {number} was flushed {attempts} times, and is there {times} times"));
         }
     }
-    if let Some(back) = times.keys().find(|number| deleted.contains(&trace_of(**number))) {
+    if let Some(back) = times.keys().find(|number| world.is_deleted(**number, &deleted)) {
         return Err(format!("span {back} was deleted, and is there"));
     }
-    let may_be_deleted = |number: &u64| world.asked_to_delete.contains(&trace_of(*number));
-    let missed = before.iter().find(|number| !times.contains_key(number) && !may_be_deleted(number));
-    if let Some(missed) = missed {
+    let missed = before
+        .iter()
+        .find(|(number, known)| !times.contains_key(number) && !world.may_be_deleted(**number, **known));
+    if let Some((missed, _)) = missed {
         return Err(format!("span {missed} was committed, and is not there"));
     }
+    let taken_again = times.keys().filter(|number| deleted.contains_key(&trace_of(**number)));
+    world.counts.taken_again += taken_again.count() as u64;
     world.counts.readings += 1;
     Ok(true)
 }
@@ -129,7 +129,8 @@ pub(super) async fn check_all_is_merged(site: Site) -> Result<(), Violation> {
                 return Err(format!("block {} is gone", block.id()));
             };
             for span in &spans {
-                if site.world.borrow().deleted.contains(&trace_of(checked(span)?)) {
+                let world = site.world.borrow();
+                if world.is_deleted(checked(span)?, &world.deleted) {
                     return Err(format!(
                         "span {} was deleted, and block {} still has it",
                         span.name,

@@ -38,13 +38,14 @@ const MINUTE: u64 = 60_000_000_000;
 
 #[derive(Default)]
 pub(super) struct World {
-    /// Numbers of spans that a commit has acknowledged, and how often each was flushed.
-    pub(super) committed: BTreeSet<u64>,
-    pub(super) attempts: BTreeMap<u64, u32>,
+    /// Numbers of spans that a commit has acknowledged, with the deletions that were known up to then.
+    pub(super) committed: BTreeMap<u64, u64>,
+    /// The same of each time that one was flushed.
+    pub(super) attempts: BTreeMap<u64, Vec<u64>>,
     pub(super) next_number: u64,
-    /// Traces that somebody wants to be deleted, and those of which he was told that they are.
+    /// Traces that somebody is about to delete, and the number of the newest deletion of which he was told.
     pub(super) asked_to_delete: BTreeSet<u64>,
-    pub(super) deleted: BTreeSet<u64>,
+    pub(super) deleted: BTreeMap<u64, u64>,
     pub(super) counts: Counts,
     pub(super) story: Vec<String>,
 }
@@ -64,6 +65,8 @@ pub(super) struct Counts {
     pub(super) swept: u64,
     pub(super) deletions: u64,
     pub(super) deleted_rows: u64,
+    /// Spans of deleted traces that were seen, since they were accepted by who knew the deletion.
+    pub(super) taken_again: u64,
 }
 
 impl Counts {
@@ -84,12 +87,28 @@ impl Counts {
         apply(&mut self.swept, more.swept);
         apply(&mut self.deletions, more.deletions);
         apply(&mut self.deleted_rows, more.deleted_rows);
+        apply(&mut self.taken_again, more.taken_again);
     }
 
     pub(super) fn has_seen_all(&self) -> bool {
         let mut all = true;
         self.clone().each(self, |_, count| all &= count > 0);
         all
+    }
+}
+
+impl World {
+    /// Whether a span was flushed only by who did not know that its trace was deleted.
+    pub(super) fn is_deleted(&self, number: u64, deleted: &BTreeMap<u64, u64>) -> bool {
+        let deletion = deleted.get(&trace_of(number)).copied().unwrap_or(0);
+        self.attempts.get(&number).is_none_or(|known| known.iter().all(|known| *known < deletion))
+    }
+
+    /// Whether a span that was committed may be missed.
+    pub(super) fn may_be_deleted(&self, number: u64, known: u64) -> bool {
+        let trace = trace_of(number);
+        self.asked_to_delete.contains(&trace)
+            || self.deleted.get(&trace).is_some_and(|deletion| *deletion > known)
     }
 }
 

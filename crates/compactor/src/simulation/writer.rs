@@ -6,6 +6,7 @@ use rand::Rng;
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::commit::Fate;
 use siltstone_catalog::log_entry::LogEntry;
+use siltstone_catalog::snapshot::Cover;
 use siltstone_format::block::identity::BlockIdentity;
 use siltstone_format::block::summary::BlockSummary;
 use siltstone_format::block::write::encode_block;
@@ -19,11 +20,13 @@ use super::world::{Site, span};
 
 pub(super) async fn run(site: Site, flushes: u64) -> Result<(), Violation> {
     let (mut writer, mut number) = (WriterId(site.catalog.next_id()), 0);
+    let mut known = 0;
     for _ in 0..flushes {
         site.rest(2_500).await;
-        let spans = next_spans(&site);
+        known = learn(&site, known).await;
+        let spans = next_spans(&site, known);
         loop {
-            match flush(&site, &spans, writer, number).await {
+            match flush(&site, &spans, known, writer, number).await {
                 Fate::Committed => break,
                 // A flush that is late is asked for again under the same name.
                 Fate::Missing => {}
@@ -32,14 +35,26 @@ pub(super) async fn run(site: Site, flushes: u64) -> Result<(), Violation> {
         }
         number += 1;
         let mut world = site.world.borrow_mut();
-        world.committed.extend(&spans);
+        for span in spans {
+            let best = world.committed.entry(span).or_default();
+            *best = known.max(*best);
+        }
         world.counts.flushes += 1;
     }
     Ok(())
 }
 
+/// The number of the newest deletion, if it is asked for; whoever accepts spans may know less for long.
+async fn learn(site: &Site, known: u64) -> u64 {
+    if site.rng.borrow_mut().random_bool(0.5) {
+        return known;
+    }
+    let snapshot = site.catalog.snapshot(&Cover::default()).await;
+    snapshot.map_or(known, |snapshot| snapshot.root.mark_number)
+}
+
 /// New numbers, and now and then some that were sent before.
-fn next_spans(site: &Site) -> Vec<u64> {
+fn next_spans(site: &Site, known: u64) -> Vec<u64> {
     let (count, again) = {
         let mut rng = site.rng.borrow_mut();
         (rng.random_range(1..30), rng.random_range(0..40))
@@ -50,12 +65,12 @@ fn next_spans(site: &Site) -> Vec<u64> {
     let old = (again..again + 3).filter(|number| again < 20 && *number < first);
     let spans: Vec<u64> = (first..first + count).chain(old).collect();
     for number in &spans {
-        *world.attempts.entry(*number).or_default() += 1;
+        world.attempts.entry(*number).or_default().push(known);
     }
     spans
 }
 
-async fn flush(site: &Site, spans: &[u64], writer: WriterId, number: u64) -> Fate {
+async fn flush(site: &Site, spans: &[u64], known: u64, writer: WriterId, number: u64) -> Fate {
     let opened = site.clock.monotonic();
     let summary = loop {
         match write(site, spans).await {
@@ -63,7 +78,7 @@ async fn flush(site: &Site, spans: &[u64], writer: WriterId, number: u64) -> Fat
             Err(_) => site.rest(300).await,
         }
     };
-    let entry = LogEntry { writer, number, blocks: vec![BlockEntry::flushed(summary)] };
+    let entry = LogEntry { writer, number, blocks: vec![BlockEntry::accepted(summary, known)] };
     loop {
         match site.catalog.commit(&entry, Some(opened)).await {
             Ok(fate) => return fate,

@@ -25,14 +25,17 @@ mod value;
 // Nested values and lists of attributes as text.
 mod text;
 
+use std::sync::Arc;
+
 use siltstone_format::columns::SpanColumns;
 
 pub use self::origin::OriginCache;
 use self::request::{Choice, Walker};
+use crate::deletions::DeletedLately;
 use crate::export::{Refusals, SpanFault};
 
 /// Which spans are taken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// Unix nanoseconds; that moment is allowed.
     pub earliest_start: u64,
@@ -46,6 +49,9 @@ pub struct Rules {
     /// Bytes of memory that events, links and attributes without a column may take of one request, and half as
     /// much of one span. On the wire they may be far smaller: an empty event has two bytes.
     pub listed_bytes: usize,
+    /// Traces whose spans are refused, since they were deleted.
+    pub deleted: Option<Arc<DeletedLately>>,
+    pub now_unix_millis: u64,
 }
 
 /// What became of a request.
@@ -82,6 +88,8 @@ impl Rules {
         attribute_bytes: usize::MAX,
         spans: usize::MAX,
         listed_bytes: usize::MAX,
+        deleted: None,
+        now_unix_millis: 0,
     };
 }
 

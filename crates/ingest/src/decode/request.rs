@@ -148,12 +148,12 @@ impl<'a> Walker<'a> {
         origins: &'a mut OriginCache,
     ) -> Self {
         let rules = match choice {
-            Choice::ByRules(rules) => *rules,
+            Choice::ByRules(rules) => rules.clone(),
             Choice::AllBut(_) => Rules::NONE,
         };
-        let spans = SpanReader::new(rules, columns);
         let origin_limits =
             OriginLimits { attribute_bytes: rules.attribute_bytes, decoded_bytes: usize::MAX };
+        let spans = SpanReader::new(rules, columns);
         Self { choice, columns, origins, spans, origin_limits, ordinal: 0, decoded: Decoded::default() }
     }
 

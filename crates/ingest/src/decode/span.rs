@@ -144,7 +144,17 @@ impl Reading<'_, '_> {
     /// Judges ids and start, and fills them in.
     fn check(&mut self, ids: &SentIds<'_>, fields: &mut SpanFields<'_>) {
         match ids.trace.try_into().map(TraceId) {
-            Ok(id) if !id.is_zero() => fields.trace_id = id,
+            Ok(id) if !id.is_zero() => {
+                fields.trace_id = id;
+                if self
+                    .rules
+                    .deleted
+                    .as_ref()
+                    .is_some_and(|lately| lately.has(&id, self.rules.now_unix_millis))
+                {
+                    self.faults.note(SpanFault::Deleted);
+                }
+            }
             _ => self.faults.note(SpanFault::TraceId),
         }
         match ids.span.try_into().map(SpanId) {

@@ -25,6 +25,8 @@ pub mod object;
 pub struct Record {
     pub tenant: Tenant,
     pub arrived_unix_millis: u64,
+    /// Deletions up to this number were known when its segment was opened.
+    pub known_deletions: u64,
     /// Ordinals of the spans in the body that were refused, ascending.
     pub refused: Vec<u32>,
     /// An OTLP `ExportTraceServiceRequest`.

@@ -6,6 +6,8 @@
 //!  |        | length | count   | length | millis  | checksum   | checksum | name   | u32 …   |
 //! ```
 //!
+//! `sRc2` has the number of the newest deletion that was known (u64) before the tenant; `sRc1` knew none.
+//!
 //! The head has a checksum of its own, so that a wrong length is never followed; it covers the record's place
 //! too (which log, which part), which a sender does not know: bytes inside a body are never taken for a record.
 
@@ -16,7 +18,11 @@ use siltstone_format::tenant::Tenant;
 use super::{Record, SegmentName};
 
 pub(crate) const HEAD_LEN: usize = 32;
-pub(crate) const MAGIC: [u8; 4] = *b"sRc1";
+/// What every record begins with.
+pub(crate) const MAGIC: [u8; 3] = *b"sRc";
+const WITHOUT_DELETIONS: u8 = b'1';
+const WITH_DELETIONS: u8 = b'2';
+const DELETIONS_LEN: usize = 8;
 const CHECKED_LEN: usize = HEAD_LEN - 4;
 
 /// Where records stand: a part of a segment.
@@ -31,6 +37,7 @@ pub(crate) struct TooLarge;
 /// A head whose checksum is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
+    knows_deletions: bool,
     tenant_len: u32,
     refused_count: u32,
     body_len: u32,
@@ -56,7 +63,8 @@ impl Place {
 
 /// Bytes that a record takes.
 pub(crate) fn encoded_len(record: &Record) -> u64 {
-    let before_body = HEAD_LEN + record.tenant.as_str().len() + 4 * record.refused.len();
+    let deletions = if record.known_deletions > 0 { DELETIONS_LEN } else { 0 };
+    let before_body = HEAD_LEN + deletions + record.tenant.as_str().len() + 4 * record.refused.len();
     before_body as u64 + record.body.len() as u64
 }
 
@@ -69,6 +77,9 @@ pub(crate) fn encode_before_body(record: &Record, place: &Place, into: &mut Vec<
 
     let start = into.len();
     into.resize(start + HEAD_LEN, 0);
+    if record.known_deletions > 0 {
+        into.put_u64_le(record.known_deletions);
+    }
     into.extend_from_slice(tenant);
     into.extend(record.refused.iter().flat_map(|ordinal| ordinal.to_le_bytes()));
     let mut content = Hasher::new();
@@ -78,6 +89,7 @@ pub(crate) fn encode_before_body(record: &Record, place: &Place, into: &mut Vec<
     let mut head = [0; HEAD_LEN];
     let mut rest = head.as_mut_slice();
     rest.put_slice(&MAGIC);
+    rest.put_u8(if record.known_deletions > 0 { WITH_DELETIONS } else { WITHOUT_DELETIONS });
     lengths.into_iter().for_each(|length| rest.put_u32_le(length));
     rest.put_u64_le(record.arrived_unix_millis);
     rest.put_u32_le(content.finalize());
@@ -92,7 +104,13 @@ impl Head {
     pub(crate) fn decode(bytes: &[u8], place: &Place) -> Option<Self> {
         let bytes = bytes.first_chunk::<HEAD_LEN>()?;
         let mut rest = bytes.strip_prefix(&MAGIC)?;
+        let knows_deletions = match rest.get_u8() {
+            WITHOUT_DELETIONS => false,
+            WITH_DELETIONS => true,
+            _ => return None,
+        };
         let head = Self {
+            knows_deletions,
             tenant_len: rest.get_u32_le(),
             refused_count: rest.get_u32_le(),
             body_len: rest.get_u32_le(),
@@ -105,7 +123,8 @@ impl Head {
 
     /// Bytes behind the head.
     pub(crate) fn content_len(&self) -> u64 {
-        u64::from(self.tenant_len) + 4 * u64::from(self.refused_count) + u64::from(self.body_len)
+        let deletions = if self.knows_deletions { DELETIONS_LEN as u64 } else { 0 };
+        deletions + u64::from(self.tenant_len) + 4 * u64::from(self.refused_count) + u64::from(self.body_len)
     }
 
     /// None if that is not the content that was written behind this head.
@@ -113,12 +132,13 @@ impl Head {
         if content.len() as u64 != self.content_len() || crc32fast::hash(&content) != self.content_checksum {
             return None;
         }
+        let known_deletions = if self.knows_deletions { content.get_u64_le() } else { 0 };
         let tenant = content.split_to(self.tenant_len as usize);
         let tenant: Tenant = std::str::from_utf8(&tenant).ok()?.parse().ok()?;
         let mut ordinals = content.split_to(4 * self.refused_count as usize);
         let refused = (0..self.refused_count).map(|_| ordinals.get_u32_le()).collect();
         let arrived_unix_millis = self.arrived_unix_millis;
-        Some(Record { tenant, arrived_unix_millis, refused, body: content })
+        Some(Record { tenant, arrived_unix_millis, known_deletions, refused, body: content })
     }
 }
 
@@ -150,12 +170,14 @@ mod tests {
         let parts = (
             "[a-z]{1,20}",
             any::<u64>(),
+            prop_oneof![Just(0), any::<u64>()],
             prop::collection::vec(any::<u32>(), 0..5),
             prop::collection::vec(any::<u8>(), 0..200),
         );
-        parts.prop_map(|(tenant, arrived_unix_millis, refused, body)| Record {
+        parts.prop_map(|(tenant, arrived_unix_millis, known_deletions, refused, body)| Record {
             tenant: tenant.parse().unwrap(),
             arrived_unix_millis,
+            known_deletions,
             refused,
             body: body.into(),
         })

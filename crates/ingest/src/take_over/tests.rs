@@ -8,6 +8,8 @@ mod dead;
 mod zombies;
 // Who lives, and what it holds on to while the store fails it.
 mod living;
+// What was deleted, and who knew it.
+mod deleted;
 // What one that lives has in the store, and how often it writes there.
 mod footprint;
 // Anything at any time.

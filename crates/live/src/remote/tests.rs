@@ -66,6 +66,7 @@ fn answer() -> Answer {
     let segment = |number, spans: siltstone_format::columns::SpanColumns| LiveSegment {
         writer: WriterId(Ulid(1)),
         number,
+        known_deletions: 7 * number,
         spans: spans.into(),
     };
     Answer {
@@ -119,7 +120,8 @@ async fn should_bring_a_span_that_is_larger_than_a_message() {
     let mut columns = siltstone_format::columns::SpanColumns::default();
     let span = siltstone_format::span::Span { name: "é".repeat(3 * PIECE_BYTES), ..Default::default() };
     columns.push(&span).unwrap();
-    let segment = LiveSegment { writer: WriterId(Ulid(1)), number: 0, spans: columns.into() };
+    let segment =
+        LiveSegment { writer: WriterId(Ulid(1)), number: 0, known_deletions: 0, spans: columns.into() };
     let address = address_of(fake(Ok(Answer { segments: vec![segment], ..Answer::default() }))).await;
     let received = remote(&address, RemoteLimits::default()).ask(&everything()).await.unwrap();
     assert_eq!(received.segments[0].spans.spans().unwrap(), [span]);

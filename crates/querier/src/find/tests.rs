@@ -104,15 +104,6 @@ fn should_not_show_what_was_deleted_or_cut() {
 }
 
 #[test]
-fn should_refuse_a_deletion_that_it_cannot_apply() {
-    let (world, ingester, reader) = world();
-    let target = MarkTarget::Filter { expression: "x".to_owned(), from_unix_nano: 0, to_unix_nano: u64::MAX };
-    world.finish(mark(&ingester.catalog, MarkKind::Delete, target));
-    world.time.advance(Duration::from_secs(3));
-    assert!(matches!(scan(&world, &ingester, &reader), Err(FindError::FilterMark { .. })));
-}
-
-#[test]
 fn should_refuse_a_view_of_another_question() {
     let (world, ingester, reader) = world();
     let view = world.open(&reader, &[&ingester], &traces(&[1]).0).unwrap();

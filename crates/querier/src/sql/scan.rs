@@ -31,7 +31,7 @@ use super::output::Output;
 use super::pushed::Pushed;
 use super::receiving::Sent;
 use crate::cache::OpenedBlock;
-use crate::hidden::{HiddenHere, NEVER_CLEANED, Unseen};
+use crate::hidden::{HiddenHere, Unseen};
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
 use crate::scan::{places_of, rows_at, rows_in, runs_of, seen_rows};
@@ -202,10 +202,10 @@ impl Reader<'_> {
         plan: &Plan,
         doubtful: &Arc<HashSet<TraceId>>,
     ) -> Result<(), Stop> {
-        let hidden = plan.hidden.at(NEVER_CLEANED);
-        let unseen = Unseen { hidden, doubtful: Arc::clone(doubtful) };
         for (number, segment) in view.live.iter().enumerate() {
             if self.share.has(number) {
+                let hidden = plan.hidden.at(segment.known_deletions);
+                let unseen = Unseen { hidden, doubtful: Arc::clone(doubtful) };
                 let rows = self.scan.filter.rows_within(self.scan.window, &segment.spans)?;
                 let rows = unseen.seen_of(&rows, &segment.spans);
                 self.send(query, Arc::clone(&segment.spans), rows).await?;

@@ -86,8 +86,9 @@ impl Process {
         let (end, ended) = oneshot::channel::<()>();
         let started_core = Arc::clone(&core);
         let running = tokio::spawn(async move {
-            let start =
-                |_, _| async { Ok(Parts { ingest: Some(started_core as _), query: None, compact: None }) };
+            let start = |_, _| async {
+                Ok(Parts { ingest: Some(started_core as _), query: None, compact: None, deleter: None })
+            };
             let started = |line| told.send(line).unwrap();
             let end = async { ended.await.unwrap() };
             run(&settings, Arc::new(SystemClock::new()), start, started, end).await

@@ -90,7 +90,19 @@ pub(crate) const ALL: &[Setting] = &[
         "127.0.0.1:17271",
         "Where Jaeger finds its store: its storage services over gRPC and, if this process ingests, OTLP.",
     ),
-    setting("listen.admin", Kind::Address, "127.0.0.1:13133", "/live, /ready, /metrics and /status."),
+    setting(
+        "listen.admin",
+        Kind::Address,
+        "127.0.0.1:13133",
+        "/live, /ready, /metrics and /status; /api/siltstone/deletions with admin.token.",
+    ),
+    setting(
+        "admin.token",
+        Kind::Secret,
+        "",
+        "Whoever sends it as `Authorization: Bearer …` to the admin port may delete traces: 16 characters or more. \
+         Without one nobody can there.",
+    ),
     setting(
         "ingest.durability",
         Kind::Word(&["wal", "object"]),

@@ -15,6 +15,7 @@ use siltstone_store::{Addressing, AzureKey, S3Keys, Secret, Settings as StoreSet
 
 use super::layers::{Layers, SettingsError, Written};
 use super::list::{self, Kind};
+use crate::admin::deletions::LEAST_TOKEN_BYTES;
 pub use compact::Compact;
 pub use query::Query;
 
@@ -29,6 +30,8 @@ pub struct Resolved {
     pub log: String,
     pub drain_deadline: Duration,
     pub listen: Listen,
+    /// None: nobody deletes over HTTP.
+    pub admin_token: Option<Secret>,
     pub ingest: Ingest,
     pub query: Query,
     pub compact: Compact,
@@ -129,12 +132,22 @@ impl Resolved {
                 jaeger_storage: values.needed("listen.jaeger_storage", address)?,
                 admin: values.needed("listen.admin", address)?,
             },
+            admin_token: admin_token(&values)?,
             ingest: ingest(&values)?,
             query: query::query(&values)?,
             compact: compact::compact(&values)?,
             data,
             doubts: layers.doubts.clone(),
         })
+    }
+}
+
+fn admin_token(values: &Values<'_>) -> Result<Option<Secret>, SettingsError> {
+    let Some(token) = values.text("admin.token").filter(|token| !token.is_empty()) else { return Ok(None) };
+    match token.len() < LEAST_TOKEN_BYTES {
+        true => Err(values
+            .complaint("admin.token", "is shorter than 16 characters, and could be tried out".to_owned())),
+        false => Ok(Some(Secret::new(token))),
     }
 }
 

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::export;
 use crate::process::Process;
+use crate::{export, now_nanos};
 
 /// What a command of the program prints.
 fn command(arguments: &[&str], data: &Path, store: &Path) -> String {
@@ -98,6 +98,14 @@ fn a_deleted_trace_is_shown_by_nobody_and_leaves_the_blocks() {
     assert!(!refused.status.success() && said.contains("nothing of the tenant `nobody`"), "{said}");
     let did = command(&["delete", trace, "--yes"], &work, &store);
     assert!(did.starts_with(&format!("{trace}\tdeleted\t1 blocks")), "{did}");
+    let id = did.split("`siltstone deletion ").nth(1).unwrap().split('`').next().unwrap();
+    let receipt = command(&["deletion", id], &work, &store);
+    assert!(
+        receipt.contains("hidden\tyes, as number 1") && receipt.contains("blocks\t1 still have"),
+        "{receipt}"
+    );
+    assert!(receipt.contains("gone\tnot yet") && receipt.contains("backups"), "{receipt}");
+    assert_eq!(command(&["deletion"], &work, &store), format!("{id}\n"));
     let rest = json!([{"spans": left, "traces": 49}]);
     // A reader looks again after two seconds.
     while counted(&reader) != rest {
@@ -107,7 +115,84 @@ fn a_deleted_trace_is_shown_by_nobody_and_leaves_the_blocks() {
     assert!(merged.starts_with("1 merges: 1 blocks with 300 spans"), "{merged}");
     assert!(merged.contains(&format!("became 1 blocks with {left} spans")), "{merged}");
     assert_eq!(counted(&Process::start("query", &folder.path().join("four"), &store)), rest);
+    let receipt = command(&["deletion", id], &work, &store);
+    assert!(
+        receipt.contains("blocks\tgone from all") && receipt.contains("logs in the bucket\tgone"),
+        "{receipt}"
+    );
+    // The block that was replaced stays for an hour.
+    assert!(receipt.contains("not swept yet") && receipt.contains("gone\tnot yet"), "{receipt}");
     let again = command(&["compact", "--once"], &work, &store);
     assert!(again.starts_with("0 merges"), "{again}");
     ingest.end();
+}
+
+#[test]
+fn a_filter_deletes_over_http_for_who_has_the_token() {
+    const PATH: &str = "/api/siltstone/deletions";
+    let folder = tempfile::tempdir().unwrap();
+    let (data, store, file) =
+        (folder.path().join("one"), folder.path().join("store"), folder.path().join("s.toml"));
+    std::fs::write(&file, "[admin]\ntoken = \"0123456789abcdef\"\n").unwrap();
+    let more: Vec<&str> = QUICK.into_iter().chain(["--config", file.to_str().unwrap()]).collect();
+    let process = Process::start_with("all", &data, &store, &more);
+    flush_three(&process);
+    let all = json!([{"spans": 300, "traces": 50}]);
+    assert_eq!(counted(&process), all);
+    let counts =
+        process.sql("SELECT trace_id, count(*) AS n FROM spans GROUP BY trace_id ORDER BY trace_id LIMIT 1");
+    let (trace, spans) = (&counts["rows"][0]["trace_id"], &counts["rows"][0]["n"]);
+    let (trace, left) = (trace.as_str().unwrap(), 300 - spans.as_u64().unwrap());
+    let asked =
+        |confirm: bool| json!({"filter": format!("trace_id = \"{trace}\""), "confirm": confirm}).to_string();
+
+    let closed = Process::start("query", &folder.path().join("two"), &store);
+    let (head, body) = closed.ask("admin", &format!("POST {PATH}"), &asked(true));
+    assert!(head.contains(" 403") && body.contains("admin.token"), "{head}\n{body}");
+    let ask = |token: &str, request: &str, body: &str| {
+        let headers = format!("application/json\r\nauthorization: Bearer {token}");
+        process.ask_as(&headers, "admin", request, body)
+    };
+    let (head, _) = process.ask("admin", &format!("POST {PATH}"), &asked(true));
+    assert!(head.contains(" 401"), "{head}");
+    let (head, _) = ask("0123456789abcdeF", &format!("POST {PATH}"), &asked(true));
+    assert!(head.contains(" 401"), "{head}");
+    let right = "0123456789abcdef";
+    let (head, body) = ask(right, &format!("POST {PATH}"), "{\"filter\": \"sevice_name = 1\"}");
+    assert!(head.contains(" 400") && body.contains("did you mean `service_name`"), "{head}\n{body}");
+
+    let read = |(head, body): (String, String)| {
+        assert!(head.contains(" 200"), "{head}\n{body}");
+        serde_json::from_str::<Value>(&body).unwrap()
+    };
+    let would = read(ask(right, &format!("POST {PATH}"), &asked(false)));
+    assert!(would["deleted"] == json!(false) && would["traces"] == json!(1), "{would}");
+    assert_eq!(counted(&process), all);
+    let did = read(ask(right, &format!("POST {PATH}"), &asked(true)));
+    assert!(did["deleted"] == json!(true) && did["number"] == json!(1), "{did}");
+    while counted(&process) != json!([{"spans": left, "traces": 49}]) {
+        std::thread::yield_now();
+    }
+    let receipt = read(ask(right, &format!("GET {PATH}/{}", did["id"].as_str().unwrap()), ""));
+    assert!(receipt["hidden"] == json!(true) && receipt["matching"]["filter"].is_string(), "{receipt}");
+    // Spans that come under its id are refused, alone, and the sender is told.
+    let mut again = 0;
+    let refused = loop {
+        let request = json!({"resourceSpans": [{"scopeSpans": [{"spans": [{
+            "traceId": trace, "spanId": format!("{:016x}", 77 + again), "name": "late",
+            "startTimeUnixNano": now_nanos().to_string(), "endTimeUnixNano": now_nanos().to_string(),
+        }]}]}]});
+        let (head, body) = process.ask("otlp_http", "POST /v1/traces", &request.to_string());
+        assert!(head.contains(" 200"), "{head}\n{body}");
+        // Until the ingester looks again.
+        if body.contains("deleted") {
+            break body;
+        }
+        again += 1;
+    };
+    assert!(refused.contains("\"rejectedSpans\":\"1\""), "{refused}");
+    let (_, metrics) = process.ask("admin", "GET /metrics", "");
+    assert!(metrics.contains("deleted"), "{metrics}");
+    assert_eq!(counted(&process), json!([{"spans": left, "traces": 49}]));
+    process.end();
 }

@@ -19,6 +19,8 @@ use crate::log::{Record, SegmentName};
 
 const MAGIC: [u8; 8] = *b"SILTPIEC";
 const VERSION: u32 = 1;
+/// Its records know deletions: who reads version 1 alone would take them for damage.
+const KNOWING_VERSION: u32 = 2;
 const HEADER_LEN: usize = 64;
 const SEALED: u32 = 1;
 const LEVEL: i32 = 1;
@@ -60,6 +62,7 @@ pub enum PieceError {
 }
 
 struct Header {
+    version: u32,
     flags: u32,
     name: PieceName,
     flush: u64,
@@ -83,14 +86,18 @@ pub(super) fn encode(name: PieceName, flush: u64, records: &[Record]) -> Result<
     let packed = packed.map_err(PieceError::Packing)?;
     let unpacked_len = u32::try_from(unpacked.len()).map_err(|_| PieceError::TooLarge)?;
     let packed_checksum = crc32fast::hash(&packed);
-    let mut bytes = Header { flags: 0, name, flush, unpacked_len, packed_checksum }.encode();
+    let knows_deletions = records.iter().any(|record| record.known_deletions > 0);
+    let version = if knows_deletions { KNOWING_VERSION } else { VERSION };
+    let mut bytes = Header { version, flags: 0, name, flush, unpacked_len, packed_checksum }.encode();
     bytes.extend_from_slice(&packed);
     Ok(bytes.into())
 }
 
 pub(super) fn encode_seal(name: PieceName) -> Bytes {
     let packed_checksum = crc32fast::hash(&[]);
-    Header { flags: SEALED, name, flush: 0, unpacked_len: 0, packed_checksum }.encode().into()
+    Header { version: VERSION, flags: SEALED, name, flush: 0, unpacked_len: 0, packed_checksum }
+        .encode()
+        .into()
 }
 
 /// What kind of piece stands under a name.
@@ -144,7 +151,7 @@ impl Header {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_LEN);
         bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&self.version.to_le_bytes());
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
         bytes.extend_from_slice(&self.name.writer.0.to_bytes());
         bytes.extend_from_slice(&self.name.number.to_le_bytes());
@@ -166,7 +173,7 @@ impl Header {
         if checksum != crc32fast::hash(header.get(..12).unwrap_or_default()) {
             return Err(damaged);
         }
-        if number != VERSION {
+        if ![VERSION, KNOWING_VERSION].contains(&number) {
             return Err(PieceError::UnknownVersion(number));
         }
         let Some(header) = bytes.first_chunk::<HEADER_LEN>() else { return Err(damaged) };
@@ -180,7 +187,7 @@ impl Header {
         if found != name {
             return Err(PieceError::Damaged("it is another piece than its name says"));
         }
-        Ok(Self { flags, name, flush, unpacked_len, packed_checksum })
+        Ok(Self { version: number, flags, name, flush, unpacked_len, packed_checksum })
     }
 
     fn kind(&self) -> Kind {
@@ -203,6 +210,7 @@ mod tests {
         let record = |id: u64| Record {
             tenant: "a".parse().unwrap(),
             arrived_unix_millis: id,
+            known_deletions: id / 2,
             refused: vec![1, id as u32],
             body: vec![id as u8; 50].into(),
         };

@@ -46,7 +46,13 @@ fn segment(number: u64) -> SegmentName {
 
 fn record(id: u64, body_len: usize) -> Record {
     let body: Vec<u8> = (0..body_len).map(|at| (at / 13) as u8).collect();
-    Record { tenant: "a".parse().unwrap(), arrived_unix_millis: id, refused: Vec::new(), body: body.into() }
+    Record {
+        tenant: "a".parse().unwrap(),
+        arrived_unix_millis: id,
+        known_deletions: id % 2,
+        refused: Vec::new(),
+        body: body.into(),
+    }
 }
 
 impl World {

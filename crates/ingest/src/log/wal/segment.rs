@@ -19,6 +19,8 @@ use crate::log::SegmentName;
 pub(super) const HEADER_LEN: usize = 48;
 const MAGIC: [u8; 8] = *b"SILT-WAL";
 const VERSION: u32 = 1;
+/// Its records know deletions: who reads version 1 alone would take them for damage.
+const KNOWING_VERSION: u32 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct PartName {
@@ -53,10 +55,11 @@ impl PartName {
         (name.file_name() == file_name).then_some(name)
     }
 
-    pub(super) fn header(&self) -> [u8; HEADER_LEN] {
+    pub(super) fn header(&self, knows_deletions: bool) -> [u8; HEADER_LEN] {
+        let version = if knows_deletions { KNOWING_VERSION } else { VERSION };
         let mut header = Vec::with_capacity(HEADER_LEN);
         header.extend_from_slice(&MAGIC);
-        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&version.to_le_bytes());
         header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
         header.extend_from_slice(&self.segment.writer.0.to_bytes());
         header.extend_from_slice(&self.segment.number.to_le_bytes());
@@ -79,7 +82,7 @@ impl Header {
         if checksum != crc32fast::hash(bytes.get(..12)?) {
             return None;
         }
-        if number != VERSION {
+        if ![VERSION, KNOWING_VERSION].contains(&number) {
             return Some(Self::UnknownVersion(number));
         }
         if rest.len() < HEADER_LEN - 16 {
@@ -105,7 +108,9 @@ mod tests {
     fn should_round_trip_names_and_headers() {
         for name in [name(0, 0), name(7, 1), name(u64::MAX, u32::MAX)] {
             assert_eq!(PartName::parse(&name.file_name()), Some(name));
-            assert_eq!(Header::decode(&name.header()), Header::Of(name));
+            for knows_deletions in [false, true] {
+                assert_eq!(Header::decode(&name.header(knows_deletions)), Header::Of(name));
+            }
         }
         assert!(name(9, 0).file_name() < name(10, 0).file_name());
     }
@@ -125,7 +130,7 @@ mod tests {
 
     #[test]
     fn should_tell_another_version_from_damage() {
-        let mut newer = name(1, 0).header();
+        let mut newer = name(1, 0).header(false);
         newer[8] = 9;
         let checksum = crc32fast::hash(&newer[..12]);
         newer[12..16].copy_from_slice(&checksum.to_le_bytes());
@@ -133,10 +138,10 @@ mod tests {
         // A later header may be shorter.
         assert_eq!(Header::decode(&newer[..16]), Header::UnknownVersion(9));
         for at in 0..HEADER_LEN {
-            let mut header = name(1, 0).header();
+            let mut header = name(1, 0).header(false);
             header[at] ^= 0x10;
             assert_eq!(Header::decode(&header), Header::Unreadable, "{at}");
-            assert_eq!(Header::decode(&name(1, 0).header()[..at]), Header::Unreadable);
+            assert_eq!(Header::decode(&name(1, 0).header(false)[..at]), Header::Unreadable);
         }
     }
 }

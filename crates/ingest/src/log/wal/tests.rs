@@ -27,6 +27,7 @@ fn record(id: u64, body_len: usize) -> Record {
     Record {
         tenant: format!("tenant-{}", id % 3).parse().unwrap(),
         arrived_unix_millis: id,
+        known_deletions: id % 2,
         refused: (0..id as u32 % 4).collect(),
         body: Bytes::from(body),
     }

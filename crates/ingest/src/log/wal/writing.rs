@@ -277,7 +277,8 @@ pub(super) fn delete(folder: &Folder, segment: SegmentName) {
 fn write(part: &mut OpenPart, group: &[Appended], before_bodies: &mut Vec<u8>) -> io::Result<u64> {
     before_bodies.clear();
     if part.synced_end == 0 {
-        before_bodies.extend_from_slice(&part.name.header());
+        let knows_deletions = group.iter().any(|appended| appended.record.known_deletions > 0);
+        before_bodies.extend_from_slice(&part.name.header(knows_deletions));
     }
     let mut ends = Vec::with_capacity(group.len());
     for appended in group {

@@ -13,7 +13,6 @@ pub(crate) fn of_query(error: &QueryError) -> Status {
         QueryError::Limit(_) | QueryError::Memory(_) | QueryError::QueueFull(_) => Code::ResourceExhausted,
         // Asked again it may have an answer.
         QueryError::NotDone | QueryError::Expired => Code::Unavailable,
-        QueryError::FilterMark(_) => Code::Unimplemented,
         QueryError::Open(_)
         | QueryError::Snapshot(_)
         | QueryError::Block(_)
