@@ -11,6 +11,7 @@ use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::tenant::Tenant;
 use ulid::Ulid;
 
+use crate::kept::Kept;
 use crate::message::{Damage, KnownTags, Open};
 
 /// A block as a log entry or a page of the catalog has it.
@@ -25,6 +26,8 @@ pub struct BlockEntry {
     pub disjoint_set: Option<Ulid>,
     /// Its filters are in the tenant's filter groups, one of each kind.
     pub grouped: bool,
+    /// How long its traces are kept, if that is decided.
+    pub kept: Option<Kept>,
     /// As it was read, with fields of later releases.
     stored: Open<BlockMessage>,
 }
@@ -37,14 +40,14 @@ impl BlockEntry {
 
     /// A block that an ingester wrote: its rows were accepted by who knew the deletions up to a number.
     pub fn accepted(summary: BlockSummary, clean_through: u64) -> Self {
-        Self { summary, clean_through, disjoint_set: None, grouped: false, stored: Open::default() }
+        let (disjoint_set, grouped, kept) = Default::default();
+        Self { summary, clean_through, disjoint_set, grouped, kept, stored: Open::default() }
     }
 
     /// A block that a merge wrote: `clean_through` is what the root that the merge read
     /// had, not a later one.
     pub fn merged(summary: BlockSummary, clean_through: u64, disjoint_set: Ulid) -> Self {
-        let disjoint_set = Some(disjoint_set);
-        Self { summary, clean_through, disjoint_set, grouped: false, stored: Open::default() }
+        Self { clean_through, disjoint_set: Some(disjoint_set), ..Self::flushed(summary) }
     }
 
     pub fn id(&self) -> BlockId {
@@ -67,6 +70,7 @@ impl BlockEntry {
 
     pub(crate) fn to_message(&self) -> Open<BlockMessage> {
         let BlockSummary { identity, spans, origins, filters } = &self.summary;
+        let (kept_until, kept_policy, kept_marks) = Kept::to_numbers(self.kept);
         self.stored.with(BlockMessage {
             id: id_bytes(identity.block.0),
             clean_through: self.clean_through,
@@ -96,6 +100,9 @@ impl BlockEntry {
                 false => serde_json::to_string(&filters.left_out).unwrap_or_default(),
             },
             grouped: self.grouped,
+            kept_until,
+            kept_policy,
+            kept_marks,
         })
     }
 
@@ -150,7 +157,8 @@ impl BlockEntry {
             bytes => Some(id_of(bytes)?),
         };
         let (clean_through, grouped) = (message.clean_through, message.grouped);
-        Ok(Self { summary, clean_through, disjoint_set, grouped, stored: stored.rest() })
+        let kept = Kept::from_numbers((message.kept_until, message.kept_policy, message.kept_marks));
+        Ok(Self { summary, clean_through, disjoint_set, grouped, kept, stored: stored.rest() })
     }
 }
 
@@ -213,9 +221,15 @@ pub(crate) struct BlockMessage {
     left_out: String,
     #[prost(bool, tag = "24")]
     grouped: bool,
+    #[prost(uint32, tag = "30")]
+    kept_until: u32,
+    #[prost(uint64, tag = "31")]
+    kept_policy: u64,
+    #[prost(uint64, tag = "32")]
+    kept_marks: u64,
 }
 
 impl KnownTags for BlockMessage {
     const KNOWN: &'static [u32] =
-        &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24];
+        &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 30, 31, 32];
 }

@@ -26,6 +26,7 @@ use crate::block_entry::BlockEntry;
 use crate::block_page::{BlockPage, Section};
 use crate::bucket::{Bucket, PARALLEL_GETS, StoreError};
 use crate::deleted::NewDeletion;
+use crate::kept::Policy;
 use crate::load::Loaded;
 use crate::mark::{self, MAX_PAGE_MARKS, Mark, MarkKind, MarkTarget};
 use crate::message::Damage;
@@ -296,6 +297,13 @@ impl<'a> Draft<'a> {
         self.writes.extend(pages.into_iter().map(|(id, page)| (ObjectKey::Page(id), page)));
         self.root_mut().mark_number = number;
         Ok(number)
+    }
+
+    pub(crate) async fn set_retention(&mut self, tenant: &Tenant, policy: Policy) -> Result<(), DraftError> {
+        let draft = self.tenant(tenant).await?;
+        draft.page.retention = Some(policy);
+        draft.changed = true;
+        Ok(())
     }
 
     /// Drops marks from the tenant's page.

@@ -19,7 +19,7 @@ use crate::tenant_page::TenantPage;
 pub enum Inspected {
     LogEntry(LogEntry),
     Root(Box<Root>),
-    TenantPage(TenantPage),
+    TenantPage(Box<TenantPage>),
     BlockPage(BlockPage),
     Marks(Vec<Mark>),
     Traces(TracePage),
@@ -33,7 +33,9 @@ pub fn inspect(object: &Bytes) -> Result<Inspected, Damage> {
     Ok(match message::kind_of(object)? {
         kind if kind == Kind::LogEntry as u32 => Inspected::LogEntry(LogEntry::decode_any(object)?),
         kind if kind == Kind::Root as u32 => Inspected::Root(Box::new(Root::decode_any(object)?)),
-        kind if kind == Kind::TenantPage as u32 => Inspected::TenantPage(TenantPage::decode_any(object)?),
+        kind if kind == Kind::TenantPage as u32 => {
+            Inspected::TenantPage(Box::new(TenantPage::decode_any(object)?))
+        }
         kind if kind == Kind::BlockPage as u32 => Inspected::BlockPage(BlockPage::decode_any(object)?),
         kind if kind == Kind::MarkPage as u32 => Inspected::Marks(mark::decode_page(object)?),
         kind if kind == Kind::TracePage as u32 => Inspected::Traces(TracePage::decode(object)?),

@@ -13,6 +13,7 @@ pub mod message;
 pub mod block_entry;
 pub mod block_page;
 pub mod deleted;
+pub mod kept;
 pub mod log_entry;
 pub mod mark;
 pub mod root;
@@ -42,6 +43,7 @@ pub mod change;
 mod draft;
 // Deleting traces, with a record of it.
 pub mod deletion;
+pub mod expire;
 pub mod publish;
 // Filters of many blocks, asked at once.
 pub mod groups;

@@ -27,6 +27,7 @@ use crate::deleted::{TracePage, TracePageRef};
 use crate::deletion::{Asked, DeletionRecord, Request};
 use crate::groups::GroupIndex;
 use crate::inspect::{Inspected, inspect};
+use crate::kept::{Kept, KeptOfPage, Policy, Until};
 use crate::lease::LeaseRecord;
 use crate::log_entry::LogEntry;
 use crate::mark::{self, Mark, MarkKind, MarkTarget};
@@ -72,39 +73,53 @@ fn place() -> impl Strategy<Value = FilterPlace> {
 }
 
 fn block(tenant: Tenant) -> impl Strategy<Value = BlockEntry> {
-    let numbers = (any::<[u64; 12]>(), any::<bool>());
+    let numbers = (any::<[u64; 12]>(), any::<bool>(), kept());
     let left_out = vec(left_out(), 0..3);
     (block_id(), numbers, trace(), trace(), place(), place(), left_out, option::of((any::<u64>(), ulid())))
-        .prop_map(move |(block, (n, grouped), first_trace, last_trace, traces, terms, left_out, merged)| {
-            let summary = BlockSummary {
-                identity: BlockIdentity { block, tenant: tenant.clone(), inputs: Vec::new() },
-                spans: SpansSummary {
-                    rows: n[0],
-                    traces: n[1],
-                    first_trace,
-                    last_trace,
-                    min_start_unix_nano: n[2],
-                    max_start_unix_nano: n[3],
-                    max_end_unix_nano: n[4],
-                    bytes: n[5],
-                    metadata_offset: n[6],
-                    metadata_hash: n[7],
-                },
-                origins: OriginsSummary {
-                    origins: n[8],
-                    bytes: n[9],
-                    origins_offset: n[10],
-                    origins_hash: n[11],
-                },
-                filters: FiltersSummary { traces, terms, hash: n[11], left_out },
-            };
-            let mut entry = match merged {
-                None => BlockEntry::flushed(summary),
-                Some((clean_through, set)) => BlockEntry::merged(summary, clean_through, set),
-            };
-            entry.grouped = grouped;
-            entry
-        })
+        .prop_map(
+            move |(block, (n, grouped, kept), first_trace, last_trace, traces, terms, left_out, merged)| {
+                let summary = BlockSummary {
+                    identity: BlockIdentity { block, tenant: tenant.clone(), inputs: Vec::new() },
+                    spans: SpansSummary {
+                        rows: n[0],
+                        traces: n[1],
+                        first_trace,
+                        last_trace,
+                        min_start_unix_nano: n[2],
+                        max_start_unix_nano: n[3],
+                        max_end_unix_nano: n[4],
+                        bytes: n[5],
+                        metadata_offset: n[6],
+                        metadata_hash: n[7],
+                    },
+                    origins: OriginsSummary {
+                        origins: n[8],
+                        bytes: n[9],
+                        origins_offset: n[10],
+                        origins_hash: n[11],
+                    },
+                    filters: FiltersSummary { traces, terms, hash: n[11], left_out },
+                };
+                let mut entry = match merged {
+                    None => BlockEntry::flushed(summary),
+                    Some((clean_through, set)) => BlockEntry::merged(summary, clean_through, set),
+                };
+                (entry.grouped, entry.kept) = (grouped, kept);
+                entry
+            },
+        )
+}
+
+fn kept() -> impl Strategy<Value = Option<Kept>> {
+    let until = prop_oneof![Just(Until::Never), (1..u32::MAX).prop_map(Until::Hour)];
+    option::of((until, any::<u64>(), any::<u64>()))
+        .prop_map(|kept| kept.map(|(until, policy, marks)| Kept { until, policy, marks }))
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let numbers = any::<[u64; 3]>();
+    (any::<String>(), numbers)
+        .prop_map(|(rules, [number, since, reapplied])| Policy::new(rules, number, since, reapplied))
 }
 
 fn left_out() -> impl Strategy<Value = LeftOut> {
@@ -172,29 +187,31 @@ fn tenant_page() -> impl Strategy<Value = TenantPage> {
             group
         },
     );
-    let pages = vec((object_id(), section(), any::<[u64; 7]>()), 0..3);
+    let pages = vec((object_id(), section(), any::<[u64; 9]>()), 0..3);
     let ids = || vec(object_id(), 0..3);
     let traces = vec(
         (object_id(), trace_page(), time(), object_id())
             .prop_map(|(id, page, at, record)| TracePageRef::of(id, &page, at, record)),
         0..3,
     );
-    (tenant(), pages, vec(group, 0..3), vec(mark(), 0..3), ids(), ids(), traces).prop_map(
-        |(tenant, pages, groups, marks, mark_pages, damaged, trace_pages)| {
+    (tenant(), pages, vec(group, 0..3), vec(mark(), 0..3), ids(), ids(), traces, option::of(policy()))
+        .prop_map(|(tenant, pages, groups, marks, mark_pages, damaged, trace_pages, retention)| {
             let mut page = TenantPage::new(tenant);
+            page.retention = retention;
             page.pages = pages.into_iter().map(|(id, section, sums)| page_ref(id, section, sums)).collect();
             (page.groups, page.marks) = (groups, marks);
             (page.mark_pages, page.damaged, page.trace_pages) = (mark_pages, damaged, trace_pages);
             page
-        },
-    )
+        })
 }
 
-fn page_ref(id: ObjectId, section: Section, sums: [u64; 7]) -> PageRef {
+fn page_ref(id: ObjectId, section: Section, sums: [u64; 9]) -> PageRef {
     let mut page = PageRef::of(id, &BlockPage::new(Tenant::single(), section));
     (page.blocks, page.rows, page.bytes) = (sums[0], sums[1], sums[2]);
     (page.min_start_unix_nano, page.max_end_unix_nano, page.grouped) = (sums[3], sums[4], sums[5]);
     page.last_named = StoreTime(sums[6]);
+    let first_until = u32::try_from(sums[8] % 3).ok().filter(|hour| *hour > 0);
+    page.kept = KeptOfPage { decided: sums[7], first_until, oldest_policy: sums[8] };
     page
 }
 
@@ -274,7 +291,8 @@ const LOG_ENTRY: Level =
     Level { nested: &[(3, &Level { nested: &[(2, &LEAF)], keeps: false })], keeps: false };
 /// The lists of recent publishes and of floors have no room for more.
 const ROOT: Level = Level { nested: &[(5, &LEAF), (6, &LEAF), (7, &LEAF)], keeps: true };
-const TENANT_PAGE: Level = Level { nested: &[(2, &LEAF), (3, &LEAF), (4, &LEAF), (20, &LEAF)], keeps: true };
+const TENANT_PAGE: Level =
+    Level { nested: &[(2, &LEAF), (3, &LEAF), (4, &LEAF), (12, &LEAF), (20, &LEAF)], keeps: true };
 const BLOCK_PAGE: Level = Level { nested: &[(3, &LEAF)], keeps: true };
 /// A page of marks is never rewritten, but its marks may move.
 const MARK_PAGE: Level = Level { nested: &[(1, &LEAF)], keeps: false };

@@ -11,6 +11,7 @@ use ulid::Ulid;
 use crate::block_entry::{id_bytes, id_of};
 use crate::block_page::{BlockPage, Section};
 use crate::deleted::{TracePageRef, TracePageRefMessage};
+use crate::kept::{KeptOfPage, Policy, PolicyMessage};
 use crate::mark::{Mark, MarkMessage};
 use crate::message::{self, Damage, Kind, KnownTags, Open};
 use crate::time::{StoreTime, drawn_at};
@@ -30,6 +31,8 @@ pub struct TenantPage {
     /// Earlier pages of this tenant that cannot be read: what they refer to is missing
     /// here until the catalog is rebuilt, and every answer says so.
     pub damaged: Vec<ObjectId>,
+    /// Its own rules of retention.
+    pub retention: Option<Policy>,
     stored: Open<TenantMessage>,
 }
 
@@ -48,6 +51,7 @@ pub struct PageRef {
     pub max_end_unix_nano: u64,
     /// When the last of its blocks was named; 0 if that is not known.
     pub last_named: StoreTime,
+    pub kept: KeptOfPage,
     stored: Open<PageRefMessage>,
 }
 
@@ -84,6 +88,7 @@ impl PageRef {
                 .max()
                 .unwrap_or(0),
             last_named: page.blocks.iter().map(|block| drawn_at(block.id().0)).max().unwrap_or_default(),
+            kept: KeptOfPage::of(page.blocks.iter().map(|block| block.kept)),
             stored: Open::default(),
         }
     }
@@ -110,6 +115,9 @@ impl PageRef {
             max_end: self.max_end_unix_nano,
             grouped: self.grouped,
             last_named: self.last_named.0,
+            decided: self.kept.decided,
+            first_until: self.kept.first_until.map_or(0, |hour| hour.max(1)),
+            oldest_policy: self.kept.oldest_policy,
         })
     }
 
@@ -125,6 +133,11 @@ impl PageRef {
             min_start_unix_nano: message.min_start,
             max_end_unix_nano: message.max_end,
             last_named: StoreTime(message.last_named),
+            kept: KeptOfPage {
+                decided: message.decided,
+                first_until: (message.first_until > 0).then_some(message.first_until),
+                oldest_policy: message.oldest_policy,
+            },
             stored: stored.rest(),
         })
     }
@@ -189,6 +202,7 @@ impl TenantPage {
             mark_pages: Vec::new(),
             trace_pages: Vec::new(),
             damaged: Vec::new(),
+            retention: None,
             stored: Open::default(),
         }
     }
@@ -207,6 +221,8 @@ impl TenantPage {
         self.trace_pages.splice(0..0, earlier.trace_pages);
         self.damaged.retain(|damaged| *damaged != id);
         self.damaged.extend(earlier.damaged);
+        // What was set meanwhile holds.
+        self.retention = self.retention.take().or(earlier.retention);
     }
 
     /// Of the marks that it has at hand.
@@ -224,6 +240,7 @@ impl TenantPage {
             mark_pages: self.mark_pages.iter().map(|id| id_bytes(id.0)).collect(),
             trace_pages: self.trace_pages.iter().map(TracePageRef::to_message).collect(),
             damaged: self.damaged.iter().map(|id| id_bytes(id.0)).collect(),
+            retention: self.retention.as_ref().map(Policy::to_message),
         });
         message::encode(Kind::TenantPage, &message)
     }
@@ -251,6 +268,7 @@ impl TenantPage {
                 .map(TracePageRef::from_message)
                 .collect::<Result<_, _>>()?,
             damaged: object_ids(&message.damaged)?,
+            retention: message.retention.map(Policy::from_message),
             stored,
         })
     }
@@ -276,6 +294,8 @@ struct TenantMessage {
     damaged: Vec<Vec<u8>>,
     #[prost(message, repeated, tag = "20")]
     trace_pages: Vec<Open<TracePageRefMessage>>,
+    #[prost(message, optional, tag = "12")]
+    retention: Option<Open<PolicyMessage>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -298,6 +318,12 @@ struct PageRefMessage {
     grouped: u64,
     #[prost(fixed64, tag = "9")]
     last_named: u64,
+    #[prost(uint64, tag = "12")]
+    decided: u64,
+    #[prost(uint32, tag = "13")]
+    first_until: u32,
+    #[prost(uint64, tag = "14")]
+    oldest_policy: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -319,11 +345,11 @@ struct GroupRefMessage {
 }
 
 impl KnownTags for TenantMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 9, 20];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 9, 12, 20];
 }
 
 impl KnownTags for PageRefMessage {
-    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9];
+    const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14];
 }
 
 impl KnownTags for GroupRefMessage {

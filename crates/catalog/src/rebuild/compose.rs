@@ -230,7 +230,7 @@ impl Catalog {
     }
 }
 
-/// An empty page of a tenant with the marks that it had.
+/// An empty page of a tenant with the marks and the rules of retention that it had.
 struct Carried {
     page: TenantPage,
     /// Some of them are not.
@@ -257,7 +257,7 @@ async fn marks_of(
     let mut lost = !earlier.damaged.is_empty();
     let record_of = |mark: &Mark| mark.record;
     records.extend(earlier.marks.iter().filter_map(record_of));
-    page.marks = earlier.marks;
+    (page.marks, page.retention) = (earlier.marks, earlier.retention);
     for traces in earlier.trace_pages {
         match read_trace_page(bucket, traces.id).await {
             Ok(_) => page.trace_pages.push(traces),

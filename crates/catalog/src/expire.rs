@@ -1,0 +1,155 @@
+//! Rules of retention are set, and what they do not keep is given up: on grounds that are looked at again in the
+//! moment in which it goes.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use siltstone_format::id::BlockId;
+use siltstone_format::tenant::Tenant;
+
+use crate::block_page::Section;
+use crate::bucket::StoreError;
+use crate::catalog::Catalog;
+use crate::change::Merge;
+use crate::draft::Draft;
+use crate::kept::Policy;
+use crate::mark::MarkKind;
+use crate::publish::{Change, ChangeError};
+use crate::snapshot::{Snapshot, SnapshotError, TenantBlocks};
+use crate::time::StoreTime;
+
+/// Most blocks that one root gives up for their time.
+pub const MAX_EXPIRED: usize = 4096;
+
+/// Gives a tenant rules of its own, or takes them away.
+#[derive(Clone, Debug)]
+pub struct SetRetention {
+    pub tenant: Tenant,
+    /// As `crates/ask` writes them. None: those of the settings hold.
+    pub rules: Option<String>,
+    /// What was decided before is decided anew.
+    pub reapply: bool,
+    /// Now, for people.
+    pub at_unix_millis: u64,
+}
+
+impl Change for SetRetention {
+    fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
+        async move {
+            // Numbers of roots ascend, over a rebuild too, and each root has one change of this kind at most.
+            let number = draft.base().number.saturating_add(1);
+            let before = draft.tenant_page(&self.tenant).await?.retention.clone();
+            let is_same = before.as_ref().map(|policy| &policy.rules) == self.rules.as_ref();
+            if is_same && !self.reapply {
+                return Ok(());
+            }
+            let earlier = before.map_or(0, |policy| policy.reapplied);
+            let reapplied = if self.reapply { number } else { earlier };
+            let rules = self.rules.clone().unwrap_or_default();
+            let policy = Policy::new(rules, number, self.at_unix_millis, reapplied);
+            Ok(draft.set_retention(&self.tenant, policy).await?)
+        }
+        .boxed()
+    }
+}
+
+/// On what grounds something is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grounds {
+    /// The rules with this number say so,
+    pub policy: u64,
+    /// and all archive marks up to this one were looked at.
+    pub marks: u64,
+}
+
+impl Grounds {
+    /// Whether they hold in the root that is about to be published. Marks stand in the tenant's page by number, so
+    /// what is newer than the newest that was looked at is among its last ones.
+    async fn check(&self, draft: &mut Draft<'_>, tenant: &Tenant) -> Result<(), ChangeError> {
+        let page = draft.tenant_page(tenant).await?;
+        if !page.damaged.is_empty() {
+            return refused("a page of the tenant cannot be read, and may say that it is kept");
+        }
+        if page.retention.as_ref().map_or(0, |policy| policy.number) != self.policy {
+            return refused("the rules of retention were changed");
+        }
+        let is_new = page.marks.iter().any(|mark| mark.kind == MarkKind::Archive && mark.number > self.marks);
+        // So many marks came meanwhile that new ones may be on a page of their own.
+        let may_be_spilled = page.marks.first().is_some_and(|first| first.number > self.marks);
+        if is_new || (may_be_spilled && !page.mark_pages.is_empty()) {
+            return refused("traces were archived");
+        }
+        Ok(())
+    }
+}
+
+fn refused(why: &str) -> Result<(), ChangeError> {
+    Err(ChangeError::Refused(format!("{why} while it was decided what goes: decide again")))
+}
+
+/// Gives up blocks: nothing in them is kept any longer.
+#[derive(Clone, Debug)]
+pub struct Expire {
+    pub tenant: Tenant,
+    /// Each section with its blocks, [`MAX_EXPIRED`] at most.
+    pub blocks: Vec<(Section, Vec<BlockId>)>,
+    pub grounds: Grounds,
+}
+
+impl Change for Expire {
+    fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
+        async move {
+            if self.blocks.iter().map(|(_, blocks)| blocks.len()).sum::<usize>() > MAX_EXPIRED {
+                return Err(ChangeError::Refused(format!("more than {MAX_EXPIRED} blocks go at once")));
+            }
+            self.grounds.check(draft, &self.tenant).await?;
+            for (section, blocks) in &self.blocks {
+                if !draft.retire_blocks(&self.tenant, *section, blocks).await? {
+                    return refused("a block was merged or deleted");
+                }
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// A merge that leaves out what is not kept any longer, or that says how long the rest is kept.
+#[derive(Clone, Debug)]
+pub struct Decide {
+    pub merge: Merge,
+    pub grounds: Grounds,
+}
+
+impl Change for Decide {
+    fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
+        async move {
+            self.grounds.check(draft, &self.merge.tenant).await?;
+            self.merge.apply(draft).await
+        }
+        .boxed()
+    }
+}
+
+impl Catalog {
+    /// The tenant's own rules of retention. An error where they may be in a page that cannot be read.
+    pub async fn retention(
+        &self,
+        snapshot: &Snapshot,
+        tenant: &Tenant,
+    ) -> Result<Option<Policy>, SnapshotError> {
+        let mut found = TenantBlocks::default();
+        let page = self.tenant_page(snapshot, tenant, &mut found).await?;
+        if let Some(missing) = found.missing.into_iter().next() {
+            return Err(SnapshotError::Damaged { key: missing.key, damage: missing.why });
+        }
+        Ok(page.and_then(|page| page.retention.clone()))
+    }
+
+    /// The store's time now, or a little before: no wrong clock of a process ends the time of anything.
+    pub async fn time_of_store(&self) -> Result<StoreTime, StoreError> {
+        self.store_now().await
+    }
+}
+
+#[cfg(test)]
+mod tests;
