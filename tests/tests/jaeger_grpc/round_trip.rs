@@ -59,6 +59,8 @@ fn taken(request: &ExportTraceServiceRequest) -> ExportTraceServiceRequest {
         attribute_bytes: 256 << 10,
         spans: usize::MAX,
         listed_bytes: usize::MAX,
+        deleted: None,
+        now_unix_millis: 0,
     };
     let mut taken = request.clone();
     for of_scope in taken.resource_spans.iter_mut().flat_map(|of| &mut of.scope_spans) {
