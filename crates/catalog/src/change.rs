@@ -8,7 +8,7 @@ use siltstone_format::tenant::Tenant;
 
 use crate::block_entry::BlockEntry;
 use crate::block_page::Section;
-use crate::deleted::MAX_PAGE_TRACES;
+use crate::deleted::{MAX_PAGE_TRACES, MOST_MARKED};
 use crate::draft::Draft;
 use crate::mark::{MarkKind, MarkTarget};
 use crate::planted::{Bug, planted};
@@ -129,14 +129,15 @@ pub(crate) struct Delete<'a> {
     pub(crate) traces: &'a [TraceId],
 }
 
-/// Pages of deleted traces of one tenant: 256 Mi traces.
+/// Pages of deleted traces of one tenant: of as many large deletions. Smaller ones need none.
 const MOST_TRACE_PAGES: usize = 4096;
 
 impl Change for Delete<'_> {
     fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
         async move {
             let pages = draft.tenant_page(self.tenant).await?.trace_pages.len();
-            if pages + self.traces.len() / MAX_PAGE_TRACES >= MOST_TRACE_PAGES {
+            let more = self.traces.len().div_ceil(MAX_PAGE_TRACES);
+            if self.traces.len() > MOST_MARKED && pages + more > MOST_TRACE_PAGES {
                 return Err(ChangeError::Refused(format!(
                     "the catalog holds {pages} pages of deleted traces of tenant {}, and can hold {MOST_TRACE_PAGES}",
                     self.tenant

@@ -54,7 +54,7 @@ pub(crate) struct NewDeletion<'a> {
 }
 
 /// More than that have pages of their own.
-const MOST_MARKED: usize = 256;
+pub(crate) const MOST_MARKED: usize = 256;
 
 impl NewDeletion<'_> {
     /// Adds it to its tenant's page, and gives the pages that must be written before that one.
@@ -85,37 +85,40 @@ impl NewDeletion<'_> {
 /// What is deleted of one tenant.
 #[derive(Clone, Debug, Default)]
 pub struct DeletedTraces {
-    /// The newest deletion of each trace that a mark names.
-    marked: HashMap<TraceId, u64>,
-    pages: Vec<Arc<TracePage>>,
+    /// The newest deletion of each trace.
+    numbers: HashMap<TraceId, u64>,
     newest: u64,
 }
 
 impl DeletedTraces {
     /// Traces with the numbers of their deletions, and pages of more.
-    pub fn new(traces: impl IntoIterator<Item = (u64, TraceId)>, pages: Vec<Arc<TracePage>>) -> Self {
-        let mut marked: HashMap<TraceId, u64> = HashMap::new();
-        for (number, trace) in traces {
-            let newest = marked.entry(trace).or_default();
-            *newest = number.max(*newest);
-        }
-        let newest = marked.values().copied().chain(pages.iter().map(|page| page.number)).max();
-        Self { marked, pages, newest: newest.unwrap_or(0) }
+    pub fn new(traces: impl IntoIterator<Item = (u64, TraceId)>, pages: &[Arc<TracePage>]) -> Self {
+        let mut all = Self::default();
+        traces.into_iter().for_each(|(number, trace)| all.add(trace, number));
+        pages.iter().for_each(|page| all.add_page(page));
+        all
+    }
+
+    fn add(&mut self, trace: TraceId, number: u64) {
+        let known = self.numbers.entry(trace).or_default();
+        *known = number.max(*known);
+        self.newest = number.max(self.newest);
+    }
+
+    fn add_page(&mut self, page: &TracePage) {
+        page.traces.iter().for_each(|trace| self.add(*trace, page.number));
     }
 
     /// With more pages.
     pub(crate) fn and(&self, pages: impl IntoIterator<Item = TracePage>) -> Self {
         let mut all = self.clone();
-        all.pages.extend(pages.into_iter().map(Arc::new));
-        all.newest = all.pages.iter().map(|page| page.number).max().unwrap_or(0).max(all.newest);
+        pages.into_iter().for_each(|page| all.add_page(&page));
         all
     }
 
     /// Whether a row of this trace is hidden that knows the deletions up to a number.
     pub fn hides(&self, trace: &TraceId, known: u64) -> bool {
-        self.hides_any(known)
-            && (self.marked.get(trace).is_some_and(|number| *number > known)
-                || self.pages.iter().any(|page| page.number > known && page.holds(trace)))
+        self.hides_any(known) && self.numbers.get(trace).is_some_and(|number| *number > known)
     }
 
     /// Whether any row can be hidden that knows the deletions up to a number.
@@ -123,13 +126,11 @@ impl DeletedTraces {
         self.newest > known
     }
 
-    /// What rows do not know that know the deletions up to a number: traces with the numbers of their deletions, in no
-    /// order. A trace may be deleted twice.
+    /// What rows do not know that know the deletions up to a number: traces, each with the number of its newest
+    /// deletion, in no order.
     pub fn unknown_to(&self, known: u64) -> impl Iterator<Item = (u64, TraceId)> {
-        let marked = self.marked.iter().map(|(trace, number)| (*number, *trace));
-        let of_pages = self.pages.iter().filter(move |page| page.number > known);
-        let of_pages = of_pages.flat_map(|page| page.traces.iter().map(|trace| (page.number, *trace)));
-        marked.filter(move |(number, _)| *number > known).chain(of_pages)
+        let all = self.numbers.iter().map(|(trace, number)| (*number, *trace));
+        all.filter(move |(number, _)| *number > known)
     }
 }
 
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn should_hide_what_does_not_know_the_newest_deletion_of_its_trace() {
         let marked = [(4, trace(7)), (1, trace(7)), (5, trace(9))];
-        let deleted = DeletedTraces::new(marked, vec![page(3, &[7, 9, 11]), page(6, &[11])]);
+        let deleted = DeletedTraces::new(marked, &[page(3, &[7, 9, 11]), page(6, &[11])]);
         for known in 0..8 {
             let hidden: Vec<u8> = (0..15).filter(|of| deleted.hides(&trace(*of), known)).collect();
             let expected: &[u8] = match known {

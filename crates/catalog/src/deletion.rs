@@ -25,6 +25,9 @@ use crate::publish::PublishError;
 use crate::snapshot::{Cover, Snapshot, SnapshotError, hard};
 use crate::time::{StoreTime, drawn_at};
 
+/// In the place of the number of a deletion of which its record does not say whether it is in force.
+pub(crate) const NOT_IN_FORCE: u64 = u64::MAX;
+
 /// Most traces of one deletion.
 pub const MOST_TRACES: usize = 1_000_000;
 
@@ -175,7 +178,7 @@ impl Catalog {
             let DeletionRecord { request, number, .. } = record
                 .map_err(|(id, damage)| SnapshotError::Damaged { key: ObjectKey::Deletion(id), damage })?;
             if request.tenant == *tenant {
-                pages.push(TracePage { number: number.unwrap_or(u64::MAX), traces: request.traces });
+                pages.push(TracePage { number: number.unwrap_or(NOT_IN_FORCE), traces: request.traces });
             }
         }
         Ok(pages)

@@ -11,7 +11,7 @@ use crate::catalog::Catalog;
 use crate::deleted::{DeletedTraces, TracePage};
 use crate::mark::{Mark, MarkKind, MarkTarget};
 use crate::message::Damage;
-use crate::snapshot::{Snapshot, SnapshotError, TenantBlocks, hard};
+use crate::snapshot::{Recorded, Snapshot, SnapshotError, TenantBlocks, hard};
 use crate::tenant_page::PageRef;
 use crate::time::StoreTime;
 
@@ -86,11 +86,11 @@ impl Catalog {
         self.pages.blocks(&self.bucket, page, tenant).await.map_err(hard)
     }
 
-    /// All marks of the tenant that the snapshot's root has.
+    /// All marks of the tenant that the snapshot's root has, for merges.
     pub async fn marks(&self, snapshot: &Snapshot, tenant: &Tenant) -> Result<TenantMarks, SnapshotError> {
         let mut found = TenantBlocks::default();
         self.tenant_page(snapshot, tenant, &mut found).await?;
-        self.add_marks(snapshot, tenant, &mut found).await?;
+        self.add_marks(snapshot, tenant, Recorded::InForce, &mut found).await?;
         let TenantBlocks { marks, deleted, clean_through, .. } = found;
         Ok(TenantMarks { marks, deleted, clean_through })
     }

@@ -18,10 +18,11 @@ use crate::block_page::BlockPage;
 use crate::bucket::{Bucket, PARALLEL_GETS, StoreError};
 use crate::catalog::Catalog;
 use crate::deleted::{DeletedTraces, TracePage};
+use crate::deletion::NOT_IN_FORCE;
 use crate::draft::{DraftError, read_block_page, read_mark_page, read_tenant_page, read_trace_page};
 use crate::load::{LoadError, Loaded};
 use crate::log_entry::LogEntry;
-use crate::mark::Mark;
+use crate::mark::{Mark, MarkTarget};
 use crate::message::Damage;
 use crate::planted::{Bug, planted};
 use crate::root::Root;
@@ -108,8 +109,25 @@ struct Pages {
     blocks: HashMap<ObjectId, Arc<BlockPage>>,
     marks: HashMap<ObjectId, Arc<Vec<Mark>>>,
     traces: HashMap<ObjectId, Arc<TracePage>>,
-    /// By the tenant's page.
-    of_tenants: HashMap<ObjectId, Marked>,
+    /// Of each tenant the newest that were read, with what they were read from: its page changes more often.
+    of_tenants: HashMap<Tenant, (ReadFrom, Marked)>,
+}
+
+/// Where marks and deleted traces of a tenant stand. Under a number stands one mark, for ever.
+#[derive(PartialEq, Eq)]
+struct ReadFrom {
+    pages: Vec<ObjectId>,
+    marks: Vec<(u64, MarkTarget)>,
+}
+
+impl ReadFrom {
+    fn of(page: &TenantPage) -> Self {
+        let of_traces = page.trace_pages.iter().map(|page| page.id);
+        Self {
+            pages: page.mark_pages.iter().copied().chain(of_traces).collect(),
+            marks: page.marks.iter().map(|mark| (mark.number, mark.target.clone())).collect(),
+        }
+    }
 }
 
 /// What was asked about a tenant's traces.
@@ -117,6 +135,15 @@ struct Pages {
 pub(crate) struct Marked {
     pub(crate) marks: Arc<Vec<Mark>>,
     pub(crate) deleted: Arc<DeletedTraces>,
+}
+
+/// Which of the deletions count that are known by their records alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// To hide is no loss.
+    All,
+    /// Those that are in force for sure: what is left out of a block is gone for good.
+    InForce,
 }
 
 /// Most pages of tenants and of marks that are kept; beyond it all are dropped and read anew.
@@ -179,7 +206,7 @@ impl Catalog {
         if let Some(page) = self.tenant_page(snapshot, tenant, &mut found).await? {
             self.add_pages(&page, from_unix_nano, to_unix_nano, |_| true, &mut found).await?;
         }
-        self.add_marks(snapshot, tenant, &mut found).await?;
+        self.add_marks(snapshot, tenant, Recorded::All, &mut found).await?;
         found.blocks.extend(snapshot.flushed(tenant, from_unix_nano, to_unix_nano));
         Ok(found)
     }
@@ -214,6 +241,7 @@ impl Catalog {
         &self,
         snapshot: &Snapshot,
         tenant: &Tenant,
+        counts: Recorded,
         found: &mut TenantBlocks,
     ) -> Result<(), SnapshotError> {
         // A root that is not the newest lacks what was deleted since.
@@ -223,7 +251,7 @@ impl Catalog {
             match self.pages.tenant(&self.bucket, known.page, tenant).await {
                 Ok(page) => {
                     // Without its marks, what is deleted would be shown: that is no partial answer.
-                    let marked = self.pages.marked(&self.bucket, known.page, &page).await.map_err(hard)?;
+                    let marked = self.pages.marked(&self.bucket, &page).await.map_err(hard)?;
                     (found.marks, found.deleted) = (marked.marks, marked.deleted);
                     if !page.damaged.is_empty() {
                         recorded_since = Some(StoreTime::default());
@@ -236,7 +264,8 @@ impl Catalog {
             }
         }
         if let Some(since) = recorded_since.filter(|_| !planted(Bug::NoRecords)) {
-            let recorded = self.recorded_deletions_since(tenant, since).await?;
+            let mut recorded = self.recorded_deletions_since(tenant, since).await?;
+            recorded.retain(|page| counts == Recorded::All || page.number != NOT_IN_FORCE);
             found.deleted = Arc::new(found.deleted.and(recorded));
         }
         Ok(())
@@ -384,8 +413,11 @@ impl PageCache {
     }
 
     /// Of a tenant with this page.
-    async fn marked(&self, bucket: &Bucket, id: ObjectId, page: &TenantPage) -> Result<Marked, DraftError> {
-        if let Some(known) = self.held().of_tenants.get(&id) {
+    async fn marked(&self, bucket: &Bucket, page: &TenantPage) -> Result<Marked, DraftError> {
+        let from = ReadFrom::of(page);
+        if let Some((of, known)) = self.held().of_tenants.get(&page.tenant)
+            && *of == from
+        {
             return Ok(known.clone());
         }
         let reads: Vec<_> = page.mark_pages.iter().map(|id| self.marks(bucket, *id)).collect();
@@ -394,13 +426,13 @@ impl PageCache {
             older.iter().flat_map(|marks| marks.iter()).chain(&page.marks).cloned().collect();
         let reads: Vec<_> = page.trace_pages.iter().map(|page| self.traces(bucket, page.id)).collect();
         let traces: Vec<_> = stream::iter(reads).buffered(PARALLEL_GETS).try_collect().await?;
-        let deleted = Arc::new(DeletedTraces::new(marks.iter().filter_map(Mark::deletion), traces));
+        let deleted = Arc::new(DeletedTraces::new(marks.iter().filter_map(Mark::deletion), &traces));
         let marked = Marked { marks: Arc::new(marks), deleted };
         let mut held = self.held();
         if held.of_tenants.len() >= MOST_CACHED_PAGES {
             held.of_tenants.clear();
         }
-        held.of_tenants.insert(id, marked.clone());
+        held.of_tenants.insert(page.tenant.clone(), (from, marked.clone()));
         Ok(marked)
     }
 

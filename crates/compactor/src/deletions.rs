@@ -38,7 +38,7 @@ impl Deleted {
 
     #[cfg(test)]
     pub(crate) fn of(traces: &[(u64, TraceId)]) -> Self {
-        Self { traces: Arc::new(DeletedTraces::new(traces.iter().copied(), Vec::new())), known: 0 }
+        Self { traces: Arc::new(DeletedTraces::new(traces.iter().copied(), &[])), known: 0 }
     }
 }
 
@@ -83,7 +83,7 @@ impl Deletions {
 
     /// Some of them.
     pub(crate) fn of_traces(traces: &[(u64, TraceId)], through: u64) -> Self {
-        Self { traces: Arc::new(DeletedTraces::new(traces.iter().copied(), Vec::new())), through }
+        Self { traces: Arc::new(DeletedTraces::new(traces.iter().copied(), &[])), through }
     }
 }
 

@@ -83,6 +83,10 @@ impl Query<'_> {
         let starts = file.starts_of(group);
         let is_inside = starts.is_some_and(|(first, last)| window.contains(first) && window.contains(last));
         let count = file.group_rows(group);
+        if starts.is_some_and(|(first, last)| !window.overlaps(first, last)) {
+            let (filter, rows) = (Arc::clone(filter), Rows::none(count));
+            return Ok(Worth { group, filter, rows, is_exact: true, is_inside: true });
+        }
         let filter = self.querier.blocks.left_to_ask(block, filter, self.purse()).await;
         // Most parents are named by their place in the trace, so traces must be read whole.
         let is_whole = filter.parts().parents;
@@ -96,9 +100,6 @@ impl Query<'_> {
             is_exact: narrowed.is_exact,
             is_inside: is_inside || window == Window::ALL,
         };
-        if starts.is_some_and(|(first, last)| !window.overlaps(first, last)) {
-            return Ok(worth(Narrowed { rows: Rows::none(count), is_exact: true }));
-        }
         let narrowing = filter.narrowing();
         if narrowing.is_empty() {
             return Ok(worth(Narrowed { rows: Rows::all(count), is_exact: narrowing.is_whole() }));

@@ -18,7 +18,7 @@ use crate::bucket::path;
 use crate::catalog::Catalog;
 use crate::deleted::DeletedTraces;
 use crate::mark::Mark;
-use crate::snapshot::{Missing, Snapshot, SnapshotError, TenantBlocks};
+use crate::snapshot::{Missing, Recorded, Snapshot, SnapshotError, TenantBlocks};
 use crate::tenant_page::{GroupRef, PageRef, TenantPage};
 
 const PARALLEL_GROUPS: usize = 32;
@@ -90,7 +90,7 @@ impl Catalog {
             let (from, to) = (wanted.from_unix_nano, wanted.to_unix_nano);
             self.add_pages(&page, from, to, |page| answers.need(page), &mut found).await?;
         }
-        self.add_marks(snapshot, tenant, &mut found).await?;
+        self.add_marks(snapshot, tenant, Recorded::All, &mut found).await?;
         let mut candidates = answers.sort(found);
         candidates.unasked.extend(snapshot.flushed(tenant, wanted.from_unix_nano, wanted.to_unix_nano));
         Ok(candidates)
