@@ -73,10 +73,7 @@ pub async fn delete(
     deletion: Deletion,
 ) -> Result<String, StartError> {
     let shared = shared(settings, clock).await?;
-    let querier = match deletion.what {
-        What::Traces(_) => None,
-        What::Matching { .. } => Some(querier_of_command(settings, &shared)?),
-    };
+    let querier = Some(querier_of_command(settings, &shared)?);
     let deleter = Deleter { catalog: shared.catalog, querier };
     Ok(deleter.run(&deletion).await?.to_string())
 }
@@ -123,7 +120,7 @@ impl Deleter {
     async fn prepare(&self, deletion: &Deletion) -> Result<Outcome, StartError> {
         let fresh = Cover { fresh: true, ..Cover::default() };
         let snapshot = self.catalog.snapshot(&fresh).await.map_err(failed)?;
-        is_there(&snapshot, &deletion.tenant)?;
+        self.check_tenant(&snapshot, &deletion.tenant).await?;
         let (asked, traces) = match &deletion.what {
             What::Traces(traces) => (Asked::Traces, traces.clone()),
             What::Matching { filter, window } => {
@@ -153,6 +150,30 @@ impl Deleter {
         Ok(Outcome { request, blocks_of, unread, done: None })
     }
 
+    /// Whoever mistypes a tenant would be told that something was deleted, and it is not.
+    async fn check_tenant(&self, snapshot: &Snapshot, tenant: &Tenant) -> Result<(), StartError> {
+        let flushed = snapshot.entries.iter().flat_map(|entry| &entry.blocks).map(BlockEntry::tenant);
+        let tenants: BTreeSet<&Tenant> = snapshot.root.tenants.keys().chain(flushed).collect();
+        if tenants.contains(tenant) || self.is_live(tenant).await {
+            return Ok(());
+        }
+        let some: Vec<String> = tenants.iter().take(20).map(|tenant| format!("`{tenant}`")).collect();
+        Err(StartError(format!(
+            "the store has nothing of the tenant `{tenant}`, so nothing is deleted; it has {} tenants: {}",
+            tenants.len(),
+            some.join(", ")
+        )))
+    }
+
+    /// Whether a tenant that has no block yet has spans, or may have some that cannot be asked for.
+    async fn is_live(&self, tenant: &Tenant) -> bool {
+        let Some(querier) = &self.querier else { return false };
+        match querier.matching_traces(tenant, &Filter::all(), Window::ALL, MOST_TRACES).await {
+            Ok(found) => !(found.content.is_empty() && found.gaps.is_empty()),
+            Err(_) => true,
+        }
+    }
+
     /// Traces that match now: all of them, or an error.
     async fn matching(
         &self,
@@ -178,21 +199,6 @@ impl Deleter {
             ))),
         }
     }
-}
-
-/// Whoever mistypes a tenant is told that something was deleted, and it is not.
-fn is_there(snapshot: &Snapshot, tenant: &Tenant) -> Result<(), StartError> {
-    let flushed = snapshot.entries.iter().flat_map(|entry| &entry.blocks).map(BlockEntry::tenant);
-    let tenants: BTreeSet<&Tenant> = snapshot.root.tenants.keys().chain(flushed).collect();
-    if tenants.contains(tenant) {
-        return Ok(());
-    }
-    let some: Vec<String> = tenants.iter().take(20).map(|tenant| format!("`{tenant}`")).collect();
-    Err(StartError(format!(
-        "the store has nothing of the tenant `{tenant}`, so nothing is deleted; it has {} tenants: {}",
-        tenants.len(),
-        some.join(", ")
-    )))
 }
 
 impl std::fmt::Display for Outcome {

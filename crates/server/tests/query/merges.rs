@@ -128,6 +128,22 @@ fn a_deleted_trace_is_shown_by_nobody_and_leaves_the_blocks() {
 }
 
 #[test]
+fn a_trace_is_deleted_that_is_in_no_block_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, store) = (folder.path().join("one"), folder.path().join("store"));
+    let process = Process::start("all", &data, &store);
+    let (head, body) = process.ask("otlp_http", "POST /v1/traces", &export(10));
+    assert!(head.contains(" 200"), "{head}\n{body}");
+    assert_eq!(counted(&process), json!([{"spans": 10, "traces": 5}]));
+    let trace = format!("{:032x}", 1);
+    let did = command(&["delete", &trace, "--yes"], &folder.path().join("two"), &store);
+    assert!(did.starts_with(&format!("{trace}\tdeleted\t0 blocks")), "{did}");
+    while counted(&process) != json!([{"spans": 8, "traces": 4}]) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_filter_deletes_over_http_for_who_has_the_token() {
     const PATH: &str = "/api/siltstone/deletions";
     let folder = tempfile::tempdir().unwrap();
