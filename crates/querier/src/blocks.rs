@@ -12,13 +12,13 @@ use siltstone_format::block::opened::PageSlot;
 use siltstone_format::block::origins::OriginsFile;
 use siltstone_format::block::ranges::{Fetched, FetchedPart, coalesce};
 use siltstone_format::block::read::SpansFile;
-use siltstone_format::block::summary::FiltersSummary;
+use siltstone_format::block::summary::{FilterPlace, FiltersSummary};
 use siltstone_format::filter::split_block::{FilterKey, SplitBlockFilter};
 use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::path::ObjectKey;
 
 use crate::block::{BlockError, check, failed, path};
-use crate::cache::{BlockCache, CacheSizes, CachedBytes, FilterKind, OpenedBlock};
+use crate::cache::{BlockCache, BlockFilters, CacheSizes, CachedBytes, OpenedBlock};
 use crate::cost::Cost;
 use crate::limits::LimitReached;
 
@@ -153,9 +153,9 @@ impl Blocks {
         if traces.is_empty() {
             return Vec::new();
         }
-        let filter = self.filter(entry.id(), &entry.summary.filters, FilterKind::Traces, purse).await;
+        let filters = self.filters(entry.id(), &entry.summary.filters, purse).await;
         let may_hold = |trace: &&TraceId| {
-            filter.as_ref().is_none_or(|filter| filter.may_hold(FilterKey::of_trace(trace)))
+            filters.as_ref().is_none_or(|filters| filters.traces.may_hold(FilterKey::of_trace(trace)))
         };
         traces.iter().filter(may_hold).copied().collect()
     }
@@ -165,8 +165,8 @@ impl Blocks {
         if *probe == Probe::Unknown {
             return true;
         }
-        let filter = self.filter(entry.id(), &entry.summary.filters, FilterKind::Terms, purse).await;
-        filter.is_none_or(|filter| probe.may_match(|term| filter.may_hold(FilterKey::of_term(term))))
+        let filters = self.filters(entry.id(), &entry.summary.filters, purse).await;
+        filters.is_none_or(|filters| probe.may_match(|term| filters.terms.may_hold(FilterKey::of_term(term))))
     }
 
     /// What is left of a filter to be asked of a block's spans, by the block's own terms.
@@ -180,39 +180,39 @@ impl Blocks {
         if !filter.asks_everywhere() {
             return Arc::clone(filter);
         }
-        match self.filter(block.id, &block.filters, FilterKind::Terms, purse).await {
-            Some(terms) => Arc::new(filter.given(|term| terms.may_hold(FilterKey::of_term(term)))),
+        match self.filters(block.id, &block.filters, purse).await {
+            Some(filters) => Arc::new(filter.given(|term| filters.terms.may_hold(FilterKey::of_term(term)))),
             None => Arc::clone(filter),
         }
     }
 
-    async fn filter(
+    /// Many who ask at once share one request.
+    async fn filters(
         &self,
         block: BlockId,
-        filters: &FiltersSummary,
-        kind: FilterKind,
+        places: &FiltersSummary,
         purse: Purse<'_>,
-    ) -> Option<Arc<SplitBlockFilter>> {
-        if let Some(filter) = self.cache.filters.get(&(block, kind)).await {
-            return Some(filter);
-        }
+    ) -> Option<Arc<BlockFilters>> {
+        self.cache.filters.optionally_get_with(block, self.read_filters(block, places, purse)).await
+    }
+
+    async fn read_filters(
+        &self,
+        block: BlockId,
+        places: &FiltersSummary,
+        purse: Purse<'_>,
+    ) -> Option<Arc<BlockFilters>> {
         // Both lie side by side, and one hash vouches for them.
-        let both = filters.traces.offset..filters.terms.range().end;
+        let both = places.traces.offset..places.terms.range().end;
         let bytes = self.get(&ObjectKey::Origins(block), both.clone(), purse).await.ok()?;
-        if xxhash_rust::xxh3::xxh3_64(&bytes) != filters.hash {
+        if xxhash_rust::xxh3::xxh3_64(&bytes) != places.hash {
             return None;
         }
-        let mut wanted = None;
-        for (of, place) in [(FilterKind::Traces, &filters.traces), (FilterKind::Terms, &filters.terms)] {
+        let filter_at = |place: &FilterPlace| {
             let start = (place.offset - both.start) as usize;
-            let part = bytes.get(start..start + place.class.bytes())?;
-            let filter = Arc::new(SplitBlockFilter::from_bytes(place.class, part)?);
-            self.cache.filters.insert((block, of), Arc::clone(&filter)).await;
-            if of == kind {
-                wanted = Some(filter);
-            }
-        }
-        wanted
+            SplitBlockFilter::from_bytes(place.class, bytes.get(start..start + place.class.bytes())?)
+        };
+        Some(Arc::new(BlockFilters { traces: filter_at(&places.traces)?, terms: filter_at(&places.terms)? }))
     }
 
     async fn get(

@@ -61,16 +61,21 @@ impl OpenedBlock {
     }
 }
 
-/// Which of a block's filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum FilterKind {
-    Traces,
-    Terms,
+/// Both filters of a block.
+pub(crate) struct BlockFilters {
+    pub(crate) traces: SplitBlockFilter,
+    pub(crate) terms: SplitBlockFilter,
+}
+
+impl BlockFilters {
+    fn bytes(&self) -> usize {
+        self.traces.as_bytes().len() + self.terms.as_bytes().len()
+    }
 }
 
 pub(crate) struct BlockCache {
     pub(crate) opened: Cache<BlockId, Arc<OpenedBlock>>,
-    pub(crate) filters: Cache<(BlockId, FilterKind), Arc<SplitBlockFilter>>,
+    pub(crate) filters: Cache<BlockId, Arc<BlockFilters>>,
     pages: Cache<(BlockId, u64), Bytes>,
     opened_pages: Cache<(BlockId, u64), OpenedPage>,
     origins: Mutex<OriginPool>,
@@ -96,7 +101,7 @@ impl BlockCache {
                 .build(),
             filters: Cache::builder()
                 .max_capacity(sizes.filters)
-                .weigher(move |_, filter: &Arc<SplitBlockFilter>| weight(filter.as_bytes().len()))
+                .weigher(move |_, filters: &Arc<BlockFilters>| weight(filters.bytes()))
                 .build(),
             pages: Cache::builder()
                 .max_capacity(sizes.pages)
