@@ -113,7 +113,7 @@ struct Pages {
     of_tenants: HashMap<Tenant, (ReadFrom, Marked)>,
 }
 
-/// Where marks and deleted traces of a tenant stand. Under a number stands one mark, for ever.
+/// Where marks and deleted traces of a tenant stand. All marks with one number are of one request, and never change.
 #[derive(PartialEq, Eq)]
 struct ReadFrom {
     pages: Vec<ObjectId>,
