@@ -130,7 +130,7 @@ pub(crate) struct Delete<'a> {
 }
 
 /// Pages of deleted traces of one tenant: of as many large deletions. Smaller ones need none.
-const MOST_TRACE_PAGES: usize = 4096;
+const MOST_TRACE_PAGES: usize = if cfg!(test) { 8 } else { 4096 };
 
 impl Change for Delete<'_> {
     fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {

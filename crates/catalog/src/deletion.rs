@@ -21,6 +21,7 @@ use crate::catalog::Catalog;
 use crate::change::Delete;
 use crate::deleted::{TracePage, packed, unpacked};
 use crate::message::{self, Damage, Kind, KnownTags, Open};
+use crate::planted::{Bug, planted};
 use crate::publish::PublishError;
 use crate::snapshot::{Cover, Snapshot, SnapshotError, hard};
 use crate::time::{StoreTime, drawn_at};
@@ -75,6 +76,13 @@ pub enum DeleteError {
     TooMany(usize),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("nothing is deleted: {0}")]
+    Refused(String),
+    #[error(
+        "nothing is deleted: {why}. But the record `del/{id}` could not be taken back ({source}): a rebuild of the \
+         catalog would put it in force, so delete that object"
+    )]
+    RefusedAndRecorded { id: ObjectId, why: String, source: StoreError },
     #[error("the deletion {id} is recorded, and it is not known whether it is in force: {source}. Ask again")]
     Publish { id: ObjectId, source: Box<PublishError> },
 }
@@ -103,8 +111,13 @@ impl Catalog {
         self.bucket.put(&ObjectKey::Deletion(id), record.encode()).await?;
         let Request { tenant, traces, .. } = &record.request;
         let change = Delete { tenant, record: id, at, traces };
-        let source = |error| DeleteError::Publish { id, source: Box::new(error) };
-        let published = self.publish(&change).await.map_err(source)?;
+        let published = match self.publish(&change).await {
+            Ok(published) => published,
+            Err(PublishError::Refused(why)) if !planted(Bug::KeepRefused) => {
+                return Err(self.take_back(id, why).await);
+            }
+            Err(error) => return Err(DeleteError::Publish { id, source: Box::new(error) }),
+        };
         // The marks of another deletion may have come behind it.
         let fresh = Cover { min_root: published.root().number, ..Cover::default() };
         let number = async {
@@ -117,6 +130,14 @@ impl Catalog {
             let _ = self.bucket.put(&ObjectKey::Deletion(id), record.encode()).await;
         }
         Ok(record)
+    }
+
+    /// What was refused is not in force, and a rebuild must not put it in force by its record.
+    async fn take_back(&self, id: ObjectId, why: String) -> DeleteError {
+        match self.bucket.delete(&ObjectKey::Deletion(id)).await {
+            Ok(()) => DeleteError::Refused(why),
+            Err(source) => DeleteError::RefusedAndRecorded { id, why, source },
+        }
     }
 
     /// The number under which a deletion is in force in a snapshot.

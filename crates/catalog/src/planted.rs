@@ -53,6 +53,8 @@ pub(crate) enum Bug {
     NoListingBound,
     /// A rebuild does not look for records of deletions.
     NoRecords,
+    /// The record of a deletion that was refused stays.
+    KeepRefused,
     /// Where nobody publishes, store time stands still.
     NoTick,
 }

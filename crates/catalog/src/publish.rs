@@ -67,6 +67,7 @@ pub enum PublishError {
          Look at it with `siltstone check`; `siltstone rebuild` makes a new catalog from the blocks"
     )]
     DamagedRoot { number: u64, damage: Damage },
+    /// Nothing was changed, and nothing will be by this.
     #[error("the change was refused: {0}")]
     Refused(String),
     #[error("a page of the catalog cannot be changed: {0}")]
@@ -128,7 +129,16 @@ impl Catalog {
                     }
                     last_try = Some(tried);
                 }
-                Err(ChangeError::Refused(why)) => return Err(PublishError::Refused(why)),
+                Err(ChangeError::Refused(why)) => {
+                    let tried = last_try.as_ref().map_or(0, |tried| tried.number);
+                    return Err(match loaded.root.number < tried {
+                        // The root that was tried may still come to be.
+                        true => {
+                            PublishError::GaveUp { attempts: attempt, last: format!("it was refused: {why}") }
+                        }
+                        false => PublishError::Refused(why),
+                    });
+                }
                 Err(ChangeError::Draft(error @ DraftError::Damaged { .. })) => {
                     return Err(PublishError::Draft(error));
                 }

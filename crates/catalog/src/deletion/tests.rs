@@ -121,6 +121,32 @@ fn should_record_a_deletion_before_it_is_in_force() {
     assert_eq!((record.request, record.number), (request([1]), None));
 }
 
+#[test]
+fn should_leave_no_record_of_what_was_refused() {
+    for bug in [None, Some(Bug::KeepRefused)] {
+        let (world, catalog) = TestWorld::with_catalog();
+        flush(&world, &catalog, 0..4, 0);
+        // As many large deletions as a tenant may have.
+        (0..8).for_each(|_| drop(delete(&world, &catalog, 100..400)));
+        let ids = world.finish(catalog.deletion_ids()).unwrap();
+        let _planting = Planting::of(bug);
+        let refused = world.finish(catalog.delete(request(1..400)));
+        let is_refused = matches!(refused, Err(DeleteError::Refused(_)));
+        assert_eq!(is_refused, bug.is_none(), "{refused:?}");
+        assert_eq!(world.finish(catalog.deletion_ids()).unwrap() == ids, bug.is_none());
+        world.finish(catalog.rebuild(Force::Yes)).unwrap();
+        let expected = if bug.is_none() { vec![0, 1, 2, 3] } else { vec![0] };
+        assert_eq!(seen(&world, &catalog), expected, "{bug:?}");
+    }
+    // It cannot be taken back: that is said.
+    let (world, catalog) = TestWorld::with_catalog();
+    (0..8).for_each(|_| drop(delete(&world, &catalog, 100..400)));
+    let no_delete = Rule::new(Fault::ErrorBefore).on(Operation::Delete).under("del");
+    world.store.set_plan(FaultPlan::script([no_delete]));
+    let refused = world.finish(catalog.delete(request(1..400))).unwrap_err().to_string();
+    assert!(refused.contains("del/") && refused.contains("could not be taken back"), "{refused}");
+}
+
 /// Two deletions, few traces and many, and a third of which nobody was told whether it is in force.
 fn deleted() -> (TestWorld, Vec<ObjectId>) {
     let (world, catalog) = TestWorld::with_catalog();
