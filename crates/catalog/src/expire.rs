@@ -4,6 +4,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use siltstone_format::id::BlockId;
+use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 
 use crate::block_page::Section;
@@ -13,6 +14,7 @@ use crate::change::Merge;
 use crate::draft::Draft;
 use crate::kept::Policy;
 use crate::mark::MarkKind;
+use crate::message::Damage;
 use crate::publish::{Change, ChangeError};
 use crate::snapshot::{Snapshot, SnapshotError, TenantBlocks};
 use crate::time::StoreTime;
@@ -141,6 +143,10 @@ impl Catalog {
         let page = self.tenant_page(snapshot, tenant, &mut found).await?;
         if let Some(missing) = found.missing.into_iter().next() {
             return Err(SnapshotError::Damaged { key: missing.key, damage: missing.why });
+        }
+        if let Some(damaged) = page.as_ref().and_then(|page| page.damaged.first()) {
+            let damage = Damage::Content("another page stands in for it, and may not know its rules");
+            return Err(SnapshotError::Damaged { key: ObjectKey::Page(*damaged), damage });
         }
         Ok(page.and_then(|page| page.retention.clone()))
     }

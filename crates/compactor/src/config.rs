@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use siltstone_ask::Retention;
+
 use crate::plan::Policy;
 
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct CompactorConfig {
     /// So long nobody takes over the job of a compactor that has died.
     pub lease: Duration,
     pub policy: Policy,
+    /// How long traces are kept of tenants that have no rules of their own; none: for ever.
+    pub retention: Option<Retention>,
 }
 
 impl Default for CompactorConfig {
@@ -31,6 +35,7 @@ impl Default for CompactorConfig {
             sweep_every: Duration::from_secs(600),
             lease: Duration::from_secs(60),
             policy: Policy::default(),
+            retention: None,
         }
     }
 }

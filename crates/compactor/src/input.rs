@@ -20,6 +20,7 @@ use siltstone_format::block::read::{GroupRows, SpansFile};
 use siltstone_format::columns::{OriginPool, SpanColumns};
 use siltstone_format::id::{BlockId, SpanId, TraceId};
 use siltstone_format::path::ObjectKey;
+use siltstone_format::value::ValueError;
 use tokio::sync::Semaphore;
 
 use crate::key::Key;
@@ -43,6 +44,8 @@ pub enum InputFault {
     Damaged(#[from] ReadError),
     #[error("`{key}` says that it belongs to block {found}, or to another tenant")]
     OtherBlock { key: String, found: BlockId },
+    #[error("a span has a value that is none: {0}")]
+    Value(#[from] ValueError),
 }
 
 impl InputError {
@@ -50,7 +53,7 @@ impl InputError {
     pub fn is_lasting(&self) -> bool {
         match &self.why {
             InputFault::Store { source, .. } => matches!(source, object_store::Error::NotFound { .. }),
-            InputFault::Damaged(_) | InputFault::OtherBlock { .. } => true,
+            InputFault::Damaged(_) | InputFault::OtherBlock { .. } | InputFault::Value(_) => true,
         }
     }
 }
@@ -211,6 +214,52 @@ impl Input {
             }
         }
         Ok(false)
+    }
+
+    /// Shows parts of all its rows, some rows at a time. A trace may be in several of them.
+    pub(crate) async fn each(
+        &mut self,
+        parts: &Parts,
+        mut see: impl FnMut(&SpanColumns) -> Result<(), ValueError>,
+    ) -> Result<(), InputError> {
+        let seen = match parts.parents {
+            // A parent is named by its place in its trace.
+            true => self.each_window(&mut see).await,
+            false => self.each_group(parts, &mut see).await,
+        };
+        seen.map_err(|why| self.failed(why))
+    }
+
+    async fn each_window(
+        &mut self,
+        see: &mut impl FnMut(&SpanColumns) -> Result<(), ValueError>,
+    ) -> Result<(), InputFault> {
+        self.rewind();
+        while let Some(window) = self.try_next().await? {
+            see(&window.columns)?;
+        }
+        Ok(())
+    }
+
+    async fn each_group(
+        &mut self,
+        parts: &Parts,
+        see: &mut impl FnMut(&SpanColumns) -> Result<(), ValueError>,
+    ) -> Result<(), InputFault> {
+        let groups: Vec<GroupRows> = self.spans.groups().collect();
+        for group in groups {
+            let fetched =
+                self.fetch_ranges(self.spans.ranges_of(std::slice::from_ref(&group), parts)).await?;
+            let mut start = group.rows.start;
+            while start < group.rows.end {
+                let end = group.rows.end.min(start + MOST_WINDOW_ROWS);
+                let rows = GroupRows { group: group.group, rows: start..end };
+                see(&self.ids(&rows, parts.clone(), &fetched)?)?;
+                start = end;
+            }
+            self.spans.forget_dictionaries(group.group);
+        }
+        Ok(())
     }
 
     /// The next spans; none: these were all.

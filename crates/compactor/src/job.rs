@@ -10,6 +10,8 @@ use siltstone_catalog::Catalog;
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
 use siltstone_catalog::change::Merge;
+use siltstone_catalog::expire::Decide;
+use siltstone_catalog::kept::Kept;
 use siltstone_catalog::publish::PublishError;
 use siltstone_catalog::snapshot::SnapshotError;
 use siltstone_format::block::AttributeCounts;
@@ -26,6 +28,7 @@ use crate::input::{Held, Input, InputError, PARALLEL_REQUESTS, Source};
 use crate::merge::{MergeError, Merging};
 use crate::outputs::{Output, OutputSizes, Outputs};
 use crate::planted::{Bug, planted};
+use crate::retain::Judged;
 use crate::slices::Slices;
 
 /// Inputs that become others, with all that the catalog says of them.
@@ -35,6 +38,8 @@ pub(crate) struct Work {
     pub(crate) inputs: Vec<(Section, BlockEntry)>,
     pub(crate) cuts: Vec<u64>,
     pub(crate) deletions: Arc<Deletions>,
+    /// How long its traces are kept, if the job decides it.
+    pub(crate) judged: Option<Judged>,
 }
 
 /// What a job did.
@@ -50,6 +55,8 @@ pub struct Done {
     pub collapsed: u64,
     /// Rows of deleted traces.
     pub deleted: u64,
+    /// Rows of traces that are not kept any longer.
+    pub expired: u64,
 }
 
 /// Why a job came to nothing. Its inputs are as they were; what it wrote is swept one day.
@@ -62,10 +69,10 @@ pub enum JobError {
     #[error(transparent)]
     Publish(Box<PublishError>),
     #[error(
-        "{read} rows were read, and {written} written beside {collapsed} that said the same and {deleted} that were \
-         deleted: nothing is replaced"
+        "{read} rows were read, and {written} written beside {collapsed} that said the same, {deleted} that were \
+         deleted and {expired} that are not kept any longer: nothing is replaced"
     )]
-    Miscounted { read: u64, written: u64, collapsed: u64, deleted: u64 },
+    Miscounted { read: u64, written: u64, collapsed: u64, deleted: u64, expired: u64 },
     #[error("what was deleted cannot be told: {0}")]
     Deletions(Box<SnapshotError>),
     #[error(
@@ -129,10 +136,15 @@ impl Work {
         let clean_through = self.deletions.known_to_merged(self.inputs.iter().map(|(_, block)| block));
         let clean_through = clean_through.ok_or(JobError::UnknownDeletions)?;
         let set = self.disjoint_set().unwrap_or_else(|| catalog.next_id());
+        let of_inputs = self.kept_of_inputs();
         let mut outputs: Vec<(Day, BlockEntry)> = Vec::new();
         while let Some(full) = merging.next().await? {
             for output in full {
-                let entry = BlockEntry::merged(output.block.summary.clone(), clean_through, set);
+                let mut entry = BlockEntry::merged(output.block.summary.clone(), clean_through, set);
+                entry.kept = match (&self.judged, output.until) {
+                    (Some(judged), Some(until)) => Some(judged.kept(until)),
+                    _ => of_inputs,
+                };
                 done.blocks_written += 1;
                 done.rows_written += entry.summary.spans.rows;
                 done.bytes_written += entry.bytes();
@@ -140,11 +152,15 @@ impl Work {
                 upload(catalog, output).await?;
             }
         }
-        (done.rows_read, done.deleted) = (merging.rows, merging.deleted);
+        (done.rows_read, done.deleted, done.expired) = (merging.rows, merging.deleted, merging.expired);
         done.collapsed = merging.outputs.collapsed;
         self.check(&done)?;
         let blocks: Vec<BlockId> = outputs.iter().map(|(_, entry)| entry.id()).collect();
-        let published = catalog.publish(&self.change(outputs)).await;
+        let merge = self.change(outputs);
+        let published = match &self.judged {
+            Some(judged) => catalog.publish(&Decide { merge, grounds: judged.grounds }).await,
+            None => catalog.publish(&merge).await,
+        };
         if published.is_err() && planted(Bug::LoserDeletes) {
             delete(catalog, &blocks).await;
         }
@@ -160,6 +176,15 @@ impl Work {
         }
     }
 
+    /// What was decided about all of the inputs alike. Where it was not, it is decided again.
+    fn kept_of_inputs(&self) -> Option<Kept> {
+        let mut kept = self.inputs.iter().map(|(_, block)| block.kept);
+        let first = kept.next()??;
+        kept.try_fold(first, |all, kept| {
+            kept.filter(|kept| kept.until == all.until).map(|kept| all.and(kept))
+        })
+    }
+
     async fn begin(&self, catalog: &Arc<Catalog>, sizes: &JobSizes) -> Result<Merging, MergeError> {
         // A third for what is read, as it is stored and as columns; the rest for what is written.
         let each = sizes.memory_bytes / 6 / self.inputs.len().max(1);
@@ -173,7 +198,8 @@ impl Work {
             self.cuts.clone(),
             spans().map(|spans| spans.min_start_unix_nano).min().unwrap_or(0),
             spans().map(|spans| spans.max_start_unix_nano).max().unwrap_or(0),
-        );
+        )
+        .judged_by(self.judged.clone());
         let block_rows = sizes.block_rows;
         let sizes =
             OutputSizes { block_rows, block_bytes: BLOCK_BYTES, held_bytes: sizes.memory_bytes / 3 * 2 };
@@ -215,9 +241,15 @@ impl Work {
         if planted(Bug::LoseWindow) || planted(Bug::CollapseById) {
             return Ok(());
         }
-        let Done { rows_read, rows_written: written, collapsed, deleted, .. } = *done;
-        if said != rows_read || rows_read != written + collapsed + deleted {
-            return Err(JobError::Miscounted { read: rows_read.min(said), written, collapsed, deleted });
+        let Done { rows_read, rows_written: written, collapsed, deleted, expired, .. } = *done;
+        if said != rows_read || rows_read != written + collapsed + deleted + expired {
+            return Err(JobError::Miscounted {
+                read: rows_read.min(said),
+                written,
+                collapsed,
+                deleted,
+                expired,
+            });
         }
         Ok(())
     }

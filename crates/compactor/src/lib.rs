@@ -1,7 +1,7 @@
 //! Many small blocks into few large ones, safely, by anybody.
 //!
 //! ```text
-//! observe → plan → claim → read → merge → write → publish → sweep
+//! observe → plan → claim → read → merge → write → publish → expire → sweep
 //! ```
 //!
 //! Any number of compactors may work on one bucket: a lease saves them from doing the same twice, and publishing
@@ -16,6 +16,8 @@ pub mod plan;
 // What was deleted, and which blocks must be written anew for it.
 mod deletions;
 pub mod erase;
+// How long traces are kept, and what goes.
+pub mod retain;
 // Who works on what.
 mod claim;
 

@@ -35,6 +35,8 @@ pub(crate) struct Merging {
     pub(crate) rows: u64,
     /// Those of them that were left out, since their trace was deleted.
     pub(crate) deleted: u64,
+    /// And since their time has passed.
+    pub(crate) expired: u64,
     is_first_pass: bool,
     /// Whether the rows that were moved last end with their trace.
     is_between_traces: bool,
@@ -136,6 +138,7 @@ impl Merging {
             outputs,
             rows: 0,
             deleted: 0,
+            expired: 0,
             is_first_pass: true,
             is_between_traces: true,
         }
@@ -240,6 +243,10 @@ impl Merging {
                 self.deleted += deleted as u64;
             }
             for (slice, rows) in split {
+                if self.slices.has_gone(&slice) {
+                    self.expired += if self.is_first_pass { rows.len() as u64 } else { 0 };
+                    continue;
+                }
                 self.outputs.add(slice, piece.columns, &rows)?;
             }
         }

@@ -22,6 +22,11 @@ pub struct Counts {
     pub rows_written: u64,
     pub rows_collapsed: u64,
     pub rows_deleted: u64,
+    pub rows_expired: u64,
+    /// Blocks that went as a whole, since nothing in them is kept any longer.
+    pub blocks_expired: u64,
+    /// How often a day could not be decided, so that all of it stayed.
+    pub days_put_off: u64,
     pub bytes_read: u64,
     pub bytes_written: u64,
     pub blocks_read: u64,
@@ -65,6 +70,7 @@ impl Metrics {
             counts.rows_written += done.rows_written;
             counts.rows_collapsed += done.collapsed;
             counts.rows_deleted += done.deleted;
+            counts.rows_expired += done.expired;
             counts.bytes_read += done.bytes_read;
             counts.bytes_written += done.bytes_written;
             counts.blocks_read += done.blocks_read;
@@ -79,6 +85,17 @@ impl Metrics {
 
     pub(crate) fn given_up(&self) {
         self.note(|counts| counts.jobs_given_up += 1);
+    }
+
+    pub(crate) fn expired(&self, blocks: usize, rows: u64) {
+        self.note(|counts| {
+            counts.blocks_expired += blocks as u64;
+            counts.rows_expired += rows;
+        });
+    }
+
+    pub(crate) fn put_off(&self) {
+        self.note(|counts| counts.days_put_off += 1);
     }
 
     pub(crate) fn swept(&self, objects: usize) {
@@ -117,6 +134,13 @@ impl Metrics {
             ("written_spans_total", "Spans of merged blocks.", counts.rows_written),
             ("collapsed_spans_total", "Spans that said what another one said.", counts.rows_collapsed),
             ("deleted_spans_total", "Spans of deleted traces that were left out.", counts.rows_deleted),
+            ("expired_spans_total", "Spans that are not kept any longer.", counts.rows_expired),
+            ("expired_blocks_total", "Blocks that went as a whole, at their time.", counts.blocks_expired),
+            (
+                "undecided_days_total",
+                "How often a day could not be decided: nothing of it goes.",
+                counts.days_put_off,
+            ),
             ("read_bytes_total", "Bytes of blocks that were merged.", counts.bytes_read),
             ("written_bytes_total", "Bytes of merged blocks.", counts.bytes_written),
             ("read_blocks_total", "Blocks that were merged.", counts.blocks_read),

@@ -74,18 +74,11 @@ impl Seen {
         Ok(seen)
     }
 
-    /// The blocks as planning sees them.
-    pub(crate) fn pieces(&self) -> Vec<Piece> {
-        let pieces = self.blocks.iter().map(|(id, (section, block))| {
-            let spans = &block.summary.spans;
-            Piece {
-                id: *id,
-                section: *section,
-                rows: spans.rows,
-                bytes: block.bytes(),
-                min_start_unix_nano: spans.min_start_unix_nano,
-                max_start_unix_nano: spans.max_start_unix_nano,
-            }
+    /// The blocks as planning sees them. What was decided by rules that do not hold any more counts as undecided.
+    pub(crate) fn pieces(&self, reapplied: u64) -> Vec<Piece> {
+        let pieces = self.blocks.values().map(|(section, block)| {
+            let kept = block.kept.filter(|kept| kept.policy >= reapplied);
+            Piece::of(*section, block, kept.map(|kept| kept.until))
         });
         pieces.collect()
     }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use siltstone_catalog::kept::Until;
 use siltstone_format::block::identity::BlockIdentity;
 use siltstone_format::block::write::{BlockWriter, EncodeError, EncodedBlock};
 use siltstone_format::block::{Layout, ROW_GROUP_ROWS, SameSpans};
@@ -38,6 +39,8 @@ pub(crate) struct OutputSizes {
 /// A block that is whole, on its way into the bucket.
 pub(crate) struct Output {
     pub(crate) day: Day,
+    /// Until when its traces are kept, if the merge decides it.
+    pub(crate) until: Option<Until>,
     pub(crate) block: EncodedBlock,
 }
 
@@ -227,7 +230,7 @@ impl Outputs {
         let Some(writer) = begun.writer else { return Ok(None) };
         self.collapsed += begun.collapsed;
         self.written.insert(slice);
-        Ok(Some(Output { day: slice.day, block: writer.finish()? }))
+        Ok(Some(Output { day: slice.day, until: slice.until, block: writer.finish()? }))
     }
 }
 

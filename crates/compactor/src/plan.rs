@@ -15,7 +15,9 @@ mod times;
 
 use std::collections::{BTreeMap, HashSet};
 
+use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
+use siltstone_catalog::kept::Until;
 use siltstone_format::day::Day;
 use siltstone_format::id::BlockId;
 
@@ -31,6 +33,24 @@ pub struct Piece {
     pub bytes: u64,
     pub min_start_unix_nano: u64,
     pub max_start_unix_nano: u64,
+    /// Until when its traces are kept, if that is decided.
+    pub until: Option<Until>,
+}
+
+impl Piece {
+    /// A block, and until when it is kept, if that was decided and holds.
+    pub(crate) fn of(section: Section, block: &BlockEntry, until: Option<Until>) -> Self {
+        let spans = &block.summary.spans;
+        Self {
+            id: block.id(),
+            section,
+            rows: spans.rows,
+            bytes: block.bytes(),
+            min_start_unix_nano: spans.min_start_unix_nano,
+            max_start_unix_nano: spans.max_start_unix_nano,
+            until,
+        }
+    }
 }
 
 /// Blocks that become others.
@@ -52,6 +72,20 @@ pub fn plan(pieces: &[Piece], now_unix_nano: u64, policy: &Policy) -> Vec<Job> {
     let mut jobs = inbox::jobs(inbox, now_unix_nano, policy);
     for (day, pieces) in days.into_iter().rev() {
         jobs.extend(day::jobs(day, pieces, now_unix_nano, policy));
+    }
+    jobs
+}
+
+/// Blocks of a day that are written anew since it is decided how long they are kept: neighbours in time together, as
+/// many as one job may have. What stays of them is little, so it is not cut.
+pub fn decide(pieces: &[Piece], policy: &Policy) -> Vec<Job> {
+    let mut pieces: Vec<&Piece> = pieces.iter().collect();
+    pieces.sort_unstable_by_key(|piece| (tier::middle(piece), piece.id));
+    let (mut jobs, mut rest) = (Vec::new(), pieces.as_slice());
+    while !rest.is_empty() {
+        let (batch, more) = rest.split_at(policy.within_bounds(rest));
+        jobs.push(job(batch, Vec::new()));
+        rest = more;
     }
     jobs
 }

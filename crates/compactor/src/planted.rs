@@ -21,6 +21,12 @@ pub(crate) enum Bug {
     NeverErase,
     /// Rows go whose deletion was known to who accepted them.
     ForgetWhatWasKnown,
+    /// How long a trace is kept is decided by what one of its blocks says.
+    FragmentView,
+    /// Blocks go at their time, whatever was archived since that was decided.
+    ForgetMarks,
+    /// Blocks about which nothing was decided go with those about which it was.
+    DropUndecided,
 }
 
 #[cfg(test)]

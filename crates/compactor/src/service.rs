@@ -28,6 +28,11 @@ use crate::metrics::{Metrics, Waiting};
 use crate::observe::{Seen, Settled};
 use crate::plan;
 
+use self::retention::{Deciding, Retained};
+
+// Days that are decided, and blocks that go.
+mod retention;
+
 /// Jobs that one after the other may come of one look at what there is.
 const JOBS_OF_A_ROUND: usize = 4;
 
@@ -73,12 +78,18 @@ pub struct Round {
     pub busy: usize,
     /// Jobs that somebody else finished first.
     pub late: usize,
+    /// Blocks that went without a look into them, since nothing in them is kept any longer.
+    pub expired: usize,
 }
 
 impl Round {
     /// Whether there was nothing to do.
     pub fn is_idle(&self) -> bool {
-        self.done.is_empty() && self.busy == 0 && self.late == 0
+        !self.has_done_something() && self.busy == 0 && self.late == 0
+    }
+
+    fn has_done_something(&self) -> bool {
+        !self.done.is_empty() || self.expired > 0
     }
 }
 
@@ -90,6 +101,7 @@ pub struct Compactor {
     metrics: Arc<Metrics>,
     settled: futures::lock::Mutex<Settled>,
     erasing: futures::lock::Mutex<Erasing>,
+    deciding: futures::lock::Mutex<Deciding>,
     /// Blocks that cannot be read: they stay as they are, and hold up no others.
     set_aside: Mutex<BTreeSet<BlockId>>,
 }
@@ -101,8 +113,8 @@ impl Compactor {
         config: CompactorConfig,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (settled, erasing, set_aside) = Default::default();
-        Self { catalog, clock, config, metrics, settled, erasing, set_aside }
+        let (settled, erasing, deciding, set_aside) = Default::default();
+        Self { catalog, clock, config, metrics, settled, erasing, deciding, set_aside }
     }
 
     /// Makes sure that there is a catalog, and that this machine's clock is right: blocks would get names that
@@ -127,7 +139,7 @@ impl Compactor {
                 }
                 match sweeps {
                     true => self.sweep_unless_busy().await.map(|()| true),
-                    false => self.round(When::Worth).await.map(|round| round.done.is_empty()),
+                    false => self.round(When::Worth).await.map(|round| !round.has_done_something()),
                 }
             };
             let ended = tokio::select! {
@@ -176,7 +188,7 @@ impl Compactor {
                 Err(error) => return Err(error),
             };
             // What others work on is theirs.
-            let goes_on = !round.done.is_empty() || round.late > 0;
+            let goes_on = round.has_done_something() || round.late > 0;
             all.extend(round.done);
             if !goes_on {
                 break;
@@ -189,16 +201,22 @@ impl Compactor {
     /// Looks once, and does all that is worth doing then.
     pub async fn round(&self, when: When) -> Result<Round, RoundError> {
         let mut touched = BTreeSet::new();
-        let snapshot = self.folded(&mut touched).await?;
+        let mut snapshot = self.folded(&mut touched).await?;
+        let retained = self.retain(&snapshot, when).await?;
+        if retained.expired > 0 {
+            let fresh = Cover { fresh: true, ..Cover::default() };
+            snapshot = self.catalog.snapshot(&fresh).await?;
+        }
+        let expired = retained.expired;
         let now_unix_nano = self.clock.wall_millis().saturating_mul(1_000_000);
-        let mut work = self.plan(&snapshot, now_unix_nano, when).await?;
+        let mut work = self.plan(&snapshot, retained, now_unix_nano, when).await?;
         // Not all of a long backlog: what is new meanwhile comes first.
         work.truncate(self.config.jobs.max(1).saturating_mul(JOBS_OF_A_ROUND));
         let count = work.len();
         touched.extend(work.iter().map(|work| work.tenant.clone()));
         let running = work.into_iter().map(|work| self.attempt(work));
         let mut ended = stream::iter(running).buffer_unordered(self.config.jobs.max(1));
-        let (mut round, mut failed) = (Round::default(), Vec::new());
+        let (mut round, mut failed) = (Round { expired, ..Round::default() }, Vec::new());
         while let Some(ended) = ended.next().await {
             match ended? {
                 Claimed::Done(Ok(done)) => round.done.push(done),
@@ -231,7 +249,7 @@ impl Compactor {
         let unknown = |error| JobError::Deletions(Box::new(error));
         let snapshot = self.catalog.snapshot(&fresh).await.map_err(unknown)?;
         let deletions = Arc::new(Deletions::of(&self.catalog, &snapshot, tenant).await.map_err(unknown)?);
-        self.on_a_thread(Work { tenant: tenant.clone(), inputs, cuts, deletions }).await
+        self.on_a_thread(Work { tenant: tenant.clone(), inputs, cuts, deletions, judged: None }).await
     }
 
     /// Deletes what nobody needs, or says what would be deleted.
@@ -282,11 +300,13 @@ impl Compactor {
     async fn plan(
         &self,
         snapshot: &Snapshot,
+        retained: Retained,
         now_unix_nano: u64,
         when: When,
     ) -> Result<Vec<Work>, RoundError> {
         let mut settled = self.settled.lock().await;
-        let mut all: Vec<(u64, Work)> = Vec::new();
+        // First of all, and a few at a time: they hold up no merge for long.
+        let mut all: Vec<(u64, Work)> = retained.works.into_iter().map(|work| (u64::MAX, work)).collect();
         let mut waiting = Waiting::default();
         let mut erasures = self.config.jobs.max(1);
         for tenant in snapshot.root.tenants.keys() {
@@ -303,17 +323,19 @@ impl Compactor {
                 let set_aside = self.set_aside.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.blocks.retain(|id, _| !set_aside.contains(id));
             }
-            let pieces = seen.pieces();
+            let pieces = seen.pieces(retained.reapplied.get(tenant).copied().unwrap_or(0));
             let policy = self.policy(when);
-            let jobs = plan::plan(&pieces, now_unix_nano, &policy);
+            let mut jobs = plan::plan(&pieces, now_unix_nano, &policy);
+            jobs.retain(|job| !job.inputs.iter().any(|piece| retained.blocks.contains(&piece.id)));
             note_waiting(&mut waiting, plan::backlog(&pieces, now_unix_nano, &policy), now_unix_nano);
             let possible = plan::plan(&pieces, now_unix_nano, &self.policy(When::Now));
             let taken = possible.iter().flat_map(|job| &job.inputs);
             settled.note(tenant, &seen, |day| policy.is_closed(day, now_unix_nano), taken);
             let deletions = Arc::new(self.deletions(snapshot, tenant).await?);
-            let erased = self.to_erase(snapshot, tenant, &deletions, &jobs, (when, erasures)).await;
+            let mut taken = retained.blocks.clone();
+            taken.extend(jobs.iter().flat_map(|job| job.inputs.iter().map(|piece| piece.id)));
+            let erased = self.to_erase(snapshot, tenant, &deletions, &taken, (when, erasures)).await;
             erasures -= erased.len();
-            // First of all, and a few at a time: they hold up no merge for long.
             all.extend(erased.into_iter().map(|block| (u64::MAX, alone(tenant, block, &deletions))));
             all.extend(jobs.into_iter().map(|job| {
                 let newest = job.inputs.iter().map(|piece| piece.max_start_unix_nano).max().unwrap_or(0);
@@ -344,7 +366,7 @@ impl Compactor {
         snapshot: &Snapshot,
         tenant: &Tenant,
         deletions: &Deletions,
-        jobs: &[plan::Job],
+        taken: &BTreeSet<BlockId>,
         (when, most): (When, usize),
     ) -> Vec<(Section, BlockEntry)> {
         let (mut erasing, now) = (self.erasing.lock().await, self.clock.elapsed());
@@ -358,10 +380,8 @@ impl Compactor {
                 }
             }
         }
-        let merged: BTreeSet<BlockId> =
-            jobs.iter().flat_map(|job| job.inputs.iter().map(|piece| piece.id)).collect();
         let set_aside = self.set_aside.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        erasing.take(tenant, |id| merged.contains(id) || set_aside.contains(id), now, most)
+        erasing.take(tenant, |id| taken.contains(id) || set_aside.contains(id), now, most)
     }
 
     fn policy(&self, when: When) -> plan::Policy {
@@ -397,8 +417,20 @@ impl Compactor {
     /// Merging takes a processor for seconds: it has a thread of its own, and stops when nobody waits for it.
     async fn on_a_thread(&self, work: Work) -> Result<Done, JobError> {
         let (catalog, sizes) = (Arc::clone(&self.catalog), self.sizes());
+        match self.threaded(move || async move { work.run(&catalog, &sizes).await }).await {
+            Ok(Some(done)) => done,
+            Ok(None) => Err(JobError::Stopped),
+            Err(error) => Err(JobError::Thread(error)),
+        }
+    }
+
+    /// Does something on a thread of its own. None: it was told to stop.
+    async fn threaded<T: Send + 'static, Doing: Future<Output = T>>(
+        &self,
+        work: impl FnOnce() -> Doing + Send + 'static,
+    ) -> Result<Option<T>, tokio::task::JoinError> {
         if !self.config.threads {
-            return work.run(&catalog, &sizes).await;
+            return Ok(Some(work().await));
         }
         let runtime = tokio::runtime::Handle::current();
         let stop = CancellationToken::new();
@@ -408,12 +440,12 @@ impl Compactor {
             runtime.block_on(async {
                 tokio::select! {
                     biased;
-                    done = work.run(&catalog, &sizes) => done,
-                    () = stopped.cancelled() => Err(JobError::Stopped),
+                    done = work() => Some(done),
+                    () = stopped.cancelled() => None,
                 }
             })
         });
-        thread.await.map_err(JobError::Thread)?
+        thread.await
     }
 
     fn sizes(&self) -> JobSizes {
@@ -436,13 +468,13 @@ pub enum When {
 fn work(tenant: &Tenant, seen: &Seen, job: plan::Job, deletions: &Arc<Deletions>) -> Work {
     let inputs = job.inputs.iter().filter_map(|piece| seen.blocks.get(&piece.id).cloned());
     let (tenant, deletions) = (tenant.clone(), Arc::clone(deletions));
-    Work { tenant, inputs: inputs.collect(), cuts: job.cuts, deletions }
+    Work { tenant, inputs: inputs.collect(), cuts: job.cuts, deletions, judged: None }
 }
 
 /// A block that is written anew.
 fn alone(tenant: &Tenant, block: (Section, BlockEntry), deletions: &Arc<Deletions>) -> Work {
     let (tenant, deletions) = (tenant.clone(), Arc::clone(deletions));
-    Work { tenant, inputs: vec![block], cuts: Vec::new(), deletions }
+    Work { tenant, inputs: vec![block], cuts: Vec::new(), deletions, judged: None }
 }
 
 fn note_waiting(waiting: &mut Waiting, backlog: plan::Backlog, now_unix_nano: u64) {

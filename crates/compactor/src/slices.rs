@@ -1,20 +1,24 @@
-//! Which output a trace goes to: by the time of its earliest span.
+//! Which output a trace goes to: by the time of its earliest span, and by how long it is kept where that is decided.
 
 use std::collections::HashMap;
 
+use siltstone_catalog::kept::Until;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::day::Day;
 use siltstone_format::id::TraceId;
 
 use crate::deletions::Deleted;
 use crate::planted::{Bug, planted};
+use crate::retain::Judged;
 
-/// A stretch of time within one UTC day.
+/// A stretch of time within one UTC day, of traces that are kept equally long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slice {
     pub(crate) day: Day,
     /// How many of a job's cuts lie before.
     part: usize,
+    /// None: the job does not decide it.
+    pub(crate) until: Option<Until>,
 }
 
 /// How a job cuts time: by day, and at times of its own.
@@ -23,6 +27,7 @@ pub(crate) struct Slices {
     cuts: Vec<u64>,
     /// Where all spans go, if that is known.
     only: Option<Slice>,
+    judged: Option<Judged>,
     /// The trace that rows before ended in: what comes later may be of it.
     last: Option<(TraceId, Slice)>,
 }
@@ -39,10 +44,23 @@ impl Slices {
     /// For spans that start within these times, both included.
     pub(crate) fn new(mut cuts: Vec<u64>, first_start: u64, last_start: u64) -> Self {
         cuts.sort_unstable();
-        let mut slices = Self { cuts, only: None, last: None };
+        let mut slices = Self { cuts, only: None, judged: None, last: None };
         let (first, last) = (slices.of(first_start), slices.of(last_start));
         slices.only = (first == last).then_some(first);
         slices
+    }
+
+    /// For a job that decides how long traces are kept.
+    pub(crate) fn judged_by(self, judged: Option<Judged>) -> Self {
+        Self { only: self.only.filter(|_| judged.is_none()), judged, ..self }
+    }
+
+    /// Whether nothing of it is kept any longer.
+    pub(crate) fn has_gone(&self, slice: &Slice) -> bool {
+        match (&self.judged, slice.until) {
+            (Some(judged), Some(until)) => until.has_passed(judged.hour),
+            _ => false,
+        }
     }
 
     /// Rows come from the first one on again.
@@ -52,7 +70,12 @@ impl Slices {
 
     fn of(&self, start_unix_nano: u64) -> Slice {
         let part = self.cuts.partition_point(|cut| *cut <= start_unix_nano);
-        Slice { day: Day::of_unix_nano(start_unix_nano), part }
+        Slice { day: Day::of_unix_nano(start_unix_nano), part, until: None }
+    }
+
+    fn of_trace(&self, trace: &TraceId, start_unix_nano: u64) -> Slice {
+        let slice = self.of(start_unix_nano);
+        Slice { until: self.judged.as_ref().map(|judged| judged.until(trace, slice.day)), ..slice }
     }
 
     /// The slice of each trace of the next rows that is not deleted. Rows of a trace stand by start, so that its first one decides,
@@ -74,7 +97,7 @@ impl Slices {
             }
         }
         let mut slices: HashMap<TraceId, Slice> =
-            earliest.into_iter().map(|(trace, start)| (trace, self.of(start))).collect();
+            earliest.into_iter().map(|(trace, start)| (trace, self.of_trace(&trace, start))).collect();
         if let Some((trace, slice)) = self.last
             && let Some(known) = slices.get_mut(&trace)
         {
@@ -164,7 +187,7 @@ mod tests {
         let none = Deleted::default();
         let pieces = [piece(&one, &none), piece(&other, &none)];
         let found = slices.of_traces(&pieces);
-        let slice = |day, part| Slice { day: Day(day), part };
+        let slice = |day, part| Slice { day: Day(day), part, until: None };
         assert_eq!(found.split(&pieces[0]).0, [(slice(0, 0), vec![0, 1]), (slice(0, 1), vec![2])]);
         assert_eq!(found.split(&pieces[1]).0, [(slice(0, 0), vec![0]), (slice(0, 1), vec![1])]);
     }
@@ -178,7 +201,7 @@ mod tests {
         let later = columns(&[(1, HOUR + 5)]);
         let piece = piece(&later, &none);
         let found = slices.of_traces(std::slice::from_ref(&piece));
-        assert_eq!(found.split(&piece).0, [(Slice { day: Day(0), part: 0 }, vec![0])]);
+        assert_eq!(found.split(&piece).0, [(Slice { day: Day(0), part: 0, until: None }, vec![0])]);
     }
 
     #[test]
@@ -203,12 +226,15 @@ mod tests {
         let pieces = [piece(&old, &deleted), piece(&new, &none)];
         let found = Slices::new(vec![HOUR], 0, 2 * HOUR).of_traces(&pieces);
         assert_eq!(found.split(&pieces[0]), (Vec::new(), 1));
-        assert_eq!(found.split(&pieces[1]), (vec![(Slice { day: Day(0), part: 1 }, vec![0])], 0));
+        assert_eq!(
+            found.split(&pieces[1]),
+            (vec![(Slice { day: Day(0), part: 1, until: None }, vec![0])], 0)
+        );
     }
 
     #[test]
     fn should_look_at_no_trace_where_all_go_to_one_place() {
         let mut slices = Slices::new(vec![HOUR], HOUR, HOUR + 1);
-        assert!(matches!(slices.of_traces(&[]), Destinations::Only(Slice { day: Day(0), part: 1 })));
+        assert!(matches!(slices.of_traces(&[]), Destinations::Only(Slice { day: Day(0), part: 1, .. })));
     }
 }

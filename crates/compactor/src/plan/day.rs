@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use siltstone_catalog::kept::Until;
 use siltstone_format::day::Day;
 
 use super::policy::Policy;
@@ -15,7 +16,16 @@ const LONG_TRACE: Duration = Duration::from_secs(600);
 /// So many small blocks of an hour are merged once it is over, even if they make no large one.
 const MANY: usize = 8;
 
+/// What is kept equally long is merged, and nothing else: it goes as a block.
 pub(super) fn jobs(day: Day, pieces: Vec<&Piece>, now: u64, policy: &Policy) -> Vec<Job> {
+    let mut alike: BTreeMap<Option<Until>, Vec<&Piece>> = BTreeMap::new();
+    for piece in pieces {
+        alike.entry(piece.until).or_default().push(piece);
+    }
+    alike.into_values().flat_map(|pieces| jobs_of_alike(day, pieces, now, policy)).collect()
+}
+
+fn jobs_of_alike(day: Day, pieces: Vec<&Piece>, now: u64, policy: &Policy) -> Vec<Job> {
     let window = Window::of_day(day);
     if !window.is_over(now, policy.day_slack) {
         return while_open(pieces, window, now, policy);

@@ -4,7 +4,7 @@ mod executor;
 mod traffic;
 mod world;
 
-use traffic::{HOUR, MINUTE, Traffic, Trouble};
+use traffic::{DAY, HOUR, MINUTE, Traffic, Trouble};
 use world::{Figures, World};
 
 /// What is promised of a scenario, at most.
@@ -16,12 +16,16 @@ struct Promise {
 }
 
 fn run(traffic: &Traffic) -> Figures {
+    run_deciding(traffic, false)
+}
+
+fn run_deciding(traffic: &Traffic, decides: bool) -> Figures {
     let mut world = World::new(traffic);
     let mut flushes = traffic.flushes();
     flushes.sort_by_key(|flush| flush.arrives);
     let mut flushes = flushes.into_iter().peekable();
     // What comes last is given the time to settle.
-    let end = traffic.end() + 12 * HOUR;
+    let end = traffic.end() + if decides { 9 * DAY } else { 12 * HOUR };
     let mut now = traffic.start();
     while now < end {
         while let Some(flush) = flushes.next_if(|flush| flush.arrives <= now) {
@@ -29,6 +33,9 @@ fn run(traffic: &Traffic) -> Figures {
         }
         if !traffic.compactors_are_down(now) {
             world.compact(now, traffic.is_steady(now));
+            if decides && now % HOUR < traffic.tick {
+                world.decide(now);
+            }
         }
         now += traffic.tick.max(if now < traffic.end() { 0 } else { 10 * MINUTE });
     }
@@ -50,6 +57,21 @@ fn should_write_little_and_leave_few_blocks() {
         // Blocks of more than an hour, while their day was open, were of late spans only.
         assert!(figures.long_while_open <= 0.001, "{figures:?}");
         assert_eq!(figures.left_in_inbox, 0);
+    }
+}
+
+/// Days that are kept 7, 30, 90 and 400 days, by classes: all that is written.
+#[test]
+fn should_write_at_most_four_times_with_four_classes() {
+    println!("{}", Figures::HEAD);
+    for (rate, ingesters, days, writes) in
+        [(100, 1, 60.0, 4.0), (1_000, 1, 30.0, 4.0), (10_000, 2, 10.0, 4.0)]
+    {
+        let traffic = Traffic { rate, ingesters, days, tick: 5 * MINUTE, trouble: Trouble::None };
+        let (without, with) = (run(&traffic), run_deciding(&traffic, true));
+        println!("{}\n{}", without.line(&traffic), with.line(&traffic));
+        assert!(with.writes > without.writes && with.writes <= writes, "{with:?}");
+        assert_eq!(with.left_in_inbox, 0);
     }
 }
 

@@ -14,7 +14,15 @@ const NOON: u64 = 20_000 * DAY + 12 * HOUR;
 
 fn piece(number: u64, section: Section, rows: u64, from: u64, to: u64, drawn: u64) -> Piece {
     let id = BlockId(Ulid::from_parts(drawn / 1_000_000, number.into()));
-    Piece { id, section, rows, bytes: rows * 28, min_start_unix_nano: from, max_start_unix_nano: to }
+    Piece {
+        id,
+        section,
+        rows,
+        bytes: rows * 28,
+        min_start_unix_nano: from,
+        max_start_unix_nano: to,
+        until: None,
+    }
 }
 
 /// Blocks of half a minute each, flushed as they were filled.

@@ -75,7 +75,7 @@ fn comparable<'p>(mut pieces: Vec<&'p Piece>, policy: &Policy) -> Vec<&'p Piece>
     pieces
 }
 
-fn middle(piece: &Piece) -> u64 {
+pub(super) fn middle(piece: &Piece) -> u64 {
     piece.min_start_unix_nano / 2 + piece.max_start_unix_nano / 2
 }
 

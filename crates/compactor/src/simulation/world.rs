@@ -195,6 +195,7 @@ impl Site {
             sweep_every: Duration::from_secs(9),
             lease: Duration::from_secs(6),
             policy,
+            retention: None,
         };
         let clock = Arc::new(WaitingClock(self.clock.clone()));
         Compactor::new(Arc::clone(&self.catalog), clock, config, Arc::new(Metrics::default()))

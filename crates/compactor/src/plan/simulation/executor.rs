@@ -53,8 +53,20 @@ impl Block {
             bytes: count * bytes_of_row,
             min_start_unix_nano: rows.iter().map(first).min().unwrap_or(named),
             max_start_unix_nano: rows.iter().map(last).max().unwrap_or(named),
+            until: None,
         };
         Self { piece, rows }
+    }
+
+    /// A share of all its rows; what is less than one is left to the next block.
+    pub(super) fn share(&self, part: f64, carried: &mut f64) -> Self {
+        let rows = self.rows.iter().map(|rows| {
+            let wanted = rows.count as f64 * part + *carried;
+            let count = (wanted.max(0.0) as u64).min(rows.count);
+            *carried = (wanted - count as f64).clamp(-1.0, 1.0);
+            Rows { count, ..*rows }
+        });
+        Self { piece: self.piece.clone(), rows: rows.filter(|rows| rows.count > 0).collect() }
     }
 
     /// Most of its rows came late.

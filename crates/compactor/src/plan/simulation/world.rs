@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use siltstone_catalog::block_page::Section;
+use siltstone_catalog::kept::Until;
 use siltstone_format::id::BlockId;
 
-use super::super::{Job, Piece, Policy, backlog, plan};
+use super::super::{Job, Piece, Policy, backlog, decide, plan};
 use super::executor::{Block, Executor};
 use super::traffic::{DAY, Flush, HOUR, MINUTE, Traffic, Trouble};
 
@@ -25,7 +26,14 @@ pub(super) struct World {
     rows_while_open: u64,
     long_while_open: u64,
     jobs: u64,
+    /// Of each class, what is left of the rows that it should have got.
+    carried: [f64; CLASSES.len()],
 }
+
+/// Days from the end of one after which it is decided,
+const LEAST_DAYS: u64 = 7;
+/// and what is kept longer than that: which part of all rows, and how many days.
+const CLASSES: [(f64, u64); 3] = [(0.25, 30), (0.12, 90), (0.03, 400)];
 
 #[derive(Debug)]
 pub(super) struct Figures {
@@ -58,6 +66,36 @@ impl World {
             rows_while_open: 0,
             long_while_open: 0,
             jobs: 0,
+            carried: [0.0; CLASSES.len()],
+        }
+    }
+
+    /// Decides the days that are old enough, as soon as what came late has waited.
+    pub(super) fn decide(&mut self, now: u64) {
+        let before = (now / DAY).saturating_sub(LEAST_DAYS) as u32;
+        let days: Vec<u32> = self.days.range(..before).map(|(day, _)| *day).collect();
+        for day in days {
+            let undecided = self.days[&day].values().filter(|block| block.piece.until.is_none());
+            let pieces: Vec<Piece> = undecided.map(|block| block.piece.clone()).collect();
+            let oldest = pieces.iter().map(|piece| piece.id.0.timestamp_ms() * 1_000_000).min();
+            if oldest.is_some_and(|oldest| oldest + 6 * HOUR <= now) {
+                decide(&pieces, &self.policy).iter().for_each(|job| self.sort(job, day, now));
+            }
+        }
+    }
+
+    /// What is kept only the least goes.
+    fn sort(&mut self, job: &Job, day: u32, now: u64) {
+        self.jobs += 1;
+        let inputs: Vec<Block> = job.inputs.iter().filter_map(|piece| self.take(piece)).collect();
+        for (class, (part, days)) in CLASSES.into_iter().enumerate() {
+            let carried = &mut self.carried[class];
+            let shares: Vec<Block> = inputs.iter().map(|block| block.share(part, carried)).collect();
+            let until = Until::Hour((day + 1 + days as u32) * 24);
+            for mut block in self.executor.merge(job, &shares, now) {
+                block.piece.until = Some(until);
+                self.add(block, now);
+            }
         }
     }
 
@@ -103,7 +141,10 @@ impl World {
         let rows: u64 = inputs.iter().map(|block| block.piece.rows).sum();
         let outputs = self.executor.merge(job, &inputs, now);
         assert_eq!(rows, outputs.iter().map(|block| block.piece.rows).sum::<u64>());
-        outputs.into_iter().for_each(|block| self.add(block, now));
+        for mut block in outputs {
+            block.piece.until = job.inputs.first().and_then(|piece| piece.until);
+            self.add(block, now);
+        }
     }
 
     fn take(&mut self, piece: &Piece) -> Option<Block> {

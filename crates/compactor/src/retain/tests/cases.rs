@@ -1,0 +1,198 @@
+//! What is promised of single cases.
+
+use std::collections::BTreeSet;
+
+use siltstone_catalog::block_entry::BlockEntry;
+use siltstone_catalog::block_page::Section;
+use siltstone_catalog::kept::Until;
+use siltstone_catalog::mark::MarkKind;
+use siltstone_format::day::Day;
+use siltstone_format::path::ObjectKey;
+
+use super::truth::{DAY, HOUR, START, Sent};
+use super::world::World;
+use crate::plan::Policy;
+use crate::service::When;
+
+/// The hour in which the first day is over.
+const END: u32 = 20_001 * 24;
+
+fn sent(number: u64, trace: u64, start: u64) -> Sent {
+    Sent { number, trace, start: START + start, failed: false, paid: false, slow: false, committed: 0 }
+}
+
+fn failed(number: u64, trace: u64, start: u64) -> Sent {
+    Sent { failed: true, ..sent(number, trace, start) }
+}
+
+fn world(rules: &str) -> World {
+    World::new(Some(rules), Policy::default())
+}
+
+/// Lets time pass to an hour after the first day, and does all that is to be done. What is known of the store's time is
+/// a little behind it.
+fn work_at(world: &World, hours: u64) {
+    let to = START + DAY + hours * HOUR + HOUR / 60;
+    world.pass(to.saturating_sub(world.now()));
+    world.compact(When::Now);
+}
+
+fn seen(world: &World) -> Vec<u64> {
+    world.seen().into_iter().collect()
+}
+
+/// Until when blocks of the first day are kept.
+fn untils(world: &World) -> BTreeSet<Option<Until>> {
+    let blocks = world.blocks().into_iter().filter(|(section, _)| *section == Section::Day(Day(20_000)));
+    blocks.map(|(_, block): (_, BlockEntry)| block.kept.map(|kept| kept.until)).collect()
+}
+
+#[test]
+fn should_let_a_day_go_an_hour_after_its_time_and_keep_what_matters_longer() {
+    let world = world("keep 24h; keep 48h where status = error; keep 72h where archived");
+    world.flush(&[sent(0, 1, HOUR), sent(1, 2, HOUR), sent(2, 3, 2 * HOUR), failed(3, 3, 3 * HOUR)]);
+    world.mark(MarkKind::Archive, 2);
+    work_at(&world, 23);
+    assert_eq!(seen(&world), [0, 1, 2, 3]);
+    work_at(&world, 24);
+    assert_eq!(seen(&world), [1, 2, 3]);
+    assert_eq!(untils(&world), [Some(Until::Hour(END + 48)), Some(Until::Hour(END + 72))].into());
+    work_at(&world, 48);
+    assert_eq!(seen(&world), [1]);
+    work_at(&world, 72);
+    assert!(seen(&world).is_empty());
+    assert!(world.compactor.metrics().counts().rows_expired >= 4);
+}
+
+#[test]
+fn should_let_nothing_go_without_rules() {
+    let world = World::new(None, Policy::default());
+    world.flush(&[sent(0, 1, HOUR)]);
+    work_at(&world, 10_000);
+    world.set_rules(Some("keep 1h; keep 100000h where archived"), false);
+    world.set_rules(None, true);
+    work_at(&world, 20_000);
+    assert_eq!(seen(&world), [0]);
+    assert_eq!(untils(&world), [None].into());
+}
+
+#[test]
+fn should_judge_a_trace_by_all_its_parts_wherever_they_stand() {
+    let world = world("keep 6h; keep 90d where status = error");
+    // Each part in a block of its own; one is of the next day, one is still in the inbox when the day is decided.
+    world.flush(&[sent(0, 1, HOUR), sent(1, 2, 23 * HOUR), sent(2, 3, 23 * HOUR)]);
+    work_at(&world, 0);
+    world.flush(&[failed(3, 1, 20 * HOUR), failed(4, 2, 25 * HOUR)]);
+    work_at(&world, 5);
+    world.pass(55 * 60_000_000_000);
+    world.flush(&[failed(5, 3, 26 * HOUR)]);
+    world.finish(world.compactor.round(When::Worth)).unwrap();
+    work_at(&world, 30);
+    assert_eq!(seen(&world), [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn should_judge_a_late_span_with_its_trace_if_that_is_there_and_else_alone() {
+    let world = world("keep 6h; keep 20h where service_name = \"payment\"; keep 90h where status = error");
+    world.flush(&[sent(0, 1, HOUR), Sent { paid: true, ..sent(1, 2, HOUR) }]);
+    work_at(&world, 7);
+    assert_eq!(seen(&world), [1]);
+    world.flush(&[failed(2, 1, 2 * HOUR), failed(3, 2, 2 * HOUR), sent(4, 2, 3 * HOUR), sent(5, 1, HOUR)]);
+    work_at(&world, 8);
+    // The first trace was gone, and what is left of it is one trace.
+    assert_eq!(seen(&world), [1, 2, 3, 4, 5]);
+    assert_eq!(untils(&world), [Some(Until::Hour(END + 90))].into());
+    world.flush(&[sent(6, 2, 4 * HOUR), sent(7, 3, 4 * HOUR)]);
+    work_at(&world, 9);
+    assert_eq!(seen(&world), [1, 2, 3, 4, 5, 6]);
+    work_at(&world, 90);
+    assert!(seen(&world).is_empty());
+}
+
+#[test]
+fn should_apply_new_rules_to_what_is_undecided_and_to_the_rest_if_that_is_asked_for() {
+    let world = world("keep 6h; keep 90h where status = error");
+    world.flush(&[failed(0, 1, HOUR), sent(1, 2, HOUR), failed(2, 3, 30 * HOUR)]);
+    work_at(&world, 7);
+    world.set_rules(Some("keep 6h; keep 40h where status = error"), false);
+    work_at(&world, 31);
+    assert_eq!(untils(&world), [Some(Until::Hour(END + 90))].into());
+    let second: Vec<_> = world.blocks().iter().map(|(_, block)| block.kept.map(|kept| kept.until)).collect();
+    assert!(second.contains(&Some(Until::Hour(END + 24 + 40))), "{second:?}");
+    world.set_rules(Some("keep 6h; keep 40h where status = error"), true);
+    work_at(&world, 32);
+    assert_eq!(untils(&world), [Some(Until::Hour(END + 40))].into());
+    work_at(&world, 40);
+    assert_eq!(seen(&world), [2]);
+}
+
+#[test]
+fn should_keep_what_is_archived_from_then_on() {
+    let world = world("keep 6h; keep 48h where status = error");
+    world.flush(&[sent(0, 1, HOUR), failed(1, 2, HOUR), failed(2, 3, HOUR)]);
+    work_at(&world, 1);
+    world.mark(MarkKind::Archive, 1);
+    work_at(&world, 7);
+    // After it was decided.
+    world.mark(MarkKind::Archive, 2);
+    work_at(&world, 48);
+    assert_eq!(seen(&world), [0, 1]);
+    // What comes later too.
+    world.flush(&[sent(3, 2, 2 * HOUR), sent(4, 2, 90 * HOUR), sent(5, 4, 2 * HOUR)]);
+    work_at(&world, 2_000);
+    assert_eq!(seen(&world), [0, 1, 3, 4]);
+}
+
+#[test]
+fn should_let_nothing_of_a_day_go_while_a_block_cannot_be_read_that_may_say_otherwise() {
+    let world = world("keep 6h; keep 48h where status = error");
+    world.flush(&[sent(0, 1, HOUR)]);
+    work_at(&world, 0);
+    world.flush(&[failed(1, 1, 25 * HOUR)]);
+    work_at(&world, 2);
+    let beside = world.blocks().into_iter().find(|(section, _)| *section == Section::Day(Day(20_001)));
+    let origins = ObjectKey::Origins(beside.unwrap().1.id());
+    world.delete_object(&origins);
+    work_at(&world, 7);
+    assert_eq!(world.compactor.metrics().counts().days_put_off, 1);
+    assert_eq!(untils(&world), [None].into());
+}
+
+#[test]
+fn should_let_nothing_of_a_day_go_that_has_more_traces_than_there_is_room_for() {
+    let rules = "keep 6h; keep 48h where status = error";
+    let spans: Vec<Sent> = (0..100).map(|number| failed(number, number, HOUR + number)).collect();
+    for (memory, put_off) in [(4 << 20, 0), (16_000, 1)] {
+        let world = World::with_memory(Some(rules), Policy::default(), memory);
+        world.flush(&spans);
+        world.flush(&[sent(200, 200, HOUR)]);
+        work_at(&world, 7);
+        assert_eq!(world.compactor.metrics().counts().days_put_off, put_off);
+        assert_eq!(seen(&world).len(), 100 + put_off as usize);
+    }
+}
+
+#[test]
+fn should_never_merge_what_is_kept_differently() {
+    let policy = Policy { target_rows: 1_000, ..Policy::default() };
+    let world =
+        World::new(Some("keep 6h; keep 48h where status = error; keep 90h where duration >= 1s"), policy);
+    for round in 0..6 {
+        let number = round * 10;
+        let slow = |number| Sent { slow: true, ..sent(number, number, HOUR + number) };
+        world.flush(&[
+            failed(number, number, HOUR + number),
+            slow(number + 1),
+            failed(number + 2, number + 2, 40),
+        ]);
+        work_at(&world, 7 + round);
+        for (_, block) in world.blocks() {
+            let failed = world.read(&block).iter().filter(|span| span.status_code == 2).count();
+            assert!([0, block.summary.spans.rows as usize].contains(&failed), "{block:?}");
+        }
+        assert_eq!(untils(&world).len(), 2);
+    }
+    assert!(world.blocks().len() < 12);
+    work_at(&world, 48);
+    assert_eq!(seen(&world), [1, 11, 21, 31, 41, 51]);
+}
