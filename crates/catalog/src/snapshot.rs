@@ -285,10 +285,7 @@ impl Catalog {
         wanted: impl Fn(&PageRef) -> bool + Send,
         found: &mut TenantBlocks,
     ) -> Result<(), SnapshotError> {
-        found.missing.extend(page.damaged.iter().map(|id| Missing {
-            key: ObjectKey::Page(*id),
-            why: Damage::Content("it could not be read when it was to be changed"),
-        }));
+        found.missing.extend(stood_in_for(page));
         // Made before they are awaited: a task that keeps such a closure cannot move between threads.
         let in_time = page.pages.iter().filter(|page| page.overlaps(from_unix_nano, to_unix_nano));
         let wanted = in_time.filter(|page| wanted(page));
@@ -464,6 +461,14 @@ fn keep<T>(pages: &mut HashMap<ObjectId, Arc<T>>, most: usize, id: ObjectId, pag
         pages.clear();
     }
     pages.insert(id, Arc::clone(page));
+}
+
+/// Earlier pages of the tenant, which this one stands in for.
+pub(crate) fn stood_in_for(page: &TenantPage) -> impl Iterator<Item = Missing> {
+    page.damaged.iter().map(|id| Missing {
+        key: ObjectKey::Page(*id),
+        why: Damage::Content("it could not be read when it was to be changed"),
+    })
 }
 
 /// A damaged page makes an answer partial; a page that is gone does not.

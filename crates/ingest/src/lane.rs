@@ -15,7 +15,6 @@ use crate::decode::{DecodeError, Decoded, Rules};
 use crate::deletions::Known;
 use crate::export::{Admission, Export};
 use crate::log::{LaneLog, Record, SegmentName, Ticket};
-use crate::planted::{Bug, planted};
 use crate::queue::Queue;
 use crate::segment::Segment;
 use crate::service::Shared;
@@ -55,7 +54,8 @@ struct Filling {
 /// The segment that requests go into. It has spans: one that got none is forgotten with its request.
 struct Open {
     segment: Arc<Segment>,
-    deletions: Arc<Known>,
+    /// Deletions up to this number are known to its spans.
+    known_deletions: u64,
     since: Duration,
     spans: u64,
     bytes: usize,
@@ -113,10 +113,11 @@ impl Lane {
         mut admission: Admission,
         rules: &Rules,
     ) -> Result<Taken, DecodeError> {
-        let open = self.open(filling, shared);
-        // What the segment knows, and not what is known by now.
+        let known = shared.deletions.known();
+        let open = self.open(filling, shared, &known, &export.tenant);
+        // The segment knows all of them.
         let rules = &Rules {
-            deleted: open.deletions.lately(&export.tenant),
+            deleted: known.lately(&export.tenant),
             now_unix_millis: shared.clock.wall_millis(),
             ..rules.clone()
         };
@@ -160,7 +161,7 @@ impl Lane {
         let record = Record {
             tenant: export.tenant.clone(),
             arrived_unix_millis: shared.clock.wall_millis(),
-            known_deletions: open.deletions.number,
+            known_deletions: open.known_deletions,
             refused: decoded.refused_ordinals.clone(),
             body: admission.hold(export.body.clone()),
         };
@@ -171,14 +172,20 @@ impl Lane {
         Ok(Taken { writer, decoded, durable: Some(ticket) })
     }
 
-    /// The segment to fill: the open one, or the next.
-    fn open<'a>(&self, filling: &'a mut Filling, shared: &Shared) -> &'a mut Open {
+    /// The segment for spans of a tenant: the open one, or the next.
+    fn open<'a>(
+        &self,
+        filling: &'a mut Filling,
+        shared: &Shared,
+        known: &Known,
+        tenant: &Tenant,
+    ) -> &'a mut Open {
         if filling.writer.is_some_and(|writer| !shared.catalog.is_young(writer)) {
             // Even in the midst of a segment: a process that was paused for days may have been taken for dead, and
             // nothing stops an old writer for ever.
             self.leave_locked(filling, shared);
         }
-        self.seal_outdated_locked(filling, shared);
+        self.seal_unless_locked(filling, shared, |open| known.is_all_that(open.known_deletions, tenant));
         let Filling { writer, next, open } = filling;
         open.get_or_insert_with(|| {
             let current = *writer.get_or_insert_with(|| {
@@ -186,10 +193,10 @@ impl Lane {
                 WriterId(shared.catalog.next_id())
             });
             let name = SegmentName { writer: current, number: *next };
-            let deletions = shared.deletions.known();
-            let segment = Arc::new(Segment::new(name, deletions.number, shared.budget.empty()));
+            let known_deletions = known.number;
+            let segment = Arc::new(Segment::new(name, known_deletions, shared.budget.empty()));
             let since = shared.clock.elapsed();
-            Open { segment, deletions, since, spans: 0, bytes: 0, bytes_of: HashMap::new() }
+            Open { segment, known_deletions, since, spans: 0, bytes: 0, bytes_of: HashMap::new() }
         })
     }
 
@@ -203,11 +210,15 @@ impl Lane {
         self.sealed.push(open.segment);
     }
 
-    /// A segment knows the deletions that were known when it was opened. With more, another one follows.
-    fn seal_outdated_locked(&self, filling: &mut Filling, shared: &Shared) {
-        let is_outdated =
-            |open: &Open| open.deletions.number < shared.deletions.known().number && !planted(Bug::SealLate);
-        if filling.open.as_ref().is_some_and(is_outdated) {
+    /// A segment knows the deletions that were known when it was opened. With more of a tenant that it has spans of, or
+    /// gets, another one follows.
+    fn seal_unless_locked(
+        &self,
+        filling: &mut Filling,
+        shared: &Shared,
+        may_go_on: impl FnOnce(&Open) -> bool,
+    ) {
+        if filling.open.as_ref().is_some_and(|open| !may_go_on(open)) {
             self.seal_locked(filling, shared);
             // If it has no spans.
             filling.open = None;
@@ -217,7 +228,10 @@ impl Lane {
     /// More deletions are known by now.
     pub(crate) async fn seal_outdated(&self, shared: &Shared) {
         let mut filling = self.filling.lock().await;
-        self.seal_outdated_locked(&mut filling, shared);
+        let known = shared.deletions.known();
+        self.seal_unless_locked(&mut filling, shared, |open| {
+            open.bytes_of.keys().all(|tenant| known.is_all_that(open.known_deletions, tenant))
+        });
     }
 
     /// From now on another writer.

@@ -246,10 +246,19 @@ impl Node {
         &self,
         request: &ExportTraceServiceRequest,
     ) -> tokio::task::JoinHandle<Result<Accepted, Refused>> {
+        self.send_of(&Tenant::single(), request)
+    }
+
+    pub(super) fn send_of(
+        &self,
+        tenant: &Tenant,
+        request: &ExportTraceServiceRequest,
+    ) -> tokio::task::JoinHandle<Result<Accepted, Refused>> {
         let (ingest, body) = (Arc::clone(&self.ingest), Bytes::from(request.encode_to_vec()));
+        let tenant = tenant.clone();
         tokio::spawn(async move {
-            let admission = ingest.admit(&Tenant::single(), body.len()).await?;
-            ingest.accept(Export { tenant: Tenant::single(), body }, admission).await
+            let admission = ingest.admit(&tenant, body.len()).await?;
+            ingest.accept(Export { tenant, body }, admission).await
         })
     }
 
