@@ -32,8 +32,9 @@ pub struct CacheSizes {
 impl CacheSizes {
     /// So many bytes in all.
     pub fn of(bytes: u64) -> Self {
+        // A block that is opened again costs two requests, and milliseconds to parse: fifty large ones should fit.
         let part = bytes / 16;
-        Self { opened: part * 3, origins: part, filters: part, pages: part * 3, opened_pages: part * 8 }
+        Self { opened: part * 6, origins: part, filters: part, pages: part * 2, opened_pages: part * 6 }
     }
 }
 

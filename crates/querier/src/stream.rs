@@ -296,6 +296,9 @@ fn batches(traces: Vec<TraceId>, most_rows: &HashMap<TraceId, MostRows>) -> VecD
 }
 
 fn cut(trace: TraceId, spans: Vec<Span>) -> Vec<TracePiece> {
+    if (1..=PIECE_SPANS).contains(&spans.len()) {
+        return vec![TracePiece { trace, spans, is_last: true }];
+    }
     let mut pieces = Vec::with_capacity(spans.len() / PIECE_SPANS + 1);
     let mut spans = spans.into_iter().peekable();
     while spans.peek().is_some() {

@@ -38,6 +38,9 @@ pub(super) fn text_response(status: StatusCode, mut text: Vec<u8>) -> Response {
     response
 }
 
+/// A span seldom takes more.
+const SPAN_BYTES: usize = 1_536;
+
 /// Writes whole traces, of which it keeps only what it still needs.
 pub(super) trait Encode: Send + 'static {
     fn piece(&mut self, piece: &Piece, out: &mut Vec<u8>);
@@ -95,7 +98,7 @@ impl<E: Encode> Writing<E> {
     }
 
     fn encoded(&mut self, piece: &Piece) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(piece.spans.len() * SPAN_BYTES);
         self.encode.piece(piece, &mut bytes);
         self.layout.lay(bytes)
     }
