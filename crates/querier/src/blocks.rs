@@ -109,15 +109,9 @@ impl Blocks {
                 missing.push(range);
             }
         }
-        let key = ObjectKey::Spans(block.id);
-        let requests: Vec<Range<u64>> = coalesce(missing.clone(), LARGEST_GAP)
-            .into_iter()
-            .flat_map(|range| cut(range, &missing))
-            .collect();
-        let gets: Vec<_> = requests.iter().map(|range| self.get(&key, range.clone(), purse)).collect();
-        let parts: Vec<Bytes> = stream::iter(gets).buffered(PARALLEL_REQUESTS).try_collect().await?;
+        let parts = self.get_all(block.id, &missing, purse).await?;
         let mut missing = missing.into_iter().peekable();
-        for (range, bytes) in requests.iter().zip(parts) {
+        for (range, bytes) in parts {
             while let Some(page) = missing.next_if(|page| page.end <= range.end) {
                 let (start, end) = ((page.start - range.start) as usize, (page.end - range.start) as usize);
                 // A copy of its own: a slice would keep all that came with it.
@@ -127,6 +121,43 @@ impl Blocks {
             }
         }
         Ok(Fetched::of(pages))
+    }
+
+    /// The metadata of a spans file, which is not kept: who looks at every block once would drive out all others.
+    pub(crate) async fn metadata_once(
+        &self,
+        entry: &BlockEntry,
+        purse: Purse<'_>,
+    ) -> Result<Bytes, ReadBlockError> {
+        let spans = &entry.summary.spans;
+        self.get(&ObjectKey::Spans(entry.id()), spans.metadata_offset..spans.bytes, purse).await
+    }
+
+    /// The same of pages.
+    pub(crate) async fn fetch_once(
+        &self,
+        block: BlockId,
+        mut wanted: Vec<Range<u64>>,
+        purse: Purse<'_>,
+    ) -> Result<Fetched, ReadBlockError> {
+        wanted.sort_unstable_by_key(|range| range.start);
+        let parts = self.get_all(block, &wanted, purse).await?.into_iter();
+        Ok(Fetched::of(parts.map(|(range, bytes)| (range.start, FetchedPart::Stored(bytes))).collect()))
+    }
+
+    /// Pages of a spans file, which ascend, in few requests.
+    async fn get_all(
+        &self,
+        block: BlockId,
+        pages: &[Range<u64>],
+        purse: Purse<'_>,
+    ) -> Result<Vec<(Range<u64>, Bytes)>, ReadBlockError> {
+        let key = ObjectKey::Spans(block);
+        let requests: Vec<Range<u64>> =
+            coalesce(pages.to_vec(), LARGEST_GAP).into_iter().flat_map(|range| cut(range, pages)).collect();
+        let gets: Vec<_> = requests.iter().map(|range| self.get(&key, range.clone(), purse)).collect();
+        let parts: Vec<Bytes> = stream::iter(gets).buffered(PARALLEL_REQUESTS).try_collect().await?;
+        Ok(requests.into_iter().zip(parts).collect())
     }
 
     /// Keeps what was opened of pages.

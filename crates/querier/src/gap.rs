@@ -4,8 +4,10 @@ use std::fmt;
 
 use siltstone_catalog::message::Damage;
 use siltstone_catalog::snapshot::{Missing, Snapshot};
-use siltstone_format::id::WriterId;
+use siltstone_format::id::{BlockId, WriterId};
 use siltstone_live::source::LiveError;
+
+use crate::block::BlockError;
 
 /// A part that could not be asked or read: what it holds is not in the answer.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub enum Gap {
     Root { number: u64, why: Damage },
     /// A page of the catalog.
     Page(Missing),
+    /// Where an answer goes on without it.
+    Block { block: BlockId, why: BlockError },
 }
 
 impl fmt::Display for Gap {
@@ -32,6 +36,7 @@ impl fmt::Display for Gap {
             }
             Self::Root { number, why } => write!(f, "root {number} cannot be read, an older one was: {why}"),
             Self::Page(Missing { key, why }) => write!(f, "`{key}` cannot be read: {why}"),
+            Self::Block { block, why } => write!(f, "block {block} cannot be read: {why}"),
         }
     }
 }

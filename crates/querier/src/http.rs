@@ -4,6 +4,7 @@ mod rows;
 mod sql;
 mod status;
 mod tenant;
+pub mod usage;
 // What browsers get beside the answers.
 pub mod ui;
 
@@ -41,6 +42,7 @@ pub fn router(querier: Arc<Querier>, config: HttpConfig) -> Router {
     let jaeger = jaeger::http::Jaeger::new(querier, tenants, settings);
     Router::new()
         .route("/api/sql", get(sql::by_get).post(sql::by_post))
+        .route("/api/siltstone/usage", get(usage::by_get))
         .with_state(service)
         .merge(jaeger::http::router(jaeger))
 }

@@ -55,6 +55,8 @@ pub mod dependencies;
 mod once;
 pub mod red;
 mod tally;
+// What is stored, and what it takes.
+pub mod usage;
 // SQL over all of it.
 pub mod sql;
 // How they are asked from outside: as Jaeger's clients do, and over HTTP.

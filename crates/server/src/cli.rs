@@ -6,9 +6,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use siltstone_ask::{Filter, Window};
 use siltstone_catalog::sweep::SweepMode;
+use siltstone_format::day::Day;
 use siltstone_format::id::{ObjectId, TraceId};
 use siltstone_format::tenant::Tenant;
 use siltstone_querier::jaeger::time::unix_nano_of_rfc3339;
+use siltstone_querier::usage::{Days, UsageOf};
 
 use crate::delete::{Deletion, What};
 use crate::settings::list::{self, Kind, Setting};
@@ -39,6 +41,12 @@ pub enum Asked {
     Delete(Box<Resolved>, Deletion),
     /// What is left of what was deleted; none: which deletions there are.
     Deletion(Box<Resolved>, Option<ObjectId>),
+    /// What spans take in the store, for people or as JSON.
+    Usage {
+        settings: Box<Resolved>,
+        of: UsageOf,
+        json: bool,
+    },
     /// Text for standard output.
     Print(String),
 }
@@ -79,6 +87,13 @@ pub fn asked(
         Some(("deletion", given)) => {
             let id = given.get_one::<ObjectId>("id").copied();
             Ok(Asked::Deletion(Box::new(resolved(given, variables)?), id))
+        }
+        Some(("usage", given)) => {
+            let day = |name, absent| given.get_one::<Day>(name).copied().unwrap_or(absent);
+            let tenant = given.get_one::<Tenant>("tenant").cloned().unwrap_or_else(Tenant::single);
+            let days = Days { first: day("from", Days::ALL.first), last: day("to", Days::ALL.last) };
+            let (of, json) = (UsageOf { tenant, days }, given.get_flag("json"));
+            Ok(Asked::Usage { settings: Box::new(resolved(given, variables)?), of, json })
         }
         _ => Ok(Asked::Run(Box::new(resolved(&matches, variables)?))),
     }
@@ -148,21 +163,29 @@ fn command() -> Command {
         )
         .arg(time("from", "And starts at this time or later"))
         .arg(time("to", "And starts before this time"))
-        .arg(
-            Arg::new("tenant")
-                .long("tenant")
-                .value_name("NAME")
-                .value_parser(clap::value_parser!(Tenant))
-                .help("Whose traces, where there are tenants"),
-        )
+        .arg(tenant())
         .arg(switch("yes", "Do it: there is no way back"));
+    let day = |name: &'static str, help| {
+        Arg::new(name).long(name).value_name("DAY").value_parser(clap::value_parser!(Day)).help(help)
+    };
+    let usage = Command::new("usage")
+        .about("Say what spans take in the store: by day and class, by service, by attribute")
+        .arg(tenant())
+        .arg(day("from", "The first day (UTC), such as 2026-11-21"))
+        .arg(day("to", "The last day"))
+        .arg(switch("json", "As JSON, with all that there is"));
     let root = Command::new("siltstone")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .long_about(format!("{ABOUT}\n\n{HELP}"))
         .subcommand(settings)
         .args_conflicts_with_subcommands(true);
-    with_settings(root).subcommands([compact, sweep, delete, deletion].map(with_settings))
+    with_settings(root).subcommands([compact, sweep, delete, deletion, usage].map(with_settings))
+}
+
+fn tenant() -> Arg {
+    let name = Arg::new("tenant").long("tenant").value_name("NAME");
+    name.value_parser(clap::value_parser!(Tenant)).help("Whose traces, where there are tenants")
 }
 
 /// A command that takes every setting as a flag.

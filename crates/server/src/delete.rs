@@ -152,16 +152,12 @@ impl Deleter {
 
     /// Whoever mistypes a tenant would be told that something was deleted, and it is not.
     async fn check_tenant(&self, snapshot: &Snapshot, tenant: &Tenant) -> Result<(), StartError> {
-        let flushed = snapshot.entries.iter().flat_map(|entry| &entry.blocks).map(BlockEntry::tenant);
-        let tenants: BTreeSet<&Tenant> = snapshot.root.tenants.keys().chain(flushed).collect();
-        if tenants.contains(tenant) || self.is_live(tenant).await {
+        if tenants_of(snapshot).contains(tenant) || self.is_live(tenant).await {
             return Ok(());
         }
-        let some: Vec<String> = tenants.iter().take(20).map(|tenant| format!("`{tenant}`")).collect();
         Err(StartError(format!(
-            "the store has nothing of the tenant `{tenant}`, so nothing is deleted; it has {} tenants: {}",
-            tenants.len(),
-            some.join(", ")
+            "the store has nothing of the tenant `{tenant}`, so nothing is deleted; it has {}",
+            tenants_in(snapshot)
         )))
     }
 
@@ -199,6 +195,19 @@ impl Deleter {
             ))),
         }
     }
+}
+
+/// Those that have blocks.
+fn tenants_of(snapshot: &Snapshot) -> BTreeSet<&Tenant> {
+    let flushed = snapshot.entries.iter().flat_map(|entry| &entry.blocks).map(BlockEntry::tenant);
+    snapshot.root.tenants.keys().chain(flushed).collect()
+}
+
+/// The same for people.
+pub(crate) fn tenants_in(snapshot: &Snapshot) -> String {
+    let tenants = tenants_of(snapshot);
+    let some: Vec<String> = tenants.iter().take(20).map(|tenant| format!("`{tenant}`")).collect();
+    format!("{} tenants: {}", tenants.len(), some.join(", "))
 }
 
 impl std::fmt::Display for Outcome {

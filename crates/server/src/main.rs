@@ -12,6 +12,7 @@ use siltstone_server::parts::{StartError, start_parts};
 use siltstone_server::run::run;
 use siltstone_server::settings::Resolved;
 use siltstone_server::signals::Signals;
+use siltstone_server::usage::usage;
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
@@ -50,6 +51,9 @@ fn main() -> ExitCode {
         }
         Ok(Asked::Deletion(settings, id)) => {
             with_log(&settings, |settings| print_outcome(|clock| deletion(settings, clock, id)))
+        }
+        Ok(Asked::Usage { settings, of, json }) => {
+            with_log(&settings, |settings| print_outcome(|clock| usage(settings, clock, of, json)))
         }
         Err(error) => {
             eprintln!("siltstone: {error}");

@@ -27,6 +27,7 @@ pub mod read;
 mod rows;
 mod schema;
 mod sequential;
+pub mod spending;
 mod split;
 pub mod summary;
 mod trace_part;

@@ -10,6 +10,8 @@ mod jaeger;
 mod merges;
 // What a browser sees.
 mod page;
+// What spans take.
+mod usage;
 
 use serde_json::{Value, json};
 

@@ -9,7 +9,7 @@ use crate::process::Process;
 use crate::{export, now_nanos};
 
 /// What a command of the program prints.
-fn command(arguments: &[&str], data: &Path, store: &Path) -> String {
+pub(crate) fn command(arguments: &[&str], data: &Path, store: &Path) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_siltstone"));
     command.args(arguments).arg("--data").arg(data).arg("--store").arg(format!("file:{}", store.display()));
     let output = command.env_clear().output().unwrap();
@@ -29,7 +29,7 @@ fn status(process: &Process) -> Value {
 }
 
 /// Three blocks of a hundred spans, each flushed alone: the next one is sent when the last one has left the memory.
-fn flush_three(ingest: &Process) {
+pub(crate) fn flush_three(ingest: &Process) {
     for _ in 0..3 {
         let (head, body) = ingest.ask("otlp_http", "POST /v1/traces", &export(100));
         assert!(head.contains(" 200"), "{head}\n{body}");
@@ -39,7 +39,8 @@ fn flush_three(ingest: &Process) {
     }
 }
 
-const QUICK: [&str; 4] = ["--ingest-large-tenant-age", "20ms", "--ingest-small-tenant-age", "20ms"];
+pub(crate) const QUICK: [&str; 4] =
+    ["--ingest-large-tenant-age", "20ms", "--ingest-small-tenant-age", "20ms"];
 
 #[test]
 fn small_blocks_become_one_that_every_process_finds_again() {
