@@ -1,7 +1,14 @@
 //! What was deleted stays deleted, whatever comes again, and looking for it opens only what may hold it.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::TestRunner;
+use siltstone_ask::{Filter, Window};
 use siltstone_catalog::deletion::{Asked, Request};
 use siltstone_catalog::rebuild::Force;
 use siltstone_catalog::snapshot::Cover;
@@ -12,11 +19,17 @@ use siltstone_format::tenant::Tenant;
 use siltstone_ingest::config::IngestConfig;
 use siltstone_ingest::export::SpanFault;
 use siltstone_querier::limits::QueryLimits;
+use siltstone_querier::querier::Querier;
+use siltstone_querier::rank::Order;
+use siltstone_querier::search::Search;
 use siltstone_testkit::corpus::build::{request, span};
-use siltstone_testkit::{Fault, FaultPlan, Operation, Rule};
+use siltstone_testkit::oracle::{self, CanonicalSpan, Oracle, TimeWindow};
+use siltstone_testkit::{Fault, FaultPlan, Operation, Rule, arbitrary};
+use siltstone_tests::described::{Built, Described, Known};
 use siltstone_tests::ingest_world::{World, live_of, send};
 use siltstone_tests::merging::merge_the_inbox;
 use siltstone_tests::query_world::QueryWorld;
+use siltstone_tests::scene::{self, LAYOUTS, Scene, canonical};
 
 const LOG_BYTES: u64 = 1 << 30;
 const START: u64 = 1_800_000_000_000_000_000;
@@ -134,4 +147,123 @@ async fn should_find_all_traces_that_a_filter_matches_or_say_that_they_are_too_m
     assert!(found.gaps.is_empty(), "{:?}", found.gaps);
     let too_many = querier.matching_traces(&Tenant::single(), &filter, window, 449).await;
     assert!(too_many.is_err_and(|error| error.to_string().contains("449")));
+}
+
+/// How often what happened, so that a test that tests nothing is noticed.
+#[derive(Debug, Default)]
+struct Tally {
+    nothing: usize,
+    some: usize,
+    everything: usize,
+}
+
+/// Every trace that there is, as a query has it.
+async fn all_of(querier: &Querier) -> BTreeMap<TraceId, Vec<CanonicalSpan>> {
+    let search = Search {
+        tenant: Tenant::single(),
+        filter: Filter::all(),
+        window: Window::ALL,
+        order: Order::Oldest,
+        limit: 1_000_000,
+        after: None,
+    };
+    let found = querier.search(&search).await.expect("answers");
+    assert!(found.gaps.is_empty(), "{:?}", found.gaps);
+    let traces = found.content.traces.into_iter();
+    traces.map(|found| (found.trace.id, canonical(&found.trace.spans))).collect()
+}
+
+fn all_by(oracle: &Oracle) -> BTreeMap<TraceId, Vec<CanonicalSpan>> {
+    let ids = oracle.trace_ids().into_iter().map(|id| TraceId(id.0.try_into().expect("has 16 bytes")));
+    ids.map(|id| (id, oracle.trace(&id.0))).collect()
+}
+
+/// What a dry run says, what the oracle says, and what is there no more once it was done.
+async fn delete_matching(
+    scene: &mut Scene,
+    querier: &Querier,
+    asked: &Described,
+    window: Option<Window>,
+    tally: &RefCell<Tally>,
+) -> Result<(), TestCaseError> {
+    let built = Built::of(asked, &Known::of(scene.spans.iter()));
+    let before = all_by(&scene.oracle);
+    let right = scene.oracle.find(&oracle::Search {
+        filter: built.oracle.clone(),
+        window: window
+            .map(|window| TimeWindow { start_unix_nanos: window.start, end_unix_nanos: window.end }),
+        order: oracle::Order::Oldest,
+        limit: usize::MAX,
+    });
+    let right: BTreeSet<TraceId> = right
+        .traces
+        .into_iter()
+        .map(|found| TraceId(found.trace_id.0.try_into().expect("has 16 bytes")))
+        .collect();
+
+    // As records have it.
+    let text = built.filter.to_string();
+    let filter: Filter = text.parse().expect("is read as it was written");
+    let (tenant, window) = (Tenant::single(), window.unwrap_or(Window::ALL));
+    let dry = querier.matching_traces(&tenant, &filter, window, 1_000_000).await.expect("answers");
+    prop_assert!(dry.gaps.is_empty(), "{:?}", dry.gaps);
+    prop_assert_eq!(dry.content.iter().copied().collect::<BTreeSet<_>>(), right.clone(), "{}", text);
+    prop_assert_eq!(all_of(querier).await, before.clone(), "{}", text);
+    let mut counts = tally.borrow_mut();
+    match right.len() {
+        0 => counts.nothing += 1,
+        all if all == before.len() => counts.everything += 1,
+        _ => counts.some += 1,
+    }
+    drop(counts);
+    if right.is_empty() {
+        return Ok(());
+    }
+    let (from_unix_nano, to_unix_nano) = (window.start, window.end);
+    let asked = Asked::Matching { filter: text.clone(), from_unix_nano, to_unix_nano };
+    let request = Request { tenant, asked, traces: dry.content, blocks: 0 };
+    scene.world.catalog.delete(request).await.expect("deletes");
+    right.iter().for_each(|trace| scene.oracle.forget(&trace.0));
+    scene.spans.retain(|span| !right.contains(&span.trace_id));
+    let left = all_of(querier).await;
+    prop_assert_eq!(&left, &all_by(&scene.oracle), "{}", &text);
+    let hidden: BTreeSet<TraceId> = before.into_keys().filter(|trace| !left.contains_key(trace)).collect();
+    prop_assert_eq!(hidden, right, "{}", text);
+    Ok(())
+}
+
+#[test]
+fn should_hide_exactly_the_traces_that_a_filter_matches_wherever_their_spans_lie() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.expect("starts");
+    let tally = RefCell::new(Tally::default());
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) };
+    let cases = (
+        arbitrary::arbitrary_requests(),
+        vec(scene::asked(), 4),
+        select(LAYOUTS.to_vec()),
+        vec(any::<usize>(), 64),
+    );
+    let checked = TestRunner::new(config).run(&cases, |(requests, asked, layout, dice)| {
+        runtime.block_on(async {
+            let mut rolls = dice.iter().cycle();
+            let mut scene = Scene::of(&requests, layout, 3, |sides| rolls.next().unwrap_or(&0) % sides).await;
+            let querier = scene.world.querier(QueryLimits::default());
+            for asked in &asked {
+                if scene.spans.is_empty() {
+                    break;
+                }
+                let window = asked.window(&scene.spans);
+                delete_matching(&mut scene, &querier, &asked.described, window, &tally).await?;
+            }
+            // What a merge leaves out was hidden before, and the other way round.
+            scene.world.merge(3).await;
+            prop_assert_eq!(all_of(&querier).await, all_by(&scene.oracle));
+            Ok(())
+        })
+    });
+    checked.unwrap_or_else(|failure| panic!("{failure}"));
+    let tally = tally.into_inner();
+    println!("{tally:?}");
+    assert!(tally.some > 20 && tally.nothing > 20 && tally.everything > 5, "{tally:?}");
 }
