@@ -29,7 +29,7 @@ use crate::planted::{Bug, planted};
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
     #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
+    Snapshot(Box<SnapshotError>),
     #[error(transparent)]
     Input(#[from] InputError),
     #[error(
@@ -43,6 +43,12 @@ pub enum JudgeError {
     Stopped,
     #[error("its thread has ended: {0}")]
     Thread(tokio::task::JoinError),
+}
+
+impl From<SnapshotError> for JudgeError {
+    fn from(error: SnapshotError) -> Self {
+        Self::Snapshot(Box::new(error))
+    }
 }
 
 type Placed = (Section, BlockEntry);

@@ -154,7 +154,11 @@ impl Truth {
 
     /// Before this time a span must be there.
     fn kept_at_least(&self, span: &Sent, spans: &[Sent]) -> u64 {
-        let kept = self.keeps.iter().map(|keeps| self.kept_by(keeps, span, spans)).min().unwrap_or(FOREVER);
+        // Its own part and the others may be decided by different rules.
+        let own = |keeps: &Keeps| until(first_day(spans), keeps.of([*span].iter()));
+        let own = self.keeps.iter().map(own).min().unwrap_or(FOREVER);
+        let all = self.keeps.iter().map(|keeps| self.kept_with_others(keeps, span, spans)).min();
+        let kept = own.max(all.unwrap_or(FOREVER));
         match self.archived.get(&span.trace) {
             Some(at) if *at < kept || *at <= span.committed => {
                 let hours = self.keeps.iter().map(Keeps::of_archived).min().unwrap_or(FOREVER);
@@ -164,14 +168,13 @@ impl Truth {
         }
     }
 
-    /// By some of the rules, unless it is archived. Where a trace is spread over many days, only what the span itself
-    /// says is sure.
-    fn kept_by(&self, keeps: &Keeps, span: &Sent, spans: &[Sent]) -> u64 {
+    /// By some of the rules, unless it is archived, by what the trace says. Where that is spread over many days, only what
+    /// the span itself says is sure.
+    fn kept_with_others(&self, keeps: &Keeps, span: &Sent, spans: &[Sent]) -> u64 {
         let day = first_day(spans);
-        let own = until(day, keeps.of([*span].iter()));
         let near = move || spans.iter().filter(move |other| other.day() <= day + 1);
         if span.day() > day + 1 {
-            return own;
+            return 0;
         }
         // No day of it is decided before.
         let decided = until(day, keeps.all);
@@ -181,7 +184,7 @@ impl Truth {
             let due = late.committed.max(until(late.day(), keeps.all.max(DAY_SLACK)));
             self.keeps.len() == 1 && due + DECIDED_AFTER < early
         });
-        own.max(early).max(until(day, keeps.of(late)))
+        early.max(until(day, keeps.of(late)))
     }
 
     /// After this time it must have gone.
