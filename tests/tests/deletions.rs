@@ -1,5 +1,7 @@
 //! What was deleted stays deleted, whatever comes again, and looking for it opens only what may hold it.
 
+#![expect(clippy::expect_used, reason = "a test that fails says so by a panic")]
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -157,6 +159,16 @@ struct Tally {
     everything: usize,
 }
 
+impl Tally {
+    fn count(&mut self, found: usize, all: usize) {
+        match found {
+            0 => self.nothing += 1,
+            found if found == all => self.everything += 1,
+            _ => self.some += 1,
+        }
+    }
+}
+
 /// Every trace that there is, as a query has it.
 async fn all_of(querier: &Querier) -> BTreeMap<TraceId, Vec<CanonicalSpan>> {
     let search = Search {
@@ -209,13 +221,7 @@ async fn delete_matching(
     prop_assert!(dry.gaps.is_empty(), "{:?}", dry.gaps);
     prop_assert_eq!(dry.content.iter().copied().collect::<BTreeSet<_>>(), right.clone(), "{}", text);
     prop_assert_eq!(all_of(querier).await, before.clone(), "{}", text);
-    let mut counts = tally.borrow_mut();
-    match right.len() {
-        0 => counts.nothing += 1,
-        all if all == before.len() => counts.everything += 1,
-        _ => counts.some += 1,
-    }
-    drop(counts);
+    tally.borrow_mut().count(right.len(), before.len());
     if right.is_empty() {
         return Ok(());
     }

@@ -152,7 +152,7 @@ async fn should_add_up_to_what_the_catalog_has() {
         sections.iter().filter(|section| **section == sections[sections.len() - 1]).count() > 1,
         "{right:?}"
     );
-    assert!(sections.iter().any(|section| *section == Section::Inbox), "{right:?}");
+    assert!(sections.contains(&Section::Inbox), "{right:?}");
 }
 
 fn service(span: &Span) -> String {

@@ -55,7 +55,7 @@ pub(crate) struct Admin {
     compactor: OnceLock<Arc<Compactor>>,
     /// Whoever has it may delete.
     token: Option<Secret>,
-    deleter: OnceLock<Deleter>,
+    deleter: OnceLock<Arc<Deleter>>,
 }
 
 impl Admin {
@@ -100,7 +100,7 @@ impl Admin {
         let _ = self.compactor.set(compactor);
     }
 
-    pub(crate) fn has_deleter(&self, deleter: Deleter) {
+    pub(crate) fn has_deleter(&self, deleter: Arc<Deleter>) {
         // The same.
         let _ = self.deleter.set(deleter);
     }

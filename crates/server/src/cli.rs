@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use siltstone_ask::{Filter, Window};
+use siltstone_ask::{Filter, Retention, Window};
 use siltstone_catalog::sweep::SweepMode;
 use siltstone_format::day::Day;
 use siltstone_format::id::{ObjectId, TraceId};
@@ -12,7 +12,8 @@ use siltstone_format::tenant::Tenant;
 use siltstone_querier::jaeger::time::unix_nano_of_rfc3339;
 use siltstone_querier::usage::{Days, UsageOf};
 
-use crate::delete::{Deletion, What};
+use crate::delete::{self, Deletion};
+use crate::retention::{OfTenant, What};
 use crate::settings::list::{self, Kind, Setting};
 use crate::settings::{FILE_VARIABLE, Layers, Origin, Resolved, Role, SettingsError, USUAL_FILE, lines_of};
 
@@ -47,6 +48,8 @@ pub enum Asked {
         of: UsageOf,
         json: bool,
     },
+    /// How long traces are kept.
+    Retention(Box<Resolved>, OfTenant),
     /// Text for standard output.
     Print(String),
 }
@@ -75,8 +78,8 @@ pub fn asked(
             let deletion = Deletion {
                 tenant: given.get_one::<Tenant>("tenant").cloned().unwrap_or_else(Tenant::single),
                 what: match given.get_one::<Filter>("where") {
-                    Some(filter) => What::Matching { filter: filter.clone(), window: window(given) },
-                    None => What::Traces(
+                    Some(filter) => delete::What::Matching { filter: filter.clone(), window: window(given) },
+                    None => delete::What::Traces(
                         given.get_many::<TraceId>("trace").into_iter().flatten().copied().collect(),
                     ),
                 },
@@ -94,6 +97,18 @@ pub fn asked(
             let days = Days { first: day("from", Days::ALL.first), last: day("to", Days::ALL.last) };
             let (of, json) = (UsageOf { tenant, days }, given.get_flag("json"));
             Ok(Asked::Usage { settings: Box::new(resolved(given, variables)?), of, json })
+        }
+        Some(("retention", given)) => {
+            let (what, given) = match given.subcommand() {
+                Some(("set", given)) => (given.get_one::<Retention>("rules").cloned().map(What::Set), given),
+                Some((_, given)) => (Some(What::Clear), given),
+                None => (None, given),
+            };
+            let reapply = what.is_some() && given.get_flag("reapply");
+            let tenant = given.get_one::<Tenant>("tenant").cloned().unwrap_or_else(Tenant::single);
+            let (what, dry_run) = (what.unwrap_or(What::Show), given.get_flag("dry-run"));
+            let of = OfTenant { tenant, what, reapply, dry_run };
+            Ok(Asked::Retention(Box::new(resolved(given, variables)?), of))
         }
         _ => Ok(Asked::Run(Box::new(resolved(&matches, variables)?))),
     }
@@ -174,13 +189,32 @@ fn command() -> Command {
         .arg(day("from", "The first day (UTC), such as 2026-11-21"))
         .arg(day("to", "The last day"))
         .arg(switch("json", "As JSON, with all that there is"));
+    let of_tenant = |command: Command| {
+        let dry_run = switch("dry-run", "Change nothing, and say of each day which traces are kept how long");
+        with_settings(command.arg(tenant()).arg(dry_run))
+    };
+    let reapply = switch("reapply", "Decide what was decided before anew");
+    let rules =
+        Arg::new("rules").value_name("RULES").value_parser(clap::value_parser!(Retention)).required(true);
+    let set = Command::new("set")
+        .about("Give a tenant rules of its own, such as 'keep 7d; keep 90d where status = error'")
+        .arg(rules)
+        .arg(reapply.clone());
+    let clear = Command::new("clear")
+        .about("Take a tenant's own rules away, so that those of the settings hold")
+        .arg(reapply);
+    let retention = of_tenant(Command::new("retention"))
+        .about("Say how long a tenant's traces are kept, and what of them is decided; or set rules")
+        .args_conflicts_with_subcommands(true)
+        .subcommands([set, clear].map(of_tenant));
     let root = Command::new("siltstone")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .long_about(format!("{ABOUT}\n\n{HELP}"))
         .subcommand(settings)
         .args_conflicts_with_subcommands(true);
-    with_settings(root).subcommands([compact, sweep, delete, deletion, usage].map(with_settings))
+    let others = [compact, sweep, delete, deletion, usage].map(with_settings);
+    with_settings(root).subcommands(others).subcommand(retention)
 }
 
 fn tenant() -> Arg {

@@ -18,6 +18,7 @@ pub(crate) fn start_compact(settings: &Resolved, shared: &Shared) -> Arc<Compact
         memory_bytes: compact.memory_bytes,
         idle_pause: compact.idle_pause,
         sweep_every: compact.sweep_every,
+        retention: settings.retention.clone(),
         ..CompactorConfig::default()
     };
     let (catalog, clock) = (Arc::clone(&shared.catalog), Arc::clone(&shared.clock));
@@ -31,7 +32,7 @@ pub async fn compact_once(settings: &Resolved, clock: Arc<dyn Clock>) -> Result<
     let counts = compactor.metrics().counts();
     Ok(format!(
         "{} merges: {} blocks with {} spans ({} bytes) became {} blocks with {} spans ({} bytes); {} spans \
-         were deleted; {} objects deleted\n",
+         were deleted; {} spans and {} whole blocks were not kept any longer; {} objects deleted\n",
         counts.jobs_done,
         counts.blocks_read,
         counts.rows_read,
@@ -40,6 +41,8 @@ pub async fn compact_once(settings: &Resolved, clock: Arc<dyn Clock>) -> Result<
         counts.rows_written,
         counts.bytes_written,
         counts.rows_deleted,
+        counts.rows_expired,
+        counts.blocks_expired,
         counts.objects_swept,
     ))
 }

@@ -14,6 +14,7 @@ use siltstone_format::filter::split_block::FilterKey;
 use siltstone_format::id::{BlockId, ObjectId, TraceId};
 use siltstone_format::tenant::Tenant;
 use siltstone_querier::querier::Querier;
+use tokio_util::task::TaskTracker;
 
 use crate::parts::{StartError, failed, shared};
 use crate::query::querier_of_command;
@@ -54,7 +55,9 @@ pub(crate) struct Outcome {
 pub struct Deleter {
     pub(crate) catalog: Arc<Catalog>,
     /// None: this process answers no queries, so a filter cannot be resolved here.
-    pub(crate) querier: Option<Arc<Querier>>,
+    querier: Option<Arc<Querier>>,
+    /// Deletions that were begun for somebody who may have gone.
+    under_way: TaskTracker,
 }
 
 /// Traces of which it is said one by one what is there.
@@ -74,7 +77,7 @@ pub async fn delete(
 ) -> Result<String, StartError> {
     let shared = shared(settings, clock).await?;
     let querier = Some(querier_of_command(settings, &shared)?);
-    let deleter = Deleter { catalog: shared.catalog, querier };
+    let deleter = Deleter::new(shared.catalog, querier);
     Ok(deleter.run(&deletion).await?.to_string())
 }
 
@@ -96,6 +99,33 @@ pub async fn deletion(
 }
 
 impl Deleter {
+    pub(crate) fn new(catalog: Arc<Catalog>, querier: Option<Arc<Querier>>) -> Self {
+        Self { catalog, querier, under_way: TaskTracker::new() }
+    }
+
+    /// Does what was asked, and goes on with a deletion that nobody waits for any more: else it might be in force with
+    /// nothing to tell of it.
+    pub(crate) async fn run_to_its_end(self: &Arc<Self>, deletion: Deletion) -> Result<Outcome, StartError> {
+        if !deletion.confirmed {
+            return self.run(&deletion).await;
+        }
+        let deleter = Arc::clone(self);
+        let running = self.under_way.spawn(async move {
+            let outcome = deleter.run(&deletion).await;
+            if let Err(error) = &outcome {
+                tracing::warn!(target: "siltstone::audit", tenant = %deletion.tenant, %error, "a deletion failed");
+            }
+            outcome
+        });
+        running.await.unwrap_or_else(|error| Err(failed(error)))
+    }
+
+    /// Waits for deletions that were begun. To be called when no more are asked for.
+    pub(crate) async fn finish(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
+    }
+
     pub(crate) async fn run(&self, deletion: &Deletion) -> Result<Outcome, StartError> {
         let mut outcome = self.prepare(deletion).await?;
         let (tenant, traces) = (&deletion.tenant, outcome.request.traces.len());
@@ -229,5 +259,43 @@ impl std::fmt::Display for Outcome {
             }
             None => writeln!(f, "Nothing was deleted. Say --yes to do it: there is no way back."),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use siltstone_format::span::Span;
+    use siltstone_testkit::Operation;
+    use siltstone_tests::query_world::QueryWorld;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn should_finish_a_deletion_that_nobody_waits_for() {
+        let world = QueryWorld::new().await;
+        let trace = TraceId([7; 16]);
+        world.flush(&[Span { trace_id: trace, ..Span::default() }]).await;
+        let deleter = Arc::new(Deleter::new(Arc::clone(&world.catalog), None));
+        let what = What::Traces(vec![trace]);
+        let deletion = Deletion { tenant: Tenant::single(), what, confirmed: true };
+        let is_being_recorded = || {
+            let requests = world.store.requests();
+            let puts = requests.iter().filter(|request| request.operation == Operation::Put);
+            puts.map(|put| put.location.as_ref()).any(|location| location.starts_with("del/"))
+        };
+        let begun = async {
+            while !is_being_recorded() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = begun => {}
+            outcome = deleter.run_to_its_end(deletion) => panic!("it was done before: {outcome:?}"),
+        }
+        deleter.finish().await;
+        let ids = world.catalog.deletion_ids().await.unwrap();
+        let record = world.catalog.deletion(ids[0]).await.unwrap().unwrap();
+        assert_eq!((ids.len(), record.number), (1, Some(1)));
     }
 }

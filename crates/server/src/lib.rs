@@ -20,6 +20,7 @@ pub mod allocator;
 // What can be asked of it beside running.
 pub mod delete;
 mod receipt;
+pub mod retention;
 pub mod usage;
 // From start to end.
 pub mod run;

@@ -9,6 +9,7 @@ use siltstone_server::cli::{Asked, asked};
 use siltstone_server::compact::{compact_once, sweep_once};
 use siltstone_server::delete::{delete, deletion};
 use siltstone_server::parts::{StartError, start_parts};
+use siltstone_server::retention::retention;
 use siltstone_server::run::run;
 use siltstone_server::settings::Resolved;
 use siltstone_server::signals::Signals;
@@ -54,6 +55,9 @@ fn main() -> ExitCode {
         }
         Ok(Asked::Usage { settings, of, json }) => {
             with_log(&settings, |settings| print_outcome(|clock| usage(settings, clock, of, json)))
+        }
+        Ok(Asked::Retention(settings, of)) => {
+            with_log(&settings, |settings| print_outcome(|clock| retention(settings, clock, of)))
         }
         Err(error) => {
             eprintln!("siltstone: {error}");
@@ -102,6 +106,7 @@ fn runtime(name: &'static str) -> Result<Runtime, String> {
 }
 
 fn run_until_told(settings: &Resolved) -> Result<(), String> {
+    siltstone_server::allocator::keep_free_memory(settings.role);
     // Plans of queries have threads of their own, so that sockets never wait for them.
     let (sockets, processors) = (runtime("sockets")?, runtime("query-plans")?);
     let of_queries = processors.handle().clone();

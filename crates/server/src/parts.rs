@@ -57,7 +57,7 @@ pub async fn start_parts(
     };
     let compact = settings.role.compacts().then(|| start_compact(settings, &shared));
     let querier = query.as_ref().map(|ports| Arc::clone(&ports.querier));
-    let deleter = Some(Deleter { catalog: Arc::clone(&shared.catalog), querier });
+    let deleter = Some(Arc::new(Deleter::new(Arc::clone(&shared.catalog), querier)));
     Ok(Parts { ingest: ingest.map(|core| core as Arc<dyn IngestCore>), query, compact, deleter })
 }
 

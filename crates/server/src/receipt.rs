@@ -97,6 +97,7 @@ impl Receipt {
             "logged_spans_left": self.logged_spans.as_ref().ok(),
             "log_unread": self.logged_spans.as_ref().err(),
             "unswept_blocks": self.unswept,
+            "unswept_blocks_of": "all tenants",
             "gone": self.is_gone(),
             "out_of_sight": OUT_OF_SIGHT,
         })
@@ -132,9 +133,11 @@ impl fmt::Display for Receipt {
         }
         match self.unswept {
             0 => writeln!(f, "replaced objects\tswept")?,
-            blocks => {
-                writeln!(f, "replaced objects\t{blocks} blocks are not swept yet, which may hold some")?
-            }
+            blocks => writeln!(
+                f,
+                "replaced objects\t{blocks} blocks, of all tenants and deletions, are not swept yet; which of \
+                     them held some is not known"
+            )?,
         }
         writeln!(f, "gone\t{}", if self.is_gone() { "yes" } else { "not yet" })?;
         OUT_OF_SIGHT.iter().try_for_each(|what| writeln!(f, "out of sight\t{what}"))

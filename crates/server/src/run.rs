@@ -2,7 +2,8 @@
 //!
 //! Start: sockets, the parts of its role, their ports, ready. End, in this order: not ready; ports take in no more
 //! and answer what is under way; the ingester flushes; queries get what is left of the time; readers of live spans
-//! and the admin port go last. What is not done by the deadline is dropped: acknowledged spans are in the log.
+//! and the admin port go last, and deletions that were asked for there are waited for. What is not done by the
+//! deadline is dropped: acknowledged spans are in the log.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -31,6 +32,9 @@ use crate::storage::{StoragePort, Writing};
 const ADMIN: Bounds = Bounds { connections: 64, idle: Duration::from_secs(60) };
 /// What open connections of readers and of the admin port get at the very end.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// What deletions get that are under way, after all else.
+const LAST_DELETIONS: Duration = Duration::from_secs(10);
 
 /// Why a process did not start, or did not end in order.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +65,7 @@ pub struct Parts {
     pub query: Option<QueryPorts>,
     pub compact: Option<Arc<Compactor>>,
     /// None: nothing can be deleted over HTTP.
-    pub deleter: Option<Deleter>,
+    pub deleter: Option<Arc<Deleter>>,
 }
 
 struct IngestSockets {
@@ -142,8 +146,8 @@ where
     if let Some(compactor) = &parts.compact {
         admin.has_compactor(Arc::clone(compactor));
     }
-    if let Some(deleter) = parts.deleter {
-        admin.has_deleter(deleter);
+    if let Some(deleter) = &parts.deleter {
+        admin.has_deleter(Arc::clone(deleter));
     }
     admin.enter(Phase::Running);
     started(started_line(&listening));
@@ -167,6 +171,14 @@ where
         () = clock.sleep(LAST_ANSWERS) => {}
     }
     readers.end().await;
+    if let Some(deleter) = &parts.deleter {
+        tokio::select! {
+            () = deleter.finish() => {}
+            () = clock.sleep(LAST_DELETIONS) => tracing::warn!(
+                "a deletion was given up: `siltstone deletion` tells whether it is in force"
+            ),
+        }
+    }
     finished
 }
 

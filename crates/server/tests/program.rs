@@ -38,6 +38,7 @@ fn should_end_with_code_two_when_it_is_told_nonsense() {
         (&["--config", "missing.toml"], &[], "missing.toml"),
         (&[], &[("SILTSTONE_CONFIG", "missing.toml")], "missing.toml"),
         (&["--log", "a=b=c"], &[], "`log`"),
+        (&["--retention", "keep x"], &[], "the flag --retention"),
         (&["--nonsense"], &[], "--nonsense"),
     ] {
         let output = siltstone(arguments, variables);

@@ -6,6 +6,7 @@
 //! ```
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -71,7 +72,7 @@ impl Asked {
 /// Answers what begins with [`PATH`].
 pub(super) async fn answer(
     token: Option<&str>,
-    deleter: Option<&Deleter>,
+    deleter: Option<&Arc<Deleter>>,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -110,7 +111,7 @@ fn is_same(given: &[u8], token: &[u8]) -> bool {
     differs == 0
 }
 
-async fn delete(deleter: &Deleter, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn delete(deleter: &Arc<Deleter>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let body = match Limited::new(request.into_body(), MOST_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => return text(StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}\n")),
@@ -120,7 +121,7 @@ async fn delete(deleter: &Deleter, request: Request<Incoming>) -> Response<Full<
         Ok(deletion) => deletion,
         Err(why) => return text(StatusCode::BAD_REQUEST, format!("{why}\n")),
     };
-    match deleter.run(&deletion).await {
+    match deleter.run_to_its_end(deletion).await {
         Ok(outcome) => of_type("application/json", format!("{:#}\n", as_json(&outcome))),
         Err(error) => text(StatusCode::CONFLICT, format!("{error}\n")),
     }

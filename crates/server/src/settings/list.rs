@@ -64,6 +64,13 @@ pub(crate) const ALL: &[Setting] = &[
         "30s",
         "How long an orderly end may take; what is not flushed by then is read from the log at the next start.",
     ),
+    setting(
+        "retention",
+        Kind::Text,
+        "",
+        "How long traces are kept of tenants that have no rules of their own (`siltstone retention set`), such as \
+         `keep 7d; keep 90d where status = error`. Without it, for ever.",
+    ),
     setting("listen.otlp_grpc", Kind::Address, "127.0.0.1:4317", "OTLP over gRPC. Port 0: any free one."),
     setting("listen.otlp_http", Kind::Address, "127.0.0.1:4318", "OTLP over HTTP."),
     setting(
@@ -222,8 +229,9 @@ pub(crate) const ALL: &[Setting] = &[
         "query.cache",
         Kind::Bytes,
         "512MiB",
-        "What is kept in memory of blocks that were read, at most: half for pages that were read more than once, \
-         decompressed; a quarter for metadata and dictionaries; the rest for pages as they are stored, and filters.",
+        "What is kept in memory of blocks that were read, at most: three eighths for pages that were read more than \
+         once, decompressed; seven sixteenths for metadata, dictionaries and origins; the rest for pages as they are \
+         stored, and filters.",
     ),
     setting("query.connections", Kind::Count, "1024", "Connections that are served at once. More wait."),
     setting("query.idle", Kind::Duration, "2m", "A connection that is silent for so long is closed."),

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use siltstone_ask::Retention;
 use siltstone_ingest::limits::{ByteCount, Keep, LimitKeys, LimitSettings, TenantLimits, UnitError};
 use siltstone_ingest::receive::connections::Bounds;
 use siltstone_ingest::receive::otlp;
@@ -35,6 +36,8 @@ pub struct Resolved {
     pub ingest: Ingest,
     pub query: Query,
     pub compact: Compact,
+    /// How long traces are kept of tenants that have no rules of their own; none: for ever.
+    pub retention: Option<Retention>,
     /// What may be a mistake in the settings: to be logged.
     pub doubts: Vec<String>,
 }
@@ -136,6 +139,8 @@ impl Resolved {
             ingest: ingest(&values)?,
             query: query::query(&values)?,
             compact: compact::compact(&values)?,
+            retention: values
+                .given("retention", |text| text.parse().map_err(|error| format!("is `{text}`: {error}")))?,
             data,
             doubts: layers.doubts.clone(),
         })

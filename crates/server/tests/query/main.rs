@@ -10,6 +10,8 @@ mod jaeger;
 mod merges;
 // What a browser sees.
 mod page;
+// How long traces are kept.
+mod retention;
 // What spans take.
 mod usage;
 
@@ -26,7 +28,10 @@ pub(crate) fn now_nanos() -> u128 {
 }
 
 fn export(spans: usize) -> String {
-    let start = now_nanos();
+    export_from(spans, now_nanos())
+}
+
+pub(crate) fn export_from(spans: usize, start: u128) -> String {
     let span = |number: usize| {
         json!({
             "traceId": format!("{:032x}", 1 + number / 2), "spanId": format!("{:016x}", 1 + number),

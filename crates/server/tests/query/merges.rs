@@ -123,6 +123,7 @@ fn a_deleted_trace_is_shown_by_nobody_and_leaves_the_blocks() {
     );
     // The block that was replaced stays for an hour.
     assert!(receipt.contains("not swept yet") && receipt.contains("gone\tnot yet"), "{receipt}");
+    assert!(receipt.contains("4 blocks, of all tenants"), "{receipt}");
     let again = command(&["compact", "--once"], &work, &store);
     assert!(again.starts_with("0 merges"), "{again}");
     ingest.end();
