@@ -324,11 +324,14 @@ impl Origins for NoOrigins {
 /// Parts of a whole in proportion to weights. They add up to it; without any weight the first one has all.
 fn shares(whole: u64, weights: impl Iterator<Item = u64> + Clone) -> Vec<u64> {
     let all: u128 = weights.clone().map(u128::from).sum();
+    // Without it a product of very large numbers would not fit.
+    let shift = (u128::BITS - all.leading_zeros()).saturating_sub(u64::BITS);
     let (mut before, mut given) = (0u128, 0);
     let share = |weight: u64| {
         before += u128::from(weight);
+        let product = u128::from(whole) * (before >> shift);
         // No more than the whole, so it fits.
-        let until = (u128::from(whole) * before).checked_div(all).map_or(whole, |until| until as u64);
+        let until = product.checked_div(all >> shift).map_or(whole, |until| until as u64);
         let share = until - given;
         given = until;
         share
