@@ -14,6 +14,7 @@ use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::tenant::Tenant;
 
 use crate::deletions::Deletions;
+use crate::holding::{AT_A_TIME, MOST_ASKED};
 use crate::input::{Held, Input, InputError, PARALLEL_REQUESTS, Source};
 use crate::planted::{Bug, planted};
 
@@ -22,11 +23,6 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// So long a deletion is looked for again: a merge that read the catalog before it may be published after the first
 /// look, and no merge takes longer.
 const AGAIN: Duration = Duration::from_secs(24 * 3600);
-
-/// Traces that are looked for at a time: filters hold 32 bytes of each block for one.
-const AT_A_TIME: usize = 16;
-/// Of more traces most blocks hold one: filters are not asked.
-const MOST_ASKED: usize = 1_000;
 
 /// Why it is not known which blocks these are.
 #[derive(Debug, thiserror::Error)]

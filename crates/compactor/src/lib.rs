@@ -18,6 +18,8 @@ mod deletions;
 pub mod erase;
 // How long traces are kept, and what goes.
 pub mod retain;
+// Which blocks may hold some traces.
+mod holding;
 // Who works on what.
 mod claim;
 
@@ -39,3 +41,5 @@ pub mod service;
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod test_clock;

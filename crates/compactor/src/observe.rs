@@ -11,6 +11,7 @@ use siltstone_format::id::{BlockId, ObjectId};
 use siltstone_format::tenant::Tenant;
 
 use crate::plan::Piece;
+use crate::retain::decided;
 
 /// The blocks of a tenant that may be worth merging.
 #[derive(Debug, Default)]
@@ -77,8 +78,7 @@ impl Seen {
     /// The blocks as planning sees them. What was decided by rules that do not hold any more counts as undecided.
     pub(crate) fn pieces(&self, reapplied: u64) -> Vec<Piece> {
         let pieces = self.blocks.values().map(|(section, block)| {
-            let kept = block.kept.filter(|kept| kept.policy >= reapplied);
-            Piece::of(*section, block, kept.map(|kept| kept.until))
+            Piece::of(*section, block, decided(block.kept, reapplied).map(|kept| kept.until))
         });
         pieces.collect()
     }

@@ -16,8 +16,6 @@ use siltstone_format::id::TraceId;
 
 // What goes, and which days are to be decided.
 pub(crate) mod due;
-// Which blocks may hold some traces.
-mod holding;
 // Which traces of a day are kept longer than others.
 pub(crate) mod judge;
 // What would become of all of it.
@@ -31,6 +29,7 @@ mod verdicts;
 mod tests;
 
 pub use judge::JudgeError;
+pub(crate) use rules::decided;
 pub use rules::{Hours, Rules, RulesError};
 
 use verdicts::Verdicts;

@@ -15,13 +15,10 @@ use siltstone_format::day::Day;
 use siltstone_format::id::TraceId;
 use siltstone_format::tenant::Tenant;
 
-use super::holding::may_hold;
 use super::verdicts::Verdicts;
 use super::{Hours, Judged, Rules};
+use crate::holding::{MOST_ASKED, may_hold};
 use crate::planted::{Bug, planted};
-
-/// Of more traces that were archived meanwhile, filters are not asked: each block may have one.
-const MOST_ASKED: usize = 1_000;
 
 /// A tenant that has rules.
 pub(crate) struct Ruled {

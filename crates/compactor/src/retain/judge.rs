@@ -18,9 +18,9 @@ use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::tenant::Tenant;
 
 use super::due::{Anew, Ruled, day_of};
-use super::holding::{AT_A_TIME, may_hold};
 use super::verdicts::{TooMany, Verdicts};
 use super::{Hours, Judged, Rules};
+use crate::holding::{AT_A_TIME, may_hold};
 use crate::input::{Held, Input, InputError, Source};
 use crate::plan;
 use crate::planted::{Bug, planted};

@@ -120,6 +120,11 @@ impl Rules {
 
     /// What was decided about a block, if that still holds.
     pub(crate) fn decided(&self, kept: Option<Kept>) -> Option<Kept> {
-        kept.filter(|kept| kept.policy >= self.reapplied)
+        decided(kept, self.reapplied)
     }
+}
+
+/// What was decided, if that still holds: what rules with a lower number decided is decided anew.
+pub(crate) fn decided(kept: Option<Kept>, reapplied: u64) -> Option<Kept> {
+    kept.filter(|kept| kept.policy >= reapplied)
 }

@@ -2,21 +2,17 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use siltstone_catalog::bucket::{Bucket, Listing};
-use siltstone_catalog::time::Clock;
 use siltstone_catalog::windows::Windows;
 use siltstone_catalog::{Catalog, CatalogConfig};
 use siltstone_format::id::{SpanId, TraceId};
@@ -28,6 +24,7 @@ use crate::config::CompactorConfig;
 use crate::metrics::Metrics;
 use crate::plan::Policy;
 use crate::service::Compactor;
+use crate::test_clock::WaitingClock;
 
 pub(super) type Store = FaultyStore<InMemory>;
 pub(super) type Shared = Rc<RefCell<World>>;
@@ -239,22 +236,5 @@ fn windows() -> Windows {
         visibility: seconds(1),
         forget_writer: seconds(60),
         snapshot_age: seconds(1),
-    }
-}
-
-/// Who sleeps waits until time is moved on.
-struct WaitingClock(VirtualClock);
-
-impl Clock for WaitingClock {
-    fn wall_millis(&self) -> u64 {
-        self.0.now() / 1_000_000
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.monotonic()
-    }
-
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.0.sleep(duration).boxed()
     }
 }

@@ -2,7 +2,6 @@
 //! requests fail is what the simulation of merging is about.
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,6 @@ use siltstone_catalog::expire::SetRetention;
 use siltstone_catalog::log_entry::LogEntry;
 use siltstone_catalog::mark::{MarkKind, MarkTarget};
 use siltstone_catalog::snapshot::{Cover, Snapshot, TenantBlocks};
-use siltstone_catalog::time::Clock;
 use siltstone_catalog::windows::Windows;
 use siltstone_catalog::{Catalog, CatalogConfig};
 use siltstone_format::block::identity::BlockIdentity;
@@ -40,6 +38,7 @@ use crate::config::CompactorConfig;
 use crate::metrics::Metrics;
 use crate::plan::Policy;
 use crate::service::{Compactor, Round, When};
+use crate::test_clock::WaitingClock;
 
 type Store = Arc<CountingStore<FaultyStore<InMemory>>>;
 
@@ -221,21 +220,5 @@ impl World {
         self.store.reset();
         let outcome = work();
         (outcome, self.store.requests())
-    }
-}
-
-struct WaitingClock(VirtualClock);
-
-impl Clock for WaitingClock {
-    fn wall_millis(&self) -> u64 {
-        self.0.now() / 1_000_000
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.monotonic()
-    }
-
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.0.sleep(duration).boxed()
     }
 }

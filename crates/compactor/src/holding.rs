@@ -11,6 +11,8 @@ use siltstone_format::tenant::Tenant;
 
 /// Traces that are asked for at a time: filters hold 32 bytes of each block for one.
 pub(crate) const AT_A_TIME: usize = 16;
+/// Of more traces most blocks hold one: filters are not asked.
+pub(crate) const MOST_ASKED: usize = 1_000;
 
 /// Blocks that may hold one of the traces. No other block does, of those that the snapshot refers to.
 pub(crate) async fn may_hold(
