@@ -11,6 +11,7 @@ pub mod kinds;
 pub mod settings;
 pub mod summary;
 pub mod time;
+mod written;
 
 // Over HTTP: both generations, and what they share.
 mod answer;

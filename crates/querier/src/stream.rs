@@ -116,20 +116,43 @@ impl Querier {
 impl TraceStream {
     /// The next spans; none: these were all. After an error nothing more comes.
     pub async fn next(&mut self) -> Result<Option<TracePiece>, QueryError> {
+        self.read_on().await?;
+        Ok(self.walk.ready.pop_front())
+    }
+
+    /// The next spans of as many traces as make a piece together.
+    pub(crate) async fn next_pieces(&mut self) -> Result<Option<Vec<TracePiece>>, QueryError> {
+        self.read_on().await?;
+        let (mut pieces, mut spans) = (Vec::new(), 0);
+        while spans < PIECE_SPANS
+            && let Some(piece) = self.walk.ready.pop_front()
+        {
+            spans += piece.spans.len();
+            pieces.push(piece);
+        }
+        Ok((!pieces.is_empty()).then_some(pieces))
+    }
+
+    /// Makes pieces ready, unless there are no more.
+    async fn read_on(&mut self) -> Result<(), QueryError> {
         let mut query = Query {
             querier: &self.querier,
             limits: self.turn.limits,
             cost: Arc::clone(&self.turn.cost),
             gaps: Vec::new(),
         };
-        let next = self.querier.within_turn(&self.turn, query.next_piece(&mut self.walk)).await;
+        let read = self.querier.within_turn(&self.turn, query.make_ready(&mut self.walk)).await;
         self.gaps.append(&mut query.gaps);
-        match &next {
-            Ok(Some(_)) => {}
-            Ok(None) => self.turn.ends(Outcome::Answered),
+        match &read {
+            Ok(()) if self.walk.ready.is_empty() => self.turn.ends(Outcome::Answered),
+            Ok(()) => {}
             Err(_) => self.walk = Walk::default(),
         }
-        next
+        read
+    }
+
+    pub(crate) fn querier(&self) -> &Arc<Querier> {
+        &self.querier
     }
 
     /// What the answer lacks, as far as it is known by now.
@@ -195,21 +218,22 @@ impl Query<'_> {
         Ok(most)
     }
 
-    async fn next_piece(&mut self, walk: &mut Walk) -> Result<Option<TracePiece>, QueryError> {
+    /// Reads until pieces are ready, or all was read.
+    async fn make_ready(&mut self, walk: &mut Walk) -> Result<(), QueryError> {
         while walk.ready.is_empty() {
-            let Some(source) = walk.source.take() else { return Ok(None) };
+            let Some(source) = walk.source.take() else { return Ok(()) };
             let more =
-                self.read_on(walk, &source).await.map_err(|error| self.late_or(&source.view, error))?;
+                self.read_part(walk, &source).await.map_err(|error| self.late_or(&source.view, error))?;
             if self.is_expired(&source.view) {
                 return Err(QueryError::Expired);
             }
             walk.source = more.then_some(source);
         }
-        Ok(walk.ready.pop_front())
+        Ok(())
     }
 
-    /// Makes more pieces ready; false: there are no more.
-    async fn read_on(&mut self, walk: &mut Walk, source: &Source) -> Result<bool, QueryError> {
+    /// Makes more pieces ready, if the next part has any; false: there are no more.
+    async fn read_part(&mut self, walk: &mut Walk, source: &Source) -> Result<bool, QueryError> {
         let Source { view, plan } = source;
         if let Some(mut large) = walk.large.take() {
             let (spans, is_last) = self.next_part(&mut large, view).await?;

@@ -7,7 +7,6 @@ mod clock_skew;
 mod shared_ids;
 mod spans;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use siltstone_format::id::TraceId;
@@ -15,8 +14,7 @@ use siltstone_format::span::Span;
 use siltstone_format::value::{Attribute, Value};
 
 use self::spans::Spans;
-use crate::querier::QueryError;
-use crate::stream::{TracePiece, TraceStream};
+use crate::stream::TracePiece;
 
 /// The attribute in which warnings about a span stand, as a list of texts.
 pub const WARNINGS: &str = "@jaeger@warnings";
@@ -45,35 +43,6 @@ pub struct Piece {
     pub warnings: Vec<String>,
 }
 
-/// Whole traces, as they are wanted.
-pub struct Traces {
-    stream: TraceStream,
-    adjuster: Adjuster,
-    ready: VecDeque<Piece>,
-}
-
-impl Traces {
-    pub fn new(stream: TraceStream, reading: Reading) -> Self {
-        Self { stream, adjuster: Adjuster::new(reading), ready: VecDeque::new() }
-    }
-
-    /// Pieces of one trace follow each other.
-    pub async fn next(&mut self) -> Result<Option<Piece>, QueryError> {
-        loop {
-            if let Some(piece) = self.ready.pop_front() {
-                return Ok(Some(piece));
-            }
-            let Some(piece) = self.stream.next().await? else { return Ok(None) };
-            self.adjuster.add(piece, &mut self.ready);
-        }
-    }
-
-    /// What the answer lacks.
-    pub fn gaps(&self) -> Vec<String> {
-        self.stream.gaps().to_vec()
-    }
-}
-
 impl From<TracePiece> for Piece {
     fn from(piece: TracePiece) -> Self {
         let TracePiece { trace, spans, is_last } = piece;
@@ -82,7 +51,7 @@ impl From<TracePiece> for Piece {
 }
 
 /// Pieces in, adjusted pieces out.
-struct Adjuster {
+pub(super) struct Adjuster {
     reading: Reading,
     /// Of a trace that may still be looked at as a whole.
     held: Vec<Piece>,
@@ -93,42 +62,39 @@ struct Adjuster {
 }
 
 impl Adjuster {
-    fn new(reading: Reading) -> Self {
+    pub(super) fn new(reading: Reading) -> Self {
         Self { reading, held: Vec::new(), held_spans: 0, held_bytes: 0, is_passing: false }
     }
 
-    fn add(&mut self, piece: impl Into<Piece>, ready: &mut VecDeque<Piece>) {
+    /// The pieces that are ready with it.
+    pub(super) fn add(&mut self, piece: impl Into<Piece>) -> Vec<Piece> {
         let mut piece = piece.into();
-        let Reading::Adjusted { max_clock_skew } = self.reading else {
-            ready.push_back(piece);
-            return;
-        };
+        let Reading::Adjusted { max_clock_skew } = self.reading else { return vec![piece] };
         let is_last = piece.is_last;
         Spans::default().adjust(&mut piece.spans);
         if self.is_passing {
-            ready.push_back(piece);
-        } else {
-            self.held_spans += piece.spans.len();
-            self.held_bytes += piece.spans.iter().map(text_bytes).sum::<usize>();
-            self.held.push(piece);
-            if self.held_spans > MOST_SPANS || self.held_bytes > MOST_BYTES {
-                self.is_passing = true;
-                if let Some(first) = self.held.first_mut() {
-                    first.warnings.push(format!(
-                        "the trace has more than {MOST_SPANS} spans or {} MiB, too much to be looked at as a whole: \
-                         neither span ids that a client and a server share nor clocks that differ are adjusted",
-                        MOST_BYTES >> 20
-                    ));
-                }
-                ready.extend(self.held.drain(..));
-            } else if is_last {
-                adjust_trace(&mut self.held, max_clock_skew);
-                ready.extend(self.held.drain(..));
+            self.is_passing = !is_last;
+            return vec![piece];
+        }
+        self.held_spans += piece.spans.len();
+        self.held_bytes += piece.spans.iter().map(text_bytes).sum::<usize>();
+        self.held.push(piece);
+        if self.held_spans > MOST_SPANS || self.held_bytes > MOST_BYTES {
+            self.is_passing = !is_last;
+            if let Some(first) = self.held.first_mut() {
+                first.warnings.push(format!(
+                    "the trace has more than {MOST_SPANS} spans or {} MiB, too much to be looked at as a whole: \
+                     neither span ids that a client and a server share nor clocks that differ are adjusted",
+                    MOST_BYTES >> 20
+                ));
             }
+        } else if is_last {
+            adjust_trace(&mut self.held, max_clock_skew);
+        } else {
+            return Vec::new();
         }
-        if is_last {
-            (self.is_passing, self.held_spans, self.held_bytes) = (false, 0, 0);
-        }
+        (self.held_spans, self.held_bytes) = (0, 0);
+        std::mem::take(&mut self.held)
     }
 }
 

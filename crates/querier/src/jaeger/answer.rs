@@ -8,10 +8,11 @@ use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt, stream};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
+use siltstone_format::id::TraceId;
 
-use super::adjust::{Piece, Traces};
 use super::http::Layout;
 use super::json::Indented;
+use super::written::{WriteTrace, Written};
 use crate::http::partial_header;
 use crate::querier::QueryError;
 
@@ -39,37 +40,37 @@ pub(super) fn text_response(status: StatusCode, mut text: Vec<u8>) -> Response {
 }
 
 /// A span seldom takes more.
-const SPAN_BYTES: usize = 1_536;
+pub(super) const SPAN_BYTES: usize = 1_536;
 
-/// Writes whole traces, of which it keeps only what it still needs.
-pub(super) trait Encode: Send + 'static {
-    fn piece(&mut self, piece: &Piece, out: &mut Vec<u8>);
+/// A list of traces, and what stands around it.
+pub(super) trait TraceList: Send + 'static {
+    /// What it writes begins with a comma.
+    type Trace: WriteTrace<Item = u8>;
+    const HEAD: &'static [u8];
+
+    /// These begin in what comes next.
+    fn come(&mut self, _traces: &[TraceId]) {}
 
     /// What stands behind all traces. `gaps`: what they lack.
     fn end(&mut self, gaps: &[String], out: &mut Vec<u8>);
 }
 
-/// An answer with whole traces. `first` was taken from them already.
-pub(super) async fn traces_response(
-    traces: Traces,
-    first: Option<Piece>,
-    encode: impl Encode,
+/// An answer with whole traces.
+pub(super) async fn traces_response<L: TraceList>(
+    traces: Written<L::Trace>,
+    list: L,
     layout: Layout,
 ) -> Result<Response, QueryError> {
-    let mut writing = Writing { traces, encode, layout: Laying::new(layout), is_done: first.is_none() };
-    let mut bytes = match &first {
-        Some(piece) => writing.encoded(piece),
-        None => writing.end(),
-    };
-    drop(first);
+    let mut body = ListBody { traces, list, layout: Laying::new(layout), place: Place::Head };
+    let mut bytes = Vec::new();
     while bytes.len() < FIRST_BYTES
-        && let Some(piece) = writing.next().await?
+        && let Some(more) = body.next().await?
     {
-        bytes.extend(piece);
+        bytes.extend(more);
     }
-    let partial = partial_header(&writing.traces.gaps());
-    let rest = stream::try_unfold(writing, |mut writing| async move {
-        Ok::<_, QueryError>(writing.next().await?.map(|piece| (Bytes::from(piece), writing)))
+    let partial = partial_header(&body.traces.gaps());
+    let rest = stream::try_unfold(body, |mut body| async move {
+        Ok::<_, QueryError>(body.next().await?.map(|more| (Bytes::from(more), body)))
     });
     let body = stream::iter([Ok(Bytes::from(bytes))]).chain(rest).map_err(|error| error.to_string());
     let mut response = json_body(Body::from_stream(body));
@@ -77,37 +78,50 @@ pub(super) async fn traces_response(
     Ok(response)
 }
 
-/// An answer on its way into a body.
-struct Writing<E> {
-    traces: Traces,
-    encode: E,
+/// A list on its way into a body.
+struct ListBody<L: TraceList> {
+    traces: Written<L::Trace>,
+    list: L,
     layout: Laying,
-    /// The end is written.
-    is_done: bool,
+    place: Place,
 }
 
-impl<E: Encode> Writing<E> {
+/// Where in a list the next bytes stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Head,
+    FirstTrace,
+    Traces,
+    Behind,
+}
+
+impl<L: TraceList> ListBody<L> {
+    /// Never empty.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, QueryError> {
-        if self.is_done {
-            return Ok(None);
-        }
-        Ok(Some(match self.traces.next().await? {
-            Some(piece) => self.encoded(&piece),
-            None => self.end(),
-        }))
-    }
-
-    fn encoded(&mut self, piece: &Piece) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(piece.spans.len() * SPAN_BYTES);
-        self.encode.piece(piece, &mut bytes);
-        self.layout.lay(bytes)
-    }
-
-    fn end(&mut self) -> Vec<u8> {
-        self.is_done = true;
-        let mut bytes = Vec::new();
-        self.encode.end(&self.traces.gaps(), &mut bytes);
-        self.layout.lay(bytes)
+        let bytes = match self.place {
+            Place::Head => {
+                self.place = Place::FirstTrace;
+                L::HEAD.to_vec()
+            }
+            Place::FirstTrace | Place::Traces => match self.traces.next().await? {
+                Some(chunk) => {
+                    self.list.come(&chunk.traces);
+                    let is_first = std::mem::replace(&mut self.place, Place::Traces) == Place::FirstTrace;
+                    let mut bytes = chunk.items;
+                    // There is nothing before it that a comma would part it from.
+                    bytes.drain(..usize::from(is_first));
+                    bytes
+                }
+                None => {
+                    self.place = Place::Behind;
+                    let mut bytes = Vec::new();
+                    self.list.end(&self.traces.gaps(), &mut bytes);
+                    bytes
+                }
+            },
+            Place::Behind => return Ok(None),
+        };
+        Ok(Some(self.layout.lay(bytes)))
     }
 }
 

@@ -31,11 +31,23 @@ pub(crate) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// An answer has more ids than anything else.
 pub(crate) fn write_hex(id: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.reserve(2 * id.len() + 2);
     out.push(b'"');
-    out.extend(id.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]));
+    id.iter().for_each(|byte| out.extend_from_slice(&HEX[usize::from(*byte)]));
     out.push(b'"');
 }
+
+/// Both digits of each byte.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 pub(crate) fn write_shown(shown: impl std::fmt::Display, out: &mut Vec<u8>) {
     use std::io::Write as _;

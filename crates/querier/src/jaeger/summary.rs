@@ -7,7 +7,9 @@ use siltstone_format::id::{SpanId, TraceId};
 use siltstone_format::origin::Origin;
 use siltstone_format::span::Span;
 
+use crate::jaeger::adjust::Piece;
 use crate::jaeger::ask::shown_service;
+use crate::jaeger::written::WriteTrace;
 use crate::red::ERROR;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +49,10 @@ pub struct Summing {
     parents: Vec<SpanId>,
 }
 
-impl Summing {
-    pub fn new(trace: TraceId) -> Self {
+impl WriteTrace for Summing {
+    type Item = TraceSummary;
+
+    fn begin(trace: TraceId) -> Self {
         let summary = TraceSummary {
             trace,
             root: None,
@@ -62,7 +66,16 @@ impl Summing {
         Self { summary, ids: Vec::new(), parents: Vec::new() }
     }
 
-    pub fn add(&mut self, spans: &[Span]) {
+    fn piece(&mut self, piece: Piece, out: &mut Vec<TraceSummary>) {
+        self.add(&piece.spans);
+        if piece.is_last {
+            out.push(std::mem::replace(self, Self::begin(piece.trace)).finish());
+        }
+    }
+}
+
+impl Summing {
+    fn add(&mut self, spans: &[Span]) {
         // Spans of one origin often follow each other: its name is looked for once.
         for same in spans.chunk_by(|one, next| Arc::ptr_eq(&one.origin, &next.origin)) {
             let name = same.first().map(|span| name_of(&span.origin)).unwrap_or_default();
@@ -94,7 +107,7 @@ impl Summing {
         }
     }
 
-    pub fn finish(mut self) -> TraceSummary {
+    fn finish(mut self) -> TraceSummary {
         self.ids.sort_unstable();
         let orphans = self.parents.iter().filter(|parent| self.ids.binary_search(parent).is_err());
         self.summary.orphans = orphans.count() as u64;
@@ -145,7 +158,7 @@ mod tests {
         let summaries: Vec<TraceSummary> = [1, 2, 5]
             .into_iter()
             .map(|size| {
-                let mut summing = Summing::new(TraceId([1; 16]));
+                let mut summing = Summing::begin(TraceId([1; 16]));
                 spans.chunks(size).for_each(|piece| summing.add(piece));
                 summing.finish()
             })
@@ -174,7 +187,7 @@ mod tests {
 
     #[test]
     fn should_say_of_a_trace_without_a_root_that_it_has_none() {
-        let mut summing = Summing::new(TraceId([1; 16]));
+        let mut summing = Summing::begin(TraceId([1; 16]));
         summing.add(&[span(1, Some(1), (5, 4), &of_service("cart"))]);
         let summary = summing.finish();
         // Its own parent: nobody is missing.

@@ -33,14 +33,14 @@ fn span(id: u8, parent: Option<u8>, times: (u64, u64)) -> Span {
 
 /// In pieces of so many spans.
 fn adjusted_by(size: usize, spans: Vec<Span>, reading: Reading) -> Vec<Piece> {
-    let (mut adjuster, mut ready) = (Adjuster::new(reading), VecDeque::new());
+    let (mut adjuster, mut ready) = (Adjuster::new(reading), Vec::new());
     let pieces = spans.len().div_ceil(size);
     for (number, spans) in spans.chunks(size).enumerate() {
         let is_last = number + 1 == pieces;
-        adjuster.add(Piece { spans: spans.to_vec(), is_last, ..Piece::default() }, &mut ready);
+        ready.extend(adjuster.add(Piece { spans: spans.to_vec(), is_last, ..Piece::default() }));
     }
     assert!(adjuster.held.is_empty());
-    ready.into()
+    ready
 }
 
 fn adjusted(spans: Vec<Span>, reading: Reading) -> Vec<Span> {
@@ -213,7 +213,7 @@ fn should_let_large_traces_pass_and_say_so() {
 
 #[test]
 fn should_hold_back_one_trace_at_a_time() {
-    let (mut adjuster, mut ready) = (Adjuster::new(ADJUSTED), VecDeque::new());
+    let (mut adjuster, mut ready) = (Adjuster::new(ADJUSTED), Vec::new());
     let piece = |number: u8, is_last| Piece {
         trace: TraceId([number; 16]),
         spans: vec![span(1, None, (1, 2))],
@@ -222,7 +222,7 @@ fn should_hold_back_one_trace_at_a_time() {
     };
     let mut after = Vec::new();
     for (number, is_last) in [(1, false), (1, true), (2, true), (3, false)] {
-        adjuster.add(piece(number, is_last), &mut ready);
+        ready.extend(adjuster.add(piece(number, is_last)));
         after.push(ready.len());
     }
     assert_eq!(after, [0, 2, 3, 3]);

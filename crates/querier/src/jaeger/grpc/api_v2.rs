@@ -5,9 +5,8 @@ use siltstone_format::id::TraceId;
 use tonic::Status;
 
 use super::call::{Asked, Messages, Methods, Reply};
-use super::model::chunks;
 use super::questions::CALLS_SOURCE;
-use super::spans::Sending;
+use super::spans::{AsModel, messages};
 use super::status::{of_archive, of_query, of_question};
 use super::{API_V2, JaegerGrpc};
 use crate::jaeger::ask::Ask;
@@ -18,6 +17,7 @@ use crate::jaeger::proto::api_v2::{
     GetServicesResponse, GetTraceRequest, TraceQueryParameters,
 };
 use crate::jaeger::proto::{Duration, Timestamp};
+use crate::jaeger::written::{WriteTrace, Written};
 
 pub(super) fn router(jaeger: &JaegerGrpc) -> Router {
     Methods::new(jaeger, API_V2)
@@ -35,8 +35,8 @@ async fn get_trace(asked: Asked<GetTraceRequest>) -> Result<Messages, Status> {
     let Asked { jaeger, tenant, message } = asked;
     let id = trace_id(&message.trace_id)?;
     let traces = jaeger.querier.stream_traces(&tenant, &[id]).await.map_err(|error| of_query(&error))?;
-    let sending = Sending::new(traces, jaeger.reading(message.raw_traces)).await?;
-    found(sending).map(|sending| sending.messages(chunks))
+    let traces = Written::<AsModel>::begin(traces, jaeger.reading(message.raw_traces)).await;
+    found(traces.map_err(|error| of_query(&error))?).map(messages)
 }
 
 async fn archive_trace(asked: Asked<ArchiveTraceRequest>) -> Result<Reply<ArchiveTraceResponse>, Status> {
@@ -51,7 +51,7 @@ async fn find_traces(asked: Asked<FindTracesRequest>) -> Result<Messages, Status
     let query = message.query.ok_or_else(|| of_question("the request has no query"))?;
     let reading = jaeger.reading(query.raw_traces);
     let search = jaeger.search(tenant, &ask_of(query))?;
-    Ok(jaeger.found(&search, reading).await?.messages(chunks))
+    Ok(messages(jaeger.found::<AsModel>(&search, reading).await?))
 }
 
 fn ask_of(query: TraceQueryParameters) -> Ask {
@@ -102,13 +102,13 @@ fn trace_id(bytes: &[u8]) -> Result<TraceId, Status> {
 }
 
 /// A trace that there is.
-pub(super) fn found(sending: Sending) -> Result<Sending, Status> {
-    match (sending.is_empty(), sending.gaps().is_empty()) {
-        (false, _) => Ok(sending),
+pub(super) fn found<W: WriteTrace>(traces: Written<W>) -> Result<Written<W>, Status> {
+    match (traces.is_empty(), traces.gaps().is_empty()) {
+        (false, _) => Ok(traces),
         (true, true) => Err(Status::not_found("trace not found")),
         (true, false) => Err(Status::not_found(format!(
             "trace not found, but not all was asked: {}",
-            sending.gaps().join("; ")
+            traces.gaps().join("; ")
         ))),
     }
 }

@@ -6,13 +6,12 @@ use tonic::Status;
 use super::api_v2::found;
 use super::call::{Asked, Messages, Methods, Reply};
 use super::questions::{as_first_field, services_of};
-use super::spans::Sending;
+use super::spans::{AsOtlp, messages};
 use super::status::{of_query, of_question};
 use super::{API_V3, JaegerGrpc};
 use crate::jaeger::ask::Ask;
 use crate::jaeger::expression::filter_of;
 use crate::jaeger::ids::trace_id_of;
-use crate::jaeger::otlp::traces_data;
 use crate::jaeger::proto::api_v3::{
     DependenciesResponse, Dependency, FindTracesRequest, GetDependenciesRequest, GetOperationsRequest,
     GetOperationsResponse, GetServicesRequest, GetServicesResponse, GetTraceRequest, TraceQueryParameters,
@@ -20,6 +19,7 @@ use crate::jaeger::proto::api_v3::{
 };
 use crate::jaeger::proto::{Duration, Timestamp, count};
 use crate::jaeger::summary::TraceSummary;
+use crate::jaeger::written::Written;
 
 pub(super) fn router(jaeger: &JaegerGrpc) -> Router {
     Methods::new(jaeger, API_V3)
@@ -37,8 +37,8 @@ async fn get_trace(asked: Asked<GetTraceRequest>) -> Result<Messages, Status> {
     let Asked { jaeger, tenant, message } = asked;
     let id = trace_id_of(&message.trace_id).map_err(of_question)?;
     let traces = jaeger.querier.stream_traces(&tenant, &[id]).await.map_err(|error| of_query(&error))?;
-    let sending = Sending::new(traces, jaeger.reading(message.raw_traces)).await?;
-    found(sending).map(|sending| sending.messages(traces_data))
+    let traces = Written::<AsOtlp>::begin(traces, jaeger.reading(message.raw_traces)).await;
+    found(traces.map_err(|error| of_query(&error))?).map(messages)
 }
 
 async fn find_traces(asked: Asked<FindTracesRequest>) -> Result<Messages, Status> {
@@ -46,7 +46,7 @@ async fn find_traces(asked: Asked<FindTracesRequest>) -> Result<Messages, Status
     let query = message.query.ok_or_else(no_query)?;
     let reading = jaeger.reading(query.raw_traces);
     let search = jaeger.search(tenant, &ask_of(query)?)?;
-    Ok(jaeger.found(&search, reading).await?.messages(traces_data))
+    Ok(messages(jaeger.found::<AsOtlp>(&search, reading).await?))
 }
 
 async fn find_trace_summaries(asked: Asked<FindTracesRequest>) -> Result<Messages, Status> {

@@ -1,13 +1,13 @@
 //! What several services are asked in the same way.
 
-use futures::{StreamExt, stream};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 use siltstone_format::tenant::Tenant;
 use tonic::Status;
 
 use super::JaegerGrpc;
 use super::call::{Messages, Reply};
-use super::spans::Sending;
 use super::status::{of_query, of_question};
 use crate::jaeger::adjust::Reading;
 use crate::jaeger::ask::{Ask, service_meant, shown_service};
@@ -18,6 +18,7 @@ use crate::jaeger::proto::Timestamp;
 use crate::jaeger::proto::api_v3::{GetOperationsRequest, Operation, ServiceSummary};
 use crate::jaeger::proto::count;
 use crate::jaeger::summary::{Summing, TraceSummary};
+use crate::jaeger::written::{WriteTrace, Written};
 use crate::names::OperationsOf;
 use crate::querier::Answer;
 use crate::search::Search;
@@ -79,9 +80,13 @@ impl JaegerGrpc {
         ask.search(tenant, self.now_unix_nano()).map_err(of_question)
     }
 
-    pub(crate) async fn found(&self, search: &Search, reading: Reading) -> Result<Sending, Status> {
+    pub(crate) async fn found<W: WriteTrace>(
+        &self,
+        search: &Search,
+        reading: Reading,
+    ) -> Result<Written<W>, Status> {
         let traces = self.querier.stream_search(search).await.map_err(|error| of_query(&error))?;
-        Sending::new(traces, reading).await
+        Written::begin(traces, reading).await.map_err(|error| of_query(&error))
     }
 
     /// Summaries of found traces, some in a message. `encode` puts one into a message, as its field 1.
@@ -90,44 +95,29 @@ impl JaegerGrpc {
         search: &Search,
         encode: fn(TraceSummary) -> Vec<u8>,
     ) -> Result<Messages, Status> {
-        let sending = self.found(search, Reading::Raw).await?;
-        let gaps = sending.gaps();
+        let traces = self.found::<Summing>(search, Reading::Raw).await?;
+        let gaps = traces.gaps();
         let stream = stream::try_unfold(
-            (sending, None),
-            move |(mut sending, mut kept): (Sending, Option<Vec<u8>>)| async move {
+            (traces.items().boxed(), None),
+            move |(mut summaries, mut kept): (BoxStream<'_, _>, Option<Vec<u8>>)| async move {
                 let (mut message, mut count) = (kept.take().unwrap_or_default(), 0);
                 while count < SUMMARIES
-                    && let Some(summary) = next_summary(&mut sending).await?
+                    && let Some(summary) = summaries.try_next().await.map_err(|error| of_query(&error))?
                 {
                     let encoded = encode(summary);
                     if encoded.len() > MESSAGE_BYTES {
                         return Err(too_many_services(encoded.len()));
                     }
                     if message.len() + encoded.len() > MESSAGE_BYTES {
-                        return Ok(Some((message.into(), (sending, Some(encoded)))));
+                        return Ok(Some((message.into(), (summaries, Some(encoded)))));
                     }
                     message.extend_from_slice(&encoded);
                     count += 1;
                 }
-                Ok::<_, Status>((!message.is_empty()).then(|| (message.into(), (sending, None))))
+                Ok::<_, Status>((!message.is_empty()).then(|| (message.into(), (summaries, None))))
             },
         );
         Ok(Messages { stream: stream.boxed(), gaps })
-    }
-}
-
-async fn next_summary(sending: &mut Sending) -> Result<Option<TraceSummary>, Status> {
-    let Some(mut piece) = sending.next().await? else { return Ok(None) };
-    let mut summing = Summing::new(piece.trace);
-    loop {
-        summing.add(&piece.spans);
-        if piece.is_last {
-            return Ok(Some(summing.finish()));
-        }
-        match sending.next().await? {
-            Some(next) => piece = next,
-            None => return Ok(Some(summing.finish())),
-        }
     }
 }
 

@@ -6,16 +6,17 @@ use axum::response::Response;
 use super::envelope::Failure;
 use super::parameters::{Wanted, hints, wanted};
 use super::trace::TracesJson;
-use crate::jaeger::adjust::{Reading, Traces};
+use crate::jaeger::adjust::Reading;
 use crate::jaeger::answer::traces_response;
 use crate::jaeger::http::{Asked, Jaeger, Parameters};
 use crate::jaeger::ids::trace_id_of;
+use crate::jaeger::written::Written;
 
 pub(super) async fn search(State(jaeger): State<Jaeger>, asked: Asked) -> Result<Response, Failure> {
     let Asked { tenant, parameters } = asked;
     let reading = reading(&jaeger, &parameters)?;
     let querier = &jaeger.querier;
-    let (stream, encode) = match wanted(&parameters)? {
+    let (stream, list) = match wanted(&parameters)? {
         Wanted::Named(traces) => {
             (querier.stream_traces(&tenant, &traces).await?, TracesJson::expecting(traces))
         }
@@ -24,9 +25,8 @@ pub(super) async fn search(State(jaeger): State<Jaeger>, asked: Asked) -> Result
             (querier.stream_search(&search).await?, TracesJson::default())
         }
     };
-    let mut traces = Traces::new(stream, reading);
-    let first = traces.next().await?;
-    Ok(traces_response(traces, first, encode, parameters.layout()).await?)
+    let traces = Written::begin(stream, reading).await?;
+    Ok(traces_response(traces, list, parameters.layout()).await?)
 }
 
 /// The times that may be said are hints, and nobody needs them; some clients write them in another unit.
@@ -39,12 +39,11 @@ pub(super) async fn by_id(
     let trace = trace_id_of(&id)?;
     hints(&parameters)?;
     let reading = reading(&jaeger, &parameters)?;
-    let mut traces = Traces::new(jaeger.querier.stream_traces(&tenant, &[trace]).await?, reading);
-    let first = traces.next().await?;
-    if first.is_none() {
+    let traces = Written::begin(jaeger.querier.stream_traces(&tenant, &[trace]).await?, reading).await?;
+    if traces.is_empty() {
         return Err(Failure::not_found(&traces.gaps()));
     }
-    Ok(traces_response(traces, first, TracesJson::default(), parameters.layout()).await?)
+    Ok(traces_response(traces, TracesJson::default(), parameters.layout()).await?)
 }
 
 fn reading(jaeger: &Jaeger, parameters: &Parameters) -> Result<Reading, Failure> {

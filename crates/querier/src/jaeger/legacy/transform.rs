@@ -11,11 +11,12 @@ use siltstone_format::id::TraceId;
 use siltstone_format::span::Span;
 
 use super::envelope::{Failure, Problem};
-use super::trace::TracesJson;
+use super::trace::{TraceJson, TracesJson, write_end_of_traces};
 use crate::jaeger::adjust::Piece;
-use crate::jaeger::answer::json_response;
+use crate::jaeger::answer::{TraceList, json_response};
 use crate::jaeger::http::{Asked, Jaeger, nothing_there};
 use crate::jaeger::settings::ReadSpans;
+use crate::jaeger::written::WriteTrace;
 use crate::metrics::Outcome;
 
 /// How long a body may take to come.
@@ -66,12 +67,15 @@ fn written(read: ReadSpans) -> Vec<u8> {
             None => traces.push((span.trace_id, vec![span])),
         }
     }
-    let (mut encode, mut out) = (TracesJson::default(), Vec::new());
+    let mut list = Vec::new();
     for (trace, spans) in traces {
-        encode.write(&Piece { trace, spans, is_last: true, ..Piece::default() }, &mut out);
+        TraceJson::begin(trace).piece(Piece { trace, spans, is_last: true, ..Piece::default() }, &mut list);
     }
+    let mut out = TracesJson::HEAD.to_vec();
+    // Each trace has a comma before it.
+    out.extend_from_slice(list.get(1..).unwrap_or_default());
     let refused = Problem { message: read.refused, ..Problem::default() };
     let problems = if refused.message.is_empty() { Vec::new() } else { vec![refused] };
-    encode.finish(&problems, &mut out);
+    write_end_of_traces(&problems, &mut out);
     out
 }

@@ -6,20 +6,20 @@ use tonic::Status;
 
 use super::TRACE_READER;
 use super::query::ask_of;
-use crate::jaeger::adjust::Reading;
+use crate::jaeger::adjust::{Piece, Reading};
 use crate::jaeger::grpc::JaegerGrpc;
 use crate::jaeger::grpc::call::{Asked, Messages, Methods, Reply};
 use crate::jaeger::grpc::questions::{as_first_field, services_of};
-use crate::jaeger::grpc::spans::Sending;
+use crate::jaeger::grpc::spans::{AsOtlp, messages};
 use crate::jaeger::grpc::status::{of_query, of_question};
 use crate::jaeger::ids::trace_id_of_bytes;
-use crate::jaeger::otlp::traces_data;
 use crate::jaeger::proto::storage::{
     FindTraceIdsResponse, FindTracesRequest, FoundTraceId, GetOperationsRequest, GetOperationsResponse,
     GetServicesRequest, GetServicesResponse, GetTracesRequest, TraceSummary as SummaryMessage,
 };
 use crate::jaeger::proto::{Timestamp, count};
 use crate::jaeger::summary::TraceSummary;
+use crate::jaeger::written::{WriteTrace, Written};
 
 pub(super) fn router(jaeger: &JaegerGrpc) -> Router {
     Methods::new(jaeger, TRACE_READER)
@@ -39,7 +39,8 @@ async fn get_traces(asked: Asked<GetTracesRequest>) -> Result<Messages, Status> 
     let ids: Option<Vec<TraceId>> = ids.collect();
     let ids = ids.ok_or_else(|| of_question("a trace id has 16 bytes, or 8, and one of these has not"))?;
     let traces = jaeger.querier.stream_traces(&tenant, &ids).await.map_err(|error| of_query(&error))?;
-    Ok(Sending::new(traces, Reading::Raw).await?.messages(traces_data))
+    let traces = Written::<AsOtlp>::begin(traces, Reading::Raw).await;
+    Ok(messages(traces.map_err(|error| of_query(&error))?))
 }
 
 async fn get_services(asked: Asked<GetServicesRequest>) -> Result<Reply<GetServicesResponse>, Status> {
@@ -55,31 +56,47 @@ async fn get_operations(asked: Asked<GetOperationsRequest>) -> Result<Reply<GetO
 async fn find_traces(asked: Asked<FindTracesRequest>) -> Result<Messages, Status> {
     let Asked { jaeger, tenant, message } = asked;
     let search = jaeger.search(tenant, &ask_of(message.query)?)?;
-    Ok(jaeger.found(&search, Reading::Raw).await?.messages(traces_data))
+    Ok(messages(jaeger.found::<AsOtlp>(&search, Reading::Raw).await?))
 }
 
 async fn find_trace_ids(asked: Asked<FindTracesRequest>) -> Result<Reply<FindTraceIdsResponse>, Status> {
     let Asked { jaeger, tenant, message } = asked;
     let search = jaeger.search(tenant, &ask_of(message.query)?)?;
-    let mut sending = jaeger.found(&search, Reading::Raw).await?;
-    let mut found: Vec<(TraceId, u64, u64)> = Vec::new();
-    while let Some(piece) = sending.next().await? {
-        if found.last().is_none_or(|(trace, ..)| *trace != piece.trace) {
-            found.push((piece.trace, u64::MAX, 0));
-        }
-        let Some((_, start, end)) = found.last_mut() else { continue };
+    let mut traces = jaeger.found::<Times>(&search, Reading::Raw).await?;
+    let mut trace_ids = Vec::new();
+    while let Some(chunk) = traces.next().await.map_err(|error| of_query(&error))? {
+        trace_ids.extend(chunk.items);
+    }
+    Ok(Reply { message: FindTraceIdsResponse { trace_ids }, gaps: traces.gaps() })
+}
+
+/// When the spans of a trace begin and end that came by now.
+struct Times {
+    trace: TraceId,
+    start: u64,
+    end: u64,
+}
+
+impl WriteTrace for Times {
+    type Item = FoundTraceId;
+
+    fn begin(trace: TraceId) -> Self {
+        Self { trace, start: u64::MAX, end: 0 }
+    }
+
+    fn piece(&mut self, piece: Piece, out: &mut Vec<FoundTraceId>) {
         for span in &piece.spans {
-            *start = span.start_unix_nano.min(*start);
-            *end = span.end_unix_nano.max(*end);
+            self.start = span.start_unix_nano.min(self.start);
+            self.end = span.end_unix_nano.max(self.end);
+        }
+        if piece.is_last {
+            out.push(FoundTraceId {
+                trace_id: self.trace.0.to_vec(),
+                start: Some(Timestamp::of_unix_nano(self.start)),
+                end: Some(Timestamp::of_unix_nano(self.end)),
+            });
         }
     }
-    let id = |(trace, start, end): (TraceId, u64, u64)| FoundTraceId {
-        trace_id: trace.0.to_vec(),
-        start: Some(Timestamp::of_unix_nano(start)),
-        end: Some(Timestamp::of_unix_nano(end)),
-    };
-    let trace_ids = found.into_iter().map(id).collect();
-    Ok(Reply { message: FindTraceIdsResponse { trace_ids }, gaps: sending.gaps() })
 }
 
 async fn find_trace_summaries(asked: Asked<FindTracesRequest>) -> Result<Messages, Status> {

@@ -3,43 +3,44 @@
 
 use std::sync::Arc;
 
+use siltstone_format::id::TraceId;
 use siltstone_format::origin::{Entity, Origin};
 use siltstone_format::span::{Event, Link, Span};
 use siltstone_format::value::{Attribute, Value};
 
 use crate::jaeger::adjust::Piece;
-use crate::jaeger::answer::Encode;
+use crate::jaeger::answer::{SPAN_BYTES, TraceList};
 use crate::jaeger::json::{write_base64, write_double, write_hex, write_quoted, write_shown, write_text};
+use crate::jaeger::written::WriteTrace;
 
 /// All traces, one after the other, in one list.
-#[derive(Default)]
-pub(super) struct OtlpJson {
-    has_begun: bool,
-    has_resources: bool,
-}
+pub(super) struct OtlpJson;
 
-impl OtlpJson {
-    fn begin(&mut self, out: &mut Vec<u8>) {
-        if !std::mem::replace(&mut self.has_begun, true) {
-            out.extend_from_slice(b"{\"result\":{\"resourceSpans\":[");
-        }
-    }
-}
-
-impl Encode for OtlpJson {
-    fn piece(&mut self, piece: &Piece, out: &mut Vec<u8>) {
-        self.begin(out);
-        for spans in by_origin(&piece.spans) {
-            if std::mem::replace(&mut self.has_resources, true) {
-                out.push(b',');
-            }
-            write_resource_spans(&spans, out);
-        }
-    }
+impl TraceList for OtlpJson {
+    type Trace = ResourceSpans;
+    const HEAD: &'static [u8] = b"{\"result\":{\"resourceSpans\":[";
 
     fn end(&mut self, _: &[String], out: &mut Vec<u8>) {
-        self.begin(out);
         out.extend_from_slice(b"]}}");
+    }
+}
+
+/// Nothing tells where a trace ends.
+pub(super) struct ResourceSpans;
+
+impl WriteTrace for ResourceSpans {
+    type Item = u8;
+
+    fn begin(_: TraceId) -> Self {
+        Self
+    }
+
+    fn piece(&mut self, piece: Piece, out: &mut Vec<u8>) {
+        out.reserve(piece.spans.len() * SPAN_BYTES);
+        for spans in by_origin(&piece.spans) {
+            out.push(b',');
+            write_resource_spans(&spans, out);
+        }
     }
 }
 

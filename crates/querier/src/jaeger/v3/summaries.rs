@@ -2,58 +2,53 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use siltstone_format::id::TraceId;
 
 use super::failure::Failure;
 use super::parameters::query;
-use crate::jaeger::adjust::{Piece, Reading, Traces};
-use crate::jaeger::answer::{Encode, traces_response};
+use crate::jaeger::adjust::{Piece, Reading};
+use crate::jaeger::answer::{TraceList, traces_response};
 use crate::jaeger::http::{Asked, Jaeger};
 use crate::jaeger::json::{write_quoted, write_shown, write_text};
 use crate::jaeger::summary::{Summing, TraceSummary};
+use crate::jaeger::written::{WriteTrace, Written};
 
 pub(super) async fn search(State(jaeger): State<Jaeger>, asked: Asked) -> Result<Response, Failure> {
     let Asked { tenant, parameters } = asked;
     let (ask, _) = query(&parameters)?;
     let search = ask.search(tenant, jaeger.now_unix_nano()).map_err(Failure::bad)?;
     // Nothing that would be adjusted is in a summary.
-    let mut traces = Traces::new(jaeger.querier.stream_search(&search).await?, Reading::Raw);
-    let first = traces.next().await?;
-    Ok(traces_response(traces, first, Summaries::default(), parameters.layout()).await?)
+    let traces = Written::begin(jaeger.querier.stream_search(&search).await?, Reading::Raw).await?;
+    Ok(traces_response(traces, Summaries, parameters.layout()).await?)
 }
 
-#[derive(Default)]
-struct Summaries {
-    has_begun: bool,
-    has_summaries: bool,
-    open: Option<Summing>,
-}
+struct Summaries;
 
-impl Summaries {
-    fn begin(&mut self, out: &mut Vec<u8>) {
-        if !std::mem::replace(&mut self.has_begun, true) {
-            out.extend_from_slice(b"{\"summaries\":[");
-        }
-    }
-}
-
-impl Encode for Summaries {
-    fn piece(&mut self, piece: &Piece, out: &mut Vec<u8>) {
-        self.begin(out);
-        let mut summing = self.open.take().unwrap_or_else(|| Summing::new(piece.trace));
-        summing.add(&piece.spans);
-        if !piece.is_last {
-            self.open = Some(summing);
-            return;
-        }
-        if std::mem::replace(&mut self.has_summaries, true) {
-            out.push(b',');
-        }
-        write_summary(&summing.finish(), out);
-    }
+impl TraceList for Summaries {
+    type Trace = SummaryJson;
+    const HEAD: &'static [u8] = b"{\"summaries\":[";
 
     fn end(&mut self, _: &[String], out: &mut Vec<u8>) {
-        self.begin(out);
         out.extend_from_slice(b"]}");
+    }
+}
+
+struct SummaryJson(Summing);
+
+impl WriteTrace for SummaryJson {
+    type Item = u8;
+
+    fn begin(trace: TraceId) -> Self {
+        Self(Summing::begin(trace))
+    }
+
+    fn piece(&mut self, piece: Piece, out: &mut Vec<u8>) {
+        let mut summaries = Vec::new();
+        self.0.piece(piece, &mut summaries);
+        for summary in summaries {
+            out.push(b',');
+            write_summary(&summary, out);
+        }
     }
 }
 

@@ -6,10 +6,10 @@ use axum::response::Response;
 use super::failure::Failure;
 use super::otlp_json::OtlpJson;
 use super::parameters::{flag, query, time};
-use crate::jaeger::adjust::Traces;
 use crate::jaeger::answer::traces_response;
 use crate::jaeger::http::{Asked, Jaeger};
 use crate::jaeger::ids::trace_id_of;
+use crate::jaeger::written::Written;
 
 const NOTHING_FOUND: &str = "No traces found";
 const START: [&str; 2] = ["startTime", "start_time"];
@@ -21,12 +21,11 @@ pub(super) async fn search(State(jaeger): State<Jaeger>, asked: Asked) -> Result
     let (ask, is_raw) = query(&parameters)?;
     let search = ask.search(tenant, jaeger.now_unix_nano()).map_err(Failure::bad)?;
     let stream = jaeger.querier.stream_search(&search).await?;
-    let mut traces = Traces::new(stream, jaeger.reading(is_raw));
-    let first = traces.next().await?;
-    if first.is_none() {
+    let traces = Written::begin(stream, jaeger.reading(is_raw)).await?;
+    if traces.is_empty() {
         return Err(Failure::nothing(NOTHING_FOUND, &traces.gaps()));
     }
-    Ok(traces_response(traces, first, OtlpJson::default(), parameters.layout()).await?)
+    Ok(traces_response(traces, OtlpJson, parameters.layout()).await?)
 }
 
 /// The times that may be said are hints, and nobody needs them.
@@ -41,10 +40,9 @@ pub(super) async fn by_id(
     time(&parameters, &END)?;
     let is_raw = flag(&parameters, &RAW)?;
     let stream = jaeger.querier.stream_traces(&tenant, &[trace]).await?;
-    let mut traces = Traces::new(stream, jaeger.reading(is_raw));
-    let first = traces.next().await?;
-    if first.is_none() {
+    let traces = Written::begin(stream, jaeger.reading(is_raw)).await?;
+    if traces.is_empty() {
         return Err(Failure::nothing(NOTHING_FOUND, &traces.gaps()));
     }
-    Ok(traces_response(traces, first, OtlpJson::default(), parameters.layout()).await?)
+    Ok(traces_response(traces, OtlpJson, parameters.layout()).await?)
 }
