@@ -39,6 +39,8 @@ pub enum Asked {
     /// Merge all that there is, and end.
     CompactOnce(Box<Resolved>),
     Sweep(Box<Resolved>, SweepMode),
+    /// Keep traces from now on.
+    Archive(Box<Resolved>, Tenant, Vec<TraceId>),
     Delete(Box<Resolved>, Deletion),
     /// What is left of what was deleted; none: which deletions there are.
     Deletion(Box<Resolved>, Option<ObjectId>),
@@ -74,14 +76,15 @@ pub fn asked(
             let mode = if given.get_flag("dry-run") { SweepMode::DryRun } else { SweepMode::Delete };
             Ok(Asked::Sweep(Box::new(resolved(given, variables)?), mode))
         }
+        Some(("archive", given)) => {
+            Ok(Asked::Archive(Box::new(resolved(given, variables)?), tenant_in(given), traces_in(given)))
+        }
         Some(("delete", given)) => {
             let deletion = Deletion {
-                tenant: given.get_one::<Tenant>("tenant").cloned().unwrap_or_else(Tenant::single),
+                tenant: tenant_in(given),
                 what: match given.get_one::<Filter>("where") {
                     Some(filter) => delete::What::Matching { filter: filter.clone(), window: window(given) },
-                    None => delete::What::Traces(
-                        given.get_many::<TraceId>("trace").into_iter().flatten().copied().collect(),
-                    ),
+                    None => delete::What::Traces(traces_in(given)),
                 },
                 confirmed: given.get_flag("yes"),
             };
@@ -93,9 +96,8 @@ pub fn asked(
         }
         Some(("usage", given)) => {
             let day = |name, absent| given.get_one::<Day>(name).copied().unwrap_or(absent);
-            let tenant = given.get_one::<Tenant>("tenant").cloned().unwrap_or_else(Tenant::single);
             let days = Days { first: day("from", Days::ALL.first), last: day("to", Days::ALL.last) };
-            let (of, json) = (UsageOf { tenant, days }, given.get_flag("json"));
+            let (of, json) = (UsageOf { tenant: tenant_in(given), days }, given.get_flag("json"));
             Ok(Asked::Usage { settings: Box::new(resolved(given, variables)?), of, json })
         }
         Some(("retention", given)) => {
@@ -105,13 +107,21 @@ pub fn asked(
                 None => (None, given),
             };
             let reapply = what.is_some() && given.get_flag("reapply");
-            let tenant = given.get_one::<Tenant>("tenant").cloned().unwrap_or_else(Tenant::single);
+            let tenant = tenant_in(given);
             let (what, dry_run) = (what.unwrap_or(What::Show), given.get_flag("dry-run"));
             let of = OfTenant { tenant, what, reapply, dry_run };
             Ok(Asked::Retention(Box::new(resolved(given, variables)?), of))
         }
         _ => Ok(Asked::Run(Box::new(resolved(&matches, variables)?))),
     }
+}
+
+fn tenant_in(given: &ArgMatches) -> Tenant {
+    given.get_one::<Tenant>("tenant").cloned().unwrap_or_else(Tenant::single)
+}
+
+fn traces_in(given: &ArgMatches) -> Vec<TraceId> {
+    given.get_many::<TraceId>("trace").into_iter().flatten().copied().collect()
 }
 
 fn window(given: &ArgMatches) -> Window {
@@ -155,20 +165,16 @@ fn command() -> Command {
         let parser = |text: &str| unix_nano_of_rfc3339(text);
         Arg::new(name).long(name).value_name("TIME").value_parser(parser).requires("where").help(help)
     };
+    let archive = Command::new("archive")
+        .about("Keep traces from now on, whatever is kept of others")
+        .arg(traces().required(true))
+        .arg(tenant());
     let deletion = Command::new("deletion")
         .about("Say what is left of what was deleted; without an id, list all deletions")
         .arg(Arg::new("id").value_name("ID").value_parser(clap::value_parser!(ObjectId)));
     let delete = Command::new("delete")
         .about("Delete traces for good; without --yes, say what that would be about")
-        .arg(
-            Arg::new("trace")
-                .value_name("TRACE-ID")
-                .value_parser(clap::value_parser!(TraceId))
-                .num_args(1..)
-                .required_unless_present("where")
-                .conflicts_with("where")
-                .help("Ids of 32 hex digits"),
-        )
+        .arg(traces().required_unless_present("where").conflicts_with("where"))
         .arg(
             Arg::new("where")
                 .long("where")
@@ -213,8 +219,13 @@ fn command() -> Command {
         .long_about(format!("{ABOUT}\n\n{HELP}"))
         .subcommand(settings)
         .args_conflicts_with_subcommands(true);
-    let others = [compact, sweep, delete, deletion, usage].map(with_settings);
+    let others = [compact, sweep, archive, delete, deletion, usage].map(with_settings);
     with_settings(root).subcommands(others).subcommand(retention)
+}
+
+fn traces() -> Arg {
+    let ids = Arg::new("trace").value_name("TRACE-ID").num_args(1..);
+    ids.value_parser(clap::value_parser!(TraceId)).help("Ids of 32 hex digits")
 }
 
 fn tenant() -> Arg {

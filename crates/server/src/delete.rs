@@ -236,6 +236,9 @@ fn tenants_of(snapshot: &Snapshot) -> BTreeSet<&Tenant> {
 /// The same for people.
 pub(crate) fn tenants_in(snapshot: &Snapshot) -> String {
     let tenants = tenants_of(snapshot);
+    if tenants.is_empty() {
+        return "no tenants yet".to_owned();
+    }
     let some: Vec<String> = tenants.iter().take(20).map(|tenant| format!("`{tenant}`")).collect();
     format!("{} tenants: {}", tenants.len(), some.join(", "))
 }

@@ -18,6 +18,7 @@ mod admin;
 // Memory that is free.
 pub mod allocator;
 // What can be asked of it beside running.
+pub mod archive;
 pub mod delete;
 mod receipt;
 pub mod retention;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use siltstone_catalog::time::{Clock, SystemClock};
+use siltstone_server::archive::archive;
 use siltstone_server::cli::{Asked, asked};
 use siltstone_server::compact::{compact_once, sweep_once};
 use siltstone_server::delete::{delete, deletion};
@@ -46,6 +47,9 @@ fn main() -> ExitCode {
         }
         Ok(Asked::Sweep(settings, mode)) => {
             with_log(&settings, |settings| print_outcome(|clock| sweep_once(settings, clock, mode)))
+        }
+        Ok(Asked::Archive(settings, tenant, traces)) => {
+            with_log(&settings, |settings| print_outcome(|clock| archive(settings, clock, tenant, traces)))
         }
         Ok(Asked::Delete(settings, deletion)) => {
             with_log(&settings, |settings| print_outcome(|clock| delete(settings, clock, deletion)))
