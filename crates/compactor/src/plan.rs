@@ -20,6 +20,7 @@ use siltstone_catalog::block_page::Section;
 use siltstone_catalog::kept::Until;
 use siltstone_format::day::Day;
 use siltstone_format::id::BlockId;
+use ulid::Ulid;
 
 pub use policy::Policy;
 
@@ -33,6 +34,8 @@ pub struct Piece {
     pub bytes: u64,
     pub min_start_unix_nano: u64,
     pub max_start_unix_nano: u64,
+    /// What blocks of one merge have in common.
+    pub job: Option<Ulid>,
     /// Until when its traces are kept, if that is decided.
     pub until: Option<Until>,
 }
@@ -48,6 +51,7 @@ impl Piece {
             bytes: block.bytes(),
             min_start_unix_nano: spans.min_start_unix_nano,
             max_start_unix_nano: spans.max_start_unix_nano,
+            job: block.disjoint_set,
             until,
         }
     }
@@ -101,21 +105,27 @@ pub struct Backlog {
     pub oldest_unmerged_unix_nano: Option<u64>,
 }
 
-pub fn backlog(pieces: &[Piece], now_unix_nano: u64, policy: &Policy) -> Backlog {
-    let (inbox, days) = by_section(pieces);
-    let mut backlog = Backlog {
-        oldest_unmerged_unix_nano: inbox.iter().map(|piece| times::drawn_at(piece)).min(),
-        ..Backlog::default()
-    };
-    inbox.iter().for_each(|piece| backlog.add(piece));
-    for (day, pieces) in days {
-        let jobs = day::jobs(day, pieces, now_unix_nano, policy);
-        jobs.iter().flat_map(|job| &job.inputs).for_each(|piece| backlog.add(piece));
-    }
+/// What waits of some pieces of which this was planned.
+pub fn backlog(pieces: &[Piece], jobs: &[Job]) -> Backlog {
+    let inbox = pieces.iter().filter(|piece| piece.section == Section::Inbox);
+    let of_jobs = jobs.iter().flat_map(|job| &job.inputs);
+    let waiting = inbox.clone().chain(of_jobs.filter(|piece| piece.section != Section::Inbox));
+    let mut backlog =
+        Backlog { oldest_unmerged_unix_nano: inbox.map(times::drawn_at).min(), ..Backlog::default() };
+    waiting.for_each(|piece| backlog.add(piece));
     backlog
 }
 
 impl Backlog {
+    /// What waits elsewhere as well.
+    pub fn and(&mut self, other: &Self) {
+        self.blocks += other.blocks;
+        self.rows = self.rows.saturating_add(other.rows);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        let oldest = [self.oldest_unmerged_unix_nano, other.oldest_unmerged_unix_nano];
+        self.oldest_unmerged_unix_nano = oldest.into_iter().flatten().min();
+    }
+
     fn add(&mut self, piece: &Piece) {
         self.blocks += 1;
         self.rows = self.rows.saturating_add(piece.rows);

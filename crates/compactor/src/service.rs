@@ -25,8 +25,8 @@ use crate::deletions::Deletions;
 use crate::erase::{Erasing, holding_deleted};
 use crate::job::{Done, JobError, JobSizes, Work};
 use crate::metrics::{Metrics, Waiting};
-use crate::observe::{Seen, Settled};
-use crate::plan;
+use crate::observe::Settled;
+use crate::plan::{self, Backlog};
 
 use self::retention::{Deciding, Retained};
 
@@ -300,18 +300,21 @@ impl Compactor {
     async fn plan(
         &self,
         snapshot: &Snapshot,
-        retained: Retained,
+        mut retained: Retained,
         now_unix_nano: u64,
         when: When,
     ) -> Result<Vec<Work>, RoundError> {
-        let mut settled = self.settled.lock().await;
         // First of all, and a few at a time: they hold up no merge for long.
-        let mut all: Vec<(u64, Work)> = retained.works.into_iter().map(|work| (u64::MAX, work)).collect();
+        let works = std::mem::take(&mut retained.works);
+        let mut all: Vec<(u64, Work)> = works.into_iter().map(|work| (u64::MAX, work)).collect();
         let mut waiting = Waiting::default();
         let mut erasures = self.config.jobs.max(1);
         for tenant in snapshot.root.tenants.keys() {
-            let mut seen = match Seen::of(&self.catalog, snapshot, tenant, &mut settled).await {
-                Ok(seen) => seen,
+            let merges = match self.merges(snapshot, tenant, &retained, (now_unix_nano, when)).await {
+                Ok((merges, backlog)) => {
+                    note_waiting(&mut waiting, backlog, now_unix_nano);
+                    merges
+                }
                 // It holds up no other tenant.
                 Err(error @ SnapshotError::Damaged { .. }) => {
                     tracing::error!(%error, %tenant, "nothing of this tenant is merged");
@@ -319,33 +322,50 @@ impl Compactor {
                 }
                 Err(error) => return Err(error.into()),
             };
-            {
-                let set_aside = self.set_aside.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.blocks.retain(|id, _| !set_aside.contains(id));
-            }
-            let pieces = seen.pieces(retained.reapplied.get(tenant).copied().unwrap_or(0));
-            let policy = self.policy(when);
-            let mut jobs = plan::plan(&pieces, now_unix_nano, &policy);
-            jobs.retain(|job| !job.inputs.iter().any(|piece| retained.blocks.contains(&piece.id)));
-            note_waiting(&mut waiting, plan::backlog(&pieces, now_unix_nano, &policy), now_unix_nano);
-            let possible = plan::plan(&pieces, now_unix_nano, &self.policy(When::Now));
-            let taken = possible.iter().flat_map(|job| &job.inputs);
-            settled.note(tenant, &seen, |day| policy.is_closed(day, now_unix_nano), taken);
             let deletions = Arc::new(self.deletions(snapshot, tenant).await?);
             let mut taken = retained.blocks.clone();
-            taken.extend(jobs.iter().flat_map(|job| job.inputs.iter().map(|piece| piece.id)));
+            taken.extend(merges.iter().flat_map(|merge| merge.inputs.iter().map(|(_, block)| block.id())));
             let erased = self.to_erase(snapshot, tenant, &deletions, &taken, (when, erasures)).await;
             erasures -= erased.len();
             all.extend(erased.into_iter().map(|block| (u64::MAX, alone(tenant, block, &deletions))));
-            all.extend(jobs.into_iter().map(|job| {
-                let newest = job.inputs.iter().map(|piece| piece.max_start_unix_nano).max().unwrap_or(0);
-                (newest, work(tenant, &seen, job, &deletions))
-            }));
+            all.extend(merges.into_iter().map(|merge| (merge.newest(), merge.work(tenant, &deletions))));
         }
         self.metrics.waits(waiting);
         // The newest first, whoever's they are: these are asked for most.
         all.sort_by_key(|(newest, _)| std::cmp::Reverse(*newest));
         Ok(all.into_iter().map(|(_, work)| work).collect())
+    }
+
+    /// What is worth merging of a tenant, and what waits. Days are planned one after the other: months of blocks are
+    /// never held at once.
+    async fn merges(
+        &self,
+        snapshot: &Snapshot,
+        tenant: &Tenant,
+        retained: &Retained,
+        (now_unix_nano, when): (u64, When),
+    ) -> Result<(Vec<Merge>, Backlog), SnapshotError> {
+        let (policy, at_once) = (self.policy(when), self.policy(When::Now));
+        let reapplied = retained.reapplied.get(tenant).copied().unwrap_or(0);
+        let set_aside = self.set_aside.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut settled = self.settled.lock().await;
+        let (mut merges, mut waiting) = (Vec::new(), Backlog::default());
+        for standing in settled.unsettled(&self.catalog, snapshot, tenant).await? {
+            let seen = standing.read(&self.catalog, tenant).await?;
+            let mut pieces = seen.pieces(reapplied);
+            pieces.retain(|piece| !set_aside.contains(&piece.id));
+            let mut jobs = plan::plan(&pieces, now_unix_nano, &policy);
+            waiting.and(&plan::backlog(&pieces, &jobs));
+            let is_closed =
+                matches!(standing.section, Section::Day(day) if policy.is_closed(day, now_unix_nano));
+            if is_closed && plan::plan(&pieces, now_unix_nano, &at_once).is_empty() {
+                settled.note(tenant, &standing);
+            }
+            jobs.retain(|job| !job.inputs.iter().any(|piece| retained.blocks.contains(&piece.id)));
+            let inputs = seen.inputs(&jobs);
+            merges.extend(inputs.into_iter().zip(jobs).map(|(inputs, job)| Merge { inputs, cuts: job.cuts }));
+        }
+        Ok((merges, waiting))
     }
 
     /// What was deleted of a tenant. A merge that cannot be told leaves nothing out, and knows no more than its inputs.
@@ -465,10 +485,21 @@ pub enum When {
     Now,
 }
 
-fn work(tenant: &Tenant, seen: &Seen, job: plan::Job, deletions: &Arc<Deletions>) -> Work {
-    let inputs = job.inputs.iter().filter_map(|piece| seen.blocks.get(&piece.id).cloned());
-    let (tenant, deletions) = (tenant.clone(), Arc::clone(deletions));
-    Work { tenant, inputs: inputs.collect(), cuts: job.cuts, deletions, judged: None }
+/// A job that was planned, with all that the catalog says of its inputs.
+struct Merge {
+    inputs: Vec<(Section, BlockEntry)>,
+    cuts: Vec<u64>,
+}
+
+impl Merge {
+    fn newest(&self) -> u64 {
+        self.inputs.iter().map(|(_, block)| block.summary.spans.max_start_unix_nano).max().unwrap_or(0)
+    }
+
+    fn work(self, tenant: &Tenant, deletions: &Arc<Deletions>) -> Work {
+        let (tenant, deletions) = (tenant.clone(), Arc::clone(deletions));
+        Work { tenant, inputs: self.inputs, cuts: self.cuts, deletions, judged: None }
+    }
 }
 
 /// A block that is written anew.
@@ -477,7 +508,7 @@ fn alone(tenant: &Tenant, block: (Section, BlockEntry), deletions: &Arc<Deletion
     Work { tenant, inputs: vec![block], cuts: Vec::new(), deletions, judged: None }
 }
 
-fn note_waiting(waiting: &mut Waiting, backlog: plan::Backlog, now_unix_nano: u64) {
+fn note_waiting(waiting: &mut Waiting, backlog: Backlog, now_unix_nano: u64) {
     waiting.blocks += backlog.blocks;
     waiting.rows += backlog.rows;
     waiting.bytes += backlog.bytes;

@@ -15,6 +15,10 @@ const MOST_SLICES: u64 = 64;
 /// Slices for each full block of spans that came in no order.
 const FINELY: u64 = 8;
 
+/// Slices for each full block of spans of a time of which other jobs have some as well. Were they finer, they would
+/// mostly cover the time that traces go on for beyond their end.
+const FINE: u64 = 4;
+
 /// Most of a flushed block is of so short a time, if spans kept coming.
 const USUAL_FLUSH: u64 = 30_000_000_000;
 
@@ -38,15 +42,15 @@ impl Part {
 }
 
 /// Cuts of blocks of one day, or of one of its hours.
-pub(super) fn of_day(pieces: &[&Piece], window: Window, policy: &Policy) -> Vec<u64> {
-    let mut pieces = pieces.to_vec();
-    pieces.sort_unstable_by_key(|piece| (piece.max_start_unix_nano, piece.id));
-    let usual_share = policy.total(&pieces) / (2 * pieces.len().max(1) as u64);
+pub(super) fn of_day(pieces: &[&Piece], slices: u64, window: Window, policy: &Policy) -> Vec<u64> {
+    let total = policy.total(pieces);
+    let mut pieces = with_ends(pieces);
+    pieces.sort_unstable_by_key(|(piece, end)| (*end, piece.id));
+    let usual_share = total / (2 * pieces.len().max(1) as u64);
     let mut ended = window.start;
     let mut parts = Vec::with_capacity(pieces.len());
-    for piece in &pieces {
-        // A trace stands where its first span is, so some spans are beyond.
-        let to = piece.max_start_unix_nano.min(window.end);
+    for (piece, end) in &pieces {
+        let to = (*end).min(window.end);
         let from = piece.min_start_unix_nano.max(window.start).min(to);
         // A few late spans make a block begin long before the one before it ends. If it all but ends there too,
         // both are of the same time.
@@ -59,7 +63,28 @@ pub(super) fn of_day(pieces: &[&Piece], window: Window, policy: &Policy) -> Vec<
             ended = ended.max(to);
         }
     }
-    useful(even(&parts, policy.slices(policy.total(&pieces))), &pieces)
+    let pieces: Vec<&Piece> = pieces.into_iter().map(|(piece, _)| piece).collect();
+    useful(even(&parts, slices), &pieces)
+}
+
+/// Where the traces of each piece have begun. A trace stands where its first span is, so some spans are beyond: of
+/// pieces that one job cut, where one ends the next one begins, and what they share is how long traces go on.
+fn with_ends<'p>(pieces: &[&'p Piece]) -> Vec<(&'p Piece, u64)> {
+    let mut pieces = pieces.to_vec();
+    pieces.sort_unstable_by_key(|piece| (piece.job, piece.min_start_unix_nano, piece.id));
+    let of_one_job = pieces.chunk_by(|one, next| one.job.is_some() && one.job == next.job);
+    let ends = of_one_job.flat_map(|pieces| {
+        let mut beyond = 0;
+        let begins = pieces.iter().skip(1).map(|next| Some(next.min_start_unix_nano));
+        pieces.iter().zip(begins.chain([None])).map(move |(piece, next)| {
+            let last = piece.max_start_unix_nano;
+            let end =
+                next.unwrap_or(last.saturating_sub(beyond)).clamp(piece.min_start_unix_nano.min(last), last);
+            beyond = last - end;
+            (*piece, end)
+        })
+    });
+    ends.collect()
 }
 
 /// Cuts of flushed blocks, which are sorted by their positions.
@@ -68,14 +93,17 @@ pub(super) fn of_inbox(pieces: &[&Piece], window: Window, policy: &Policy) -> Ve
     else {
         return Vec::new();
     };
-    if policy.total(pieces) < policy.target_rows / 4 {
+    if policy.total(pieces) < few_rows(pieces, policy) {
         return Vec::new();
     }
-    let guesses: Vec<Guess> = pieces.iter().map(|piece| Guess::of(piece, last - first, policy)).collect();
+    let fill = time_to_fill(last - first, pieces.len() as u64, policy);
+    let guess = |piece: &&Piece| Guess::of(piece, last - first, fill, policy);
+    let guesses: Vec<Guess> = pieces.iter().map(guess).collect();
     let ends: Vec<Part> = guesses.iter().filter_map(|guess| guess.end).collect();
-    let mut cuts = even(&ends, policy.slices(sum(&ends)));
+    let slices = policy.slices(sum(&ends));
+    let mut cuts = of_neighbours(&ends, (first, last, fill), window, policy);
     // Spans that came late stand apart, or the first slice would cover all the time that they are of.
-    let margin = ((last - first) / 4).min(2 * USUAL_FLUSH);
+    let margin = ((last - first) / slices.max(1) / 2).min(2 * USUAL_FLUSH);
     let begin = ends.iter().map(|part| part.from).min();
     cuts.extend(begin.map(|begin| match begin.saturating_sub(margin) {
         // What spills over from the window before is cut off anyway.
@@ -89,6 +117,61 @@ pub(super) fn of_inbox(pieces: &[&Piece], window: Window, policy: &Policy) -> Ve
     useful(cuts, pieces)
 }
 
+/// Fewer are not cut: what came late of them would be a block of a few rows. One block that comes alone is the last of
+/// its hour. A few late spans would make it as long as the hour, and it would be taken for one of late spans.
+fn few_rows(pieces: &[&Piece], policy: &Policy) -> u64 {
+    policy.target_rows / if pieces.len() == 1 { 80 } else { 16 }
+}
+
+/// Cuts of blocks that were flushed one after the other, the first one at `first`, the last one at `last`, and that
+/// took so long to `fill`.
+///
+/// While a block was filled, so were those of the jobs before and after: near both ends, others have rows of the same
+/// time. Where that is longer than a slice, it is cut finely, so that the next merge is one of both jobs' rows.
+fn of_neighbours(
+    parts: &[Part],
+    (first, last, fill): (u64, u64, u64),
+    window: Window,
+    policy: &Policy,
+) -> Vec<u64> {
+    let slices = policy.slices(sum(parts));
+    if fill <= (last - first) / slices.max(1) {
+        return even(parts, slices);
+    }
+    // Jobs of the window before have rows of it as well, but no rows of this one.
+    let spills_over = parts.iter().any(|part| part.from < window.start);
+    let alone_from = if spills_over { window.start } else { first };
+    let head = within(parts, 0, alone_from);
+    let alone = sum(&within(parts, alone_from, last.saturating_sub(fill)));
+    let (before, aim) = (sum(&head), policy.slice_rows());
+    let begins = (0..=alone / aim).map(|slice| u128::from(before) + u128::from(slice) * u128::from(aim));
+    let mut cuts: Vec<u64> =
+        begins.take(MOST_SLICES as usize).map(|rows| first_with(parts, rows, 0, last)).collect();
+    // What makes no full block is part of what is merged again.
+    let tail = within(parts, cuts.last().copied().unwrap_or(alone_from), last);
+    for seam in [head, tail] {
+        cuts.extend(even(&seam, sum(&seam).div_ceil((policy.target_rows / FINE).max(1))));
+    }
+    cuts
+}
+
+/// How long a block of some that were flushed one after the other was filled: as if a third as many as a job may have
+/// were filled at the same time. Nobody says how many ingesters there are.
+fn time_to_fill(length: u64, blocks: u64, policy: &Policy) -> u64 {
+    let at_once = policy.most_inputs as u64 / 3;
+    let apart = length.checked_div(blocks.saturating_sub(1));
+    apart.map_or(USUAL_FLUSH, |apart| apart.saturating_mul(at_once).min(USUAL_FLUSH))
+}
+
+/// What lies between two times.
+fn within(parts: &[Part], from: u64, to: u64) -> Vec<Part> {
+    let clipped = parts.iter().filter(|part| part.from < to && from < part.to).map(|part| {
+        let rows = part.before(to).saturating_sub(part.before(from));
+        Part { from: part.from.max(from), to: part.to.min(to), rows: rows as u64 }
+    });
+    clipped.collect()
+}
+
 /// Where the rows of a flushed block are. If nothing tells which it is, it is cut for both.
 struct Guess {
     /// Just before its last span, but for a few late ones; or it is short.
@@ -99,16 +182,14 @@ struct Guess {
 
 impl Guess {
     /// Of a job of blocks whose positions are within `length`.
-    fn of(piece: &Piece, length: u64, policy: &Policy) -> Self {
+    fn of(piece: &Piece, length: u64, fill: u64, policy: &Policy) -> Self {
         let (to, rows) = (position(piece), policy.size(piece));
         let all = Part { from: piece.min_start_unix_nano.min(to), to, rows };
-        // As if an eighth of the job's blocks had been filled at the same time: nobody says how many ingesters
-        // there are.
-        let short = (length / 8).max(1);
-        if to - all.from <= short {
+        // Short enough to be one of many that followed one another.
+        if to - all.from <= (length / 8).max(1) {
             return Self { end: Some(all), spread: None };
         }
-        let end = Part { from: to.saturating_sub(short.min(USUAL_FLUSH)).max(all.from), ..all };
+        let end = Part { from: to.saturating_sub(fill).max(all.from), ..all };
         let is_live = !has_passed(to, USUAL_DELAY, drawn_at(piece));
         Self { end: Some(end), spread: (!is_live).then_some(all) }
     }

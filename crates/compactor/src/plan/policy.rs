@@ -77,8 +77,11 @@ impl Policy {
 
     /// Into how many slices so much is cut: somewhat below the target each, since where spans lie is a guess.
     pub(super) fn slices(&self, size: u64) -> u64 {
-        let aim = (self.target_rows / 10).saturating_mul(9).max(1);
-        if size <= self.target_rows { 1 } else { size.div_ceil(aim) }
+        if size <= self.target_rows { 1 } else { size.div_ceil(self.slice_rows()) }
+    }
+
+    pub(super) fn slice_rows(&self) -> u64 {
+        (self.target_rows / 10).saturating_mul(9).max(1)
     }
 
     /// The longest beginning that one job may have; one at least.

@@ -1,16 +1,18 @@
 //! What the policy comes to: blocks of rows that lie in time as real ones do, merged by a model of the merge.
 
 mod executor;
+mod figures;
 mod traffic;
 mod world;
 
+use figures::Figures;
 use traffic::{DAY, HOUR, MINUTE, Traffic, Trouble};
-use world::{Figures, World};
+use world::World;
 
 /// What is promised of a scenario, at most.
 struct Promise {
     writes: f64,
-    blocks_of_day: u64,
+    blocks_of_day: usize,
     at_once: usize,
     late_at_once: usize,
 }
@@ -21,14 +23,15 @@ fn run(traffic: &Traffic) -> Figures {
 
 fn run_deciding(traffic: &Traffic, decides: bool) -> Figures {
     let mut world = World::new(traffic);
-    let mut flushes = traffic.flushes();
-    flushes.sort_by_key(|flush| flush.arrives);
-    let mut flushes = flushes.into_iter().peekable();
+    let (mut flushes, mut back_fill) = (traffic.flushes().peekable(), traffic.back_fill().peekable());
     // What comes last is given the time to settle.
     let end = traffic.end() + if decides { 9 * DAY } else { 12 * HOUR };
     let mut now = traffic.start();
     while now < end {
         while let Some(flush) = flushes.next_if(|flush| flush.arrives <= now) {
+            world.flush(flush);
+        }
+        while let Some(flush) = back_fill.next_if(|flush| flush.arrives <= now) {
             world.flush(flush);
         }
         if !traffic.compactors_are_down(now) {
@@ -37,22 +40,43 @@ fn run_deciding(traffic: &Traffic, decides: bool) -> Figures {
                 world.decide(now);
             }
         }
+        world.put_aside(now);
         now += traffic.tick.max(if now < traffic.end() { 0 } else { 10 * MINUTE });
     }
-    world.figures(traffic)
+    world.figures()
 }
 
 #[test]
 fn should_write_little_and_leave_few_blocks() {
+    keep(scenarios());
+}
+
+/// The rates of which the other test has some days only. It takes minutes.
+#[test]
+#[ignore = "millions of blocks are planned: run it after a change of the policy"]
+fn should_write_little_and_leave_few_blocks_for_ninety_days() {
+    let days = |(traffic, promise): (Traffic, Promise)| (Traffic { days: 90.0, ..traffic }, promise);
+    let many = scenarios()
+        .into_iter()
+        .filter(|(traffic, _)| traffic.rate >= 10_000 && traffic.trouble == Trouble::None);
+    let promised_of_days = |(traffic, promise): (Traffic, Promise)| match traffic.days {
+        // Of a quarter of a day.
+        less if less < 1.0 => (traffic, Promise { blocks_of_day: promise.blocks_of_day * 8, ..promise }),
+        _ => (traffic, promise),
+    };
+    keep(many.map(promised_of_days).map(days));
+}
+
+fn keep(scenarios: impl IntoIterator<Item = (Traffic, Promise)>) {
     println!("{}", Figures::HEAD);
-    for (traffic, promise) in scenarios() {
+    for (traffic, promise) in scenarios {
         let figures = run(&traffic);
         println!("{}", figures.line(&traffic));
         assert!(figures.writes <= promise.writes, "{figures:?}");
         assert!(figures.writes_of_late <= 0.05, "{figures:?}");
-        assert!(figures.blocks_of_day <= promise.blocks_of_day, "{figures:?}");
-        assert!(figures.most_at_once <= promise.at_once, "{figures:?}");
-        assert!(figures.most_late_at_once <= promise.late_at_once, "{figures:?}");
+        assert!(figures.worst.blocks <= promise.blocks_of_day, "{figures:?}");
+        assert!(figures.worst.at_once.most <= promise.at_once, "{figures:?}");
+        assert!(figures.worst.late_at_once.most <= promise.late_at_once, "{figures:?}");
         assert!(figures.oldest_flush <= (15 * MINUTE + traffic.tick).max(20 * MINUTE), "{figures:?}");
         // Blocks of more than an hour, while their day was open, were of late spans only.
         assert!(figures.long_while_open <= 0.001, "{figures:?}");
@@ -88,17 +112,17 @@ fn scenarios() -> Vec<(Traffic, Promise)> {
     let large = |trouble| Traffic { trouble, ..steady(10_000, 2, 10.0, 5 * MINUTE) };
     vec![
         (steady(100, 1, 90.0, 5 * MINUTE), promise(2.8, 6, 2, 4)),
-        (steady(1_000, 1, 90.0, 5 * MINUTE), promise(2.6, 60, 3, 4)),
-        (steady(10_000, 2, 30.0, 5 * MINUTE), promise(2.0, 520, 3, 6)),
-        (steady(100_000, 4, 3.0, MINUTE), promise(2.0, 5_200, 3, 12)),
-        (steady(1_000_000, 20, 0.25, MINUTE / 4), promise(2.0, 7_000, 5, 24)),
+        (steady(1_000, 1, 90.0, 5 * MINUTE), promise(2.8, 55, 2, 7)),
+        (steady(10_000, 2, 30.0, 5 * MINUTE), promise(1.95, 520, 2, 8)),
+        (steady(100_000, 4, 3.0, MINUTE), promise(2.3, 5_200, 3, 12)),
+        (steady(1_000_000, 20, 0.25, MINUTE / 4), promise(2.4, 7_000, 3, 24)),
         (small(Trouble::NoCompactors), promise(2.8, 7, 3, 5)),
         (small(Trouble::NoBucket), promise(2.8, 7, 3, 5)),
         (small(Trouble::BackFill), promise(2.8, 20, 5, 5)),
-        (large(Trouble::NoCompactors), promise(2.0, 520, 4, 7)),
-        (large(Trouble::NoBucket), promise(2.0, 520, 4, 7)),
-        (large(Trouble::BackFill), promise(2.2, 1_100, 14, 7)),
+        (large(Trouble::NoCompactors), promise(2.0, 520, 3, 8)),
+        (large(Trouble::NoBucket), promise(2.0, 520, 3, 8)),
+        (large(Trouble::BackFill), promise(2.3, 1_300, 9, 8)),
         (Traffic { tick: HOUR, ..small(Trouble::OnceAnHour) }, promise(2.8, 8, 3, 5)),
-        (Traffic { tick: HOUR, ..large(Trouble::OnceAnHour) }, promise(2.0, 560, 4, 7)),
+        (Traffic { tick: HOUR, ..large(Trouble::OnceAnHour) }, promise(2.0, 560, 3, 8)),
     ]
 }

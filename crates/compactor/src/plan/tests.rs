@@ -21,6 +21,7 @@ fn piece(number: u64, section: Section, rows: u64, from: u64, to: u64, drawn: u6
         bytes: rows * 28,
         min_start_unix_nano: from,
         max_start_unix_nano: to,
+        job: None,
         until: None,
     }
 }
@@ -101,6 +102,43 @@ fn should_cut_old_spans_in_no_order_evenly() {
     assert!(longest < 6 * HOUR, "{:?}", job.cuts);
 }
 
+/// Twenty ingesters fill a block in four seconds each, one a fifth of a second after the other.
+#[test]
+fn should_cut_finely_where_other_jobs_have_rows_of_the_same_time() {
+    let flush = |number: u64| {
+        let to = NOON + 4 * SECOND + number * SECOND / 5;
+        piece(number, Section::Inbox, 200_000, to - 2 * DAY, to, to)
+    };
+    let pieces: Vec<Piece> = (0..128).map(flush).collect();
+    let jobs = planned(&pieces, NOON + MINUTE);
+    assert_eq!(inputs(&jobs), [64, 64]);
+    let [later, earlier] = [&jobs[0], &jobs[1]];
+    // The first job has rows up to the end of its last block, the second one from four seconds before its first.
+    let (both_from, both_to) =
+        (later.inputs[0].max_start_unix_nano - 4 * SECOND, earlier.inputs[63].max_start_unix_nano);
+    let is_of_both = |slice: &[u64]| slice[1] > both_from && slice[0] < both_to;
+    for job in [earlier, later] {
+        let (fine, full): (Vec<&[u64]>, Vec<&[u64]>) =
+            job.cuts.windows(2).filter(|slice| slice[0] >= NOON).partition(|slice| is_of_both(slice));
+        assert!(fine.len() > 3 && fine.iter().all(|slice| slice[1] - slice[0] < 3 * SECOND / 2), "{fine:?}");
+        assert!(full.iter().filter(|slice| slice[1] - slice[0] == 9 * SECOND / 5).count() >= 4, "{full:?}");
+    }
+}
+
+#[test]
+fn should_cut_finely_what_lies_in_many_layers() {
+    let layers = |count: u64| -> Vec<Piece> {
+        (0..count).map(|number| merged(number, 200_000, NOON - 3 * HOUR, NOON)).collect()
+    };
+    // All of it together: full blocks.
+    let jobs = planned(&layers(64), NOON + 2 * DAY);
+    assert_eq!((inputs(&jobs), jobs[0].cuts.len()), (vec![64], 7));
+    // A third of it: what can be merged with the other two thirds, a short time after the other.
+    let jobs = planned(&layers(192), NOON + 2 * DAY);
+    assert_eq!(inputs(&jobs), [64; 3]);
+    assert!(jobs.iter().all(|job| job.cuts.len() == 47), "{jobs:?}");
+}
+
 #[test]
 fn should_take_the_newest_first_and_keep_within_the_bounds() {
     let pieces = [flushed(200, 10_000, NOON), flushed(1, 10_000, NOON + 3 * HOUR)].concat();
@@ -155,12 +193,16 @@ fn should_not_merge_over_a_full_block() {
 #[test]
 fn should_say_what_waits() {
     let pieces = [flushed(3, 100, NOON), vec![merged(0, 500_000, NOON - DAY, NOON - DAY + HOUR)]].concat();
-    let waiting = backlog(&pieces, NOON + 2 * MINUTE, &Policy::default());
+    let waiting_of = |pieces: &[Piece]| backlog(pieces, &planned(pieces, NOON + 2 * MINUTE));
+    let mut waiting = waiting_of(&pieces);
     let oldest = Some(NOON + 30 * SECOND);
     assert_eq!(waiting, Backlog { blocks: 3, rows: 300, bytes: 8_400, oldest_unmerged_unix_nano: oldest });
     let more = [pieces, vec![merged(1, 500_000, NOON - DAY, NOON - DAY + HOUR)]].concat();
-    assert_eq!(backlog(&more, NOON + 2 * MINUTE, &Policy::default()).rows, 1_000_300);
-    assert_eq!(backlog(&[], 0, &Policy::default()), Backlog::default());
+    assert_eq!(waiting_of(&more).rows, 1_000_300);
+    assert_eq!(waiting_of(&[]), Backlog::default());
+    waiting.and(&Backlog::default());
+    waiting.and(&waiting_of(&flushed(1, 7, NOON + HOUR)));
+    assert_eq!(waiting, Backlog { blocks: 4, rows: 307, bytes: 8_596, oldest_unmerged_unix_nano: oldest });
 }
 
 #[test]

@@ -21,9 +21,10 @@ pub(super) fn jobs(
     let sparse = comparable(sparse, policy);
     // What lies on both sides of a full block is not merged: it would cover the time of that block as well.
     let between_full = dense.split(|piece| !policy.is_small(policy.size(piece)));
-    let runs = between_full.chain([sparse.as_slice()]).flat_map(|group| runs(group, policy));
-    let due = runs.filter(|run| is_due(run));
-    due.map(|run| job(run, cuts::of_day(run, window, policy))).collect()
+    let groups = between_full.chain([sparse.as_slice()]);
+    let runs = groups.flat_map(|group| runs(group, policy).into_iter().map(move |run| (run, group)));
+    let due = runs.filter(|(run, _)| is_due(run));
+    due.map(|(run, group)| job(run, cuts::of_day(run, slices(run, group, policy), window, policy))).collect()
 }
 
 fn runs<'a, 'p>(mut pieces: &'a [&'p Piece], policy: &Policy) -> Vec<&'a [&'p Piece]> {
@@ -79,16 +80,45 @@ pub(super) fn middle(piece: &Piece) -> u64 {
     piece.min_start_unix_nano / 2 + piece.max_start_unix_nano / 2
 }
 
-/// It becomes fewer blocks however its rows lie in time: each slice has one block that is not full at most. So there
-/// is an end to merging. And even its largest block becomes part of a much larger one.
-fn is_worth_it(run: &[&Piece], policy: &Policy) -> bool {
+/// Into how many slices a run of a group is cut.
+fn slices(run: &[&Piece], group: &[&Piece], policy: &Policy) -> u64 {
     let size = policy.total(run);
     let slices = policy.slices(size);
-    let most_outputs = slices.saturating_add(size / policy.target_rows.max(1));
+    let from = run.iter().map(|piece| piece.min_start_unix_nano).min().unwrap_or(0);
+    let to = run.iter().map(|piece| piece.max_start_unix_nano).max().unwrap_or(0);
+    let of_its_time =
+        group.iter().fold(0u64, |sum, piece| sum.saturating_add(within(piece, from, to, policy)));
+    // What others have of the same time is more than this job can take along: full blocks would lie beside theirs
+    // for ever. It is cut as finely as may be, so that the next merge is one of neighbours.
+    let is_crowded = slices > 1 && of_its_time / 2 > size;
+    if is_crowded { most_slices(run, policy) } else { slices }
+}
+
+/// What a piece has between two times, if its rows lie evenly.
+fn within(piece: &Piece, from: u64, to: u64, policy: &Policy) -> u64 {
+    let length = |from: u64, to: u64| u128::from(to.saturating_sub(from)) + 1;
+    let (first, last) = (piece.min_start_unix_nano, piece.max_start_unix_nano);
+    if last < from || to < first {
+        return 0;
+    }
+    let part = length(first.max(from), last.min(to));
+    u64::try_from(u128::from(policy.size(piece)) * part / length(first, last)).unwrap_or(u64::MAX)
+}
+
+fn is_worth_it(run: &[&Piece], policy: &Policy) -> bool {
+    policy.slices(policy.total(run)) <= most_slices(run, policy)
+}
+
+/// With so many, a run becomes fewer blocks however its rows lie in time: each slice has one block that is not full
+/// at most. So there is an end to merging. And even its largest block becomes part of a much larger one.
+fn most_slices(run: &[&Piece], policy: &Policy) -> u64 {
+    let size = policy.total(run);
+    let full = size / policy.target_rows.max(1);
+    let of_fewer_blocks = (run.len() as u64).saturating_sub(full.saturating_add(1));
     let largest = run.iter().map(|piece| policy.size(piece)).max().unwrap_or(0);
-    let kept = u128::from(largest) * u128::from(slices) * (u128::from(policy.growth) + 1);
-    let is_fair = kept <= u128::from(size) * u128::from(policy.growth);
-    is_fair && run.len() as u64 > most_outputs
+    let kept = u128::from(largest) * (u128::from(policy.growth) + 1);
+    let of_larger_blocks = (u128::from(size) * u128::from(policy.growth)).checked_div(kept);
+    of_fewer_blocks.min(of_larger_blocks.and_then(|most| u64::try_from(most).ok()).unwrap_or(u64::MAX))
 }
 
 /// When the first of them was written.

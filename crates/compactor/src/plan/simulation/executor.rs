@@ -53,6 +53,7 @@ impl Block {
             bytes: count * bytes_of_row,
             min_start_unix_nano: rows.iter().map(first).min().unwrap_or(named),
             max_start_unix_nano: rows.iter().map(last).max().unwrap_or(named),
+            job: None,
             until: None,
         };
         Self { piece, rows }
@@ -103,7 +104,10 @@ impl Executor {
         cuts.dedup();
         let mut slices: Vec<Vec<Rows>> = vec![Vec::new(); cuts.len().saturating_sub(1)];
         rows.iter().for_each(|rows| self.spread(*rows, &cuts, &mut slices));
-        slices.into_iter().flat_map(|slice| self.blocks(slice, now)).collect()
+        let job_id = Ulid::from_parts(now / 1_000_000, self.number().into());
+        let mut blocks: Vec<Block> = slices.into_iter().flat_map(|slice| self.blocks(slice, now)).collect();
+        blocks.iter_mut().for_each(|block| block.piece.job = Some(job_id));
+        blocks
     }
 
     fn spread(&mut self, rows: Rows, cuts: &[u64], slices: &mut [Vec<Rows>]) {

@@ -87,20 +87,11 @@ impl Traffic {
         by_size.min(if self.rate / self.ingesters < 420 { 600 * SECOND } else { 30 * SECOND })
     }
 
-    pub(super) fn flushes(&self) -> Vec<Flush> {
-        let every = self.flush_every();
-        let mut flushes = Vec::new();
-        for ingester in 0..self.ingesters {
-            let mut from = self.start() + every * ingester / self.ingesters;
-            while from < self.end() {
-                flushes.push(self.flush(from, from + every));
-                from += every;
-            }
-        }
-        if self.trouble == Trouble::BackFill {
-            flushes.extend(self.back_fill());
-        }
-        flushes
+    /// In the order in which they come. There may be tens of millions, so they are made one at a time.
+    pub(super) fn flushes(&self) -> impl Iterator<Item = Flush> {
+        let (every, ingesters) = (self.flush_every(), self.ingesters);
+        let begins = (0..).map(move |flush| self.start() + every * flush / ingesters);
+        begins.take_while(|from| *from < self.end()).map(move |from| self.flush(from, from + every))
     }
 
     fn flush(&self, from: u64, to: u64) -> Flush {
@@ -117,15 +108,19 @@ impl Traffic {
         Flush { named, arrives: if is_held_up { back } else { named }, rows }
     }
 
-    fn back_fill(&self) -> Vec<Flush> {
+    /// What comes at once beside that.
+    pub(super) fn back_fill(&self) -> impl Iterator<Item = Flush> {
         let (to, arrives) = (self.trouble_from() - DAY, self.trouble_from());
         let from = to - 7 * DAY;
-        let blocks = self.rate * 7 * (DAY / SECOND) / ROWS_OF_FULL_FLUSH;
-        let times = (0..blocks).map(|block| match block % 2 {
+        let blocks = match self.trouble {
+            Trouble::BackFill => self.rate * 7 * (DAY / SECOND) / ROWS_OF_FULL_FLUSH,
+            _ => 0,
+        };
+        let times = (0..blocks).map(move |block| match block % 2 {
             0 => (from + 7 * DAY / blocks * block, from + 7 * DAY / blocks * (block + 2)),
             _ => (from, to),
         });
         let rows = |(from, to)| vec![Rows { from, to, count: ROWS_OF_FULL_FLUSH, late: Late::No }];
-        times.map(|times| Flush { named: arrives, arrives, rows: rows(times) }).collect()
+        times.map(move |times| Flush { named: arrives, arrives, rows: rows(times) })
     }
 }

@@ -8,17 +8,21 @@ use siltstone_format::id::BlockId;
 
 use super::super::{Job, Piece, Policy, backlog, decide, plan};
 use super::executor::{Block, Executor};
-use super::traffic::{DAY, Flush, HOUR, MINUTE, Traffic, Trouble};
+use super::figures::{Figures, OfDay};
+use super::traffic::{DAY, Flush, HOUR, Traffic, Trouble};
 
 /// Rounds of planning and merging at one moment.
 const MOST_ROUNDS: usize = 12;
 
-pub(super) struct World {
+/// Days that late spans reach, or what is filled in.
+const OPEN_DAYS: u64 = 12;
+
+pub(super) struct World<'t> {
+    traffic: &'t Traffic,
     policy: Policy,
     executor: Executor,
     inbox: HashMap<BlockId, Block>,
     days: BTreeMap<u32, HashMap<BlockId, Block>>,
-    tick: u64,
     flushed_bytes: u64,
     merged_bytes: u64,
     late_bytes: u64,
@@ -26,6 +30,9 @@ pub(super) struct World {
     rows_while_open: u64,
     long_while_open: u64,
     jobs: u64,
+    /// Of days that are put aside.
+    blocks: usize,
+    worst: OfDay,
     /// Of each class, what is left of the rows that it should have got.
     carried: [f64; CLASSES.len()],
 }
@@ -35,30 +42,16 @@ const LEAST_DAYS: u64 = 7;
 /// and what is kept longer than that: which part of all rows, and how many days.
 const CLASSES: [(f64, u64); 3] = [(0.25, 30), (0.12, 90), (0.03, 400)];
 
-#[derive(Debug)]
-pub(super) struct Figures {
-    pub(super) writes: f64,
-    pub(super) writes_of_late: f64,
-    pub(super) blocks_of_day: u64,
-    late_of_day: u64,
-    pub(super) most_at_once: usize,
-    mean_at_once: f64,
-    pub(super) most_late_at_once: usize,
-    pub(super) oldest_flush: u64,
-    pub(super) long_while_open: f64,
-    jobs_of_day: f64,
-    blocks: usize,
-    pub(super) left_in_inbox: usize,
-}
-
-impl World {
-    pub(super) fn new(traffic: &Traffic) -> Self {
+impl<'t> World<'t> {
+    pub(super) fn new(traffic: &'t Traffic) -> Self {
         Self {
+            traffic,
             policy: Policy { at_once: traffic.trouble == Trouble::OnceAnHour, ..Policy::default() },
             executor: Executor::default(),
             inbox: HashMap::new(),
             days: BTreeMap::new(),
-            tick: traffic.tick,
+            blocks: 0,
+            worst: OfDay::default(),
             flushed_bytes: 0,
             merged_bytes: 0,
             late_bytes: 0,
@@ -108,7 +101,7 @@ impl World {
     pub(super) fn compact(&mut self, now: u64, is_steady: bool) {
         if is_steady {
             let of_inbox: Vec<Piece> = self.inbox.values().map(|block| block.piece.clone()).collect();
-            let oldest = backlog(&of_inbox, now, &self.policy).oldest_unmerged_unix_nano;
+            let oldest = backlog(&of_inbox, &[]).oldest_unmerged_unix_nano;
             self.oldest_flush = self.oldest_flush.max(oldest.map_or(0, |oldest| now - oldest));
         }
         for round in 0.. {
@@ -123,9 +116,9 @@ impl World {
 
     /// Days are looked at less often than the inbox, to save time.
     fn looked_at(&self, now: u64) -> Vec<Piece> {
-        let oldest = match now % (6 * HOUR) < self.tick {
+        let oldest = match now % (6 * HOUR) < self.traffic.tick {
             true => now / DAY - 10,
-            false if now % (HOUR / 3) < self.tick => now / DAY - 1,
+            false if now % (HOUR / 3) < self.traffic.tick => now / DAY - 1,
             false => u64::from(u32::MAX),
         };
         let days = self.days.range(oldest as u32..).flat_map(|(_, blocks)| blocks.values());
@@ -170,81 +163,29 @@ impl World {
         self.days.entry(day.0).or_default().insert(piece.id, block);
     }
 
-    pub(super) fn figures(&self, traffic: &Traffic) -> Figures {
-        let day = self.settled(traffic);
-        let of_day = |day: u32| self.days.get(&day).into_iter().flat_map(HashMap::values);
-        let (from, to) = (u64::from(day) * DAY, u64::from(day) * DAY + DAY);
-        let (from, to) = (from.max(traffic.start()), to.min(traffic.end()));
-        let step = (to - from) / 10_000;
-        let bulk = covering(of_day(day).filter(|block| !block.is_late()), from, step);
-        let late = covering(of_day(day).filter(|block| block.is_late()), from, step);
-        let ingested = self.flushed_bytes as f64;
+    /// Counts the days that nothing reaches any more, and forgets their blocks: months of them need much memory.
+    pub(super) fn put_aside(&mut self, now: u64) {
+        while let Some(day) = self.days.first_entry()
+            && u64::from(*day.key()) + OPEN_DAYS < now / DAY
+        {
+            self.blocks += day.get().len();
+            self.worst.note(&OfDay::of(*day.key(), day.get().values(), self.traffic));
+            day.remove();
+        }
+    }
+
+    pub(super) fn figures(mut self) -> Figures {
+        self.put_aside(u64::MAX);
+        let flushed = self.flushed_bytes as f64;
         Figures {
-            writes: 1.0 + self.merged_bytes as f64 / ingested,
-            writes_of_late: self.late_bytes as f64 / ingested,
-            blocks_of_day: of_day(day).filter(|block| !block.is_late()).count() as u64,
-            late_of_day: of_day(day).filter(|block| block.is_late()).count() as u64,
-            most_at_once: bulk.iter().copied().max().unwrap_or(0),
-            mean_at_once: bulk.iter().sum::<usize>() as f64 / bulk.len() as f64,
-            most_late_at_once: late.iter().copied().max().unwrap_or(0),
+            writes: 1.0 + self.merged_bytes as f64 / flushed,
+            writes_of_late: self.late_bytes as f64 / flushed,
+            worst: self.worst,
             oldest_flush: self.oldest_flush,
             long_while_open: self.long_while_open as f64 / self.rows_while_open.max(1) as f64,
-            jobs_of_day: self.jobs as f64 / traffic.days,
-            blocks: self.days.values().map(HashMap::len).sum(),
+            jobs_of_day: self.jobs as f64 / self.traffic.days,
+            blocks: self.blocks,
             left_in_inbox: self.inbox.len(),
         }
-    }
-
-    /// The day that is looked at closely: the fullest of those that trouble touched, else one in the middle.
-    fn settled(&self, traffic: &Traffic) -> u32 {
-        let middle = (traffic.start() + (traffic.end() - traffic.start()) / 2) / DAY;
-        match traffic.trouble {
-            Trouble::None | Trouble::OnceAnHour => middle as u32 - u32::from(traffic.days < 1.0),
-            _ => {
-                let days = 0..=(traffic.trouble_from() / DAY) as u32;
-                let blocks = |day: &u32| self.days.get(day).map_or(0, HashMap::len);
-                days.rev().take(9).max_by_key(blocks).unwrap_or_default()
-            }
-        }
-    }
-}
-
-/// How many blocks cover each of the moments.
-fn covering<'b>(blocks: impl Iterator<Item = &'b Block>, from: u64, step: u64) -> Vec<usize> {
-    let mut change = vec![0i64; 10_001];
-    let place = |time: u64| (time.saturating_sub(from).div_ceil(step.max(1)) as usize).min(10_000);
-    for block in blocks {
-        change[place(block.piece.min_start_unix_nano)] += 1;
-        change[place(block.piece.max_start_unix_nano + 1)] -= 1;
-    }
-    let mut count = 0;
-    let counts = change[..10_000].iter().map(|by| {
-        count += by;
-        count as usize
-    });
-    counts.collect()
-}
-
-impl Figures {
-    pub(super) const HEAD: &str = "| spans/s | days | trouble | writes | blocks a day | cover an instant: mean, most | \
-        of late spans: a day, most | oldest flush | jobs a day | blocks at the end |\n\
-        |---|---|---|---|---|---|---|---|---|---|";
-
-    pub(super) fn line(&self, traffic: &Traffic) -> String {
-        format!(
-            "| {} | {} | {} | {:.2} | {} | {:.1}, {} | {}, {} | {} min | {:.0} | {} |",
-            traffic.rate,
-            traffic.days,
-            traffic.trouble.name(),
-            self.writes,
-            self.blocks_of_day,
-            self.mean_at_once,
-            self.most_at_once,
-            self.late_of_day,
-            self.most_late_at_once,
-            self.oldest_flush / MINUTE,
-            self.jobs_of_day,
-            self.blocks,
-        )
     }
 }
