@@ -151,9 +151,16 @@ impl Catalog {
         Ok(page.and_then(|page| page.retention.clone()))
     }
 
-    /// The store's time now, or a little before: no wrong clock of a process ends the time of anything.
+    /// The store's time now, or a little before.
     pub async fn time_of_store(&self) -> Result<StoreTime, StoreError> {
         self.store_now().await
+    }
+
+    /// The store's time when a snapshot was asked for, or a little before: no wrong clock of a process ends the time of
+    /// anything. Who was paused since must not take for complete by now what he saw then.
+    pub async fn time_of_snapshot(&self, snapshot: &Snapshot) -> Result<StoreTime, StoreError> {
+        let now = self.store_now().await?;
+        Ok(now.minus(snapshot.age(self.clock.elapsed())))
     }
 }
 

@@ -347,6 +347,11 @@ impl Snapshot {
         self.began + self.windows.query
     }
 
+    /// How long ago the store was asked, as [`crate::time::Clock::elapsed`] says now.
+    pub(crate) fn age(&self, elapsed: Duration) -> Duration {
+        elapsed.saturating_sub(self.began)
+    }
+
     /// Whether it knows all that ingesters have committed.
     pub fn covers(&self, cover: &Cover) -> bool {
         let seen = |writer: &WriterId| self.seen.get(writer).copied().unwrap_or(0);

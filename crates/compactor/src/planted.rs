@@ -27,6 +27,16 @@ pub(crate) enum Bug {
     ForgetMarks,
     /// Blocks about which nothing was decided go with those about which it was.
     DropUndecided,
+    /// What blocks of the inbox and of the days beside say of a trace does not count.
+    ForgetBeside,
+    /// What says that traces are kept longer is written anew before those that must be kept for it.
+    UndecidedFirst,
+    /// What was decided is published whatever was asked for meanwhile.
+    DecideUnchecked,
+    /// Blocks go on grounds that hold now, and not on those that were looked at.
+    ExpireUnchecked,
+    /// The clock of the process says what hour it is.
+    OwnClock,
 }
 
 #[cfg(test)]

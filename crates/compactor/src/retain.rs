@@ -26,7 +26,7 @@ mod rules;
 mod verdicts;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use judge::JudgeError;
 pub(crate) use rules::decided;

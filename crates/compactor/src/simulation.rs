@@ -15,10 +15,15 @@ mod world;
 mod deleter;
 mod reader;
 mod writer;
+// The store, time, and what happens to processes.
+mod stage;
 // One whole run.
 mod run;
+// The same with rules of retention.
+mod retention;
 
-use run::{Outcome, simulate};
+use run::simulate;
+use stage::Outcome;
 
 use crate::planted::{Bug, with_bug};
 
@@ -27,17 +32,17 @@ const SEEDS: u64 = 60;
 /// Seeds within which a bug must be found.
 const SEEDS_FOR_BUGS: u64 = 60;
 
-fn seeds() -> u64 {
+fn seeds(usual: u64) -> u64 {
     match std::env::var("SILTSTONE_COMPACTOR_SEEDS") {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("`{text}` is no number of seeds")),
-        Err(_) => SEEDS,
+        Err(_) => usual,
     }
 }
 
 #[test]
 fn should_lose_nothing_and_merge_all_whatever_happens() {
     let mut total = world::Counts::default();
-    for seed in 0..seeds() {
+    for seed in 0..seeds(SEEDS) {
         let Outcome { violation, counts, story } = simulate(seed);
         assert_eq!(violation, None, "seed {seed}:\n{}", story.join("\n"));
         total.add(&counts);

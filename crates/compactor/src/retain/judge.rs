@@ -170,7 +170,7 @@ impl Judging {
         let candidates = self.candidates(catalog, snapshot).await?;
         let is_candidate =
             |block: &&Placed| candidates.as_ref().is_none_or(|may| may.contains(&block.1.id()));
-        for block in around.beside.iter().filter(is_candidate) {
+        for block in around.beside.iter().filter(is_candidate).filter(|_| !planted(Bug::ForgetBeside)) {
             self.look_at_undecided(&source, block, false).await?;
         }
         for block in around.decided.iter().filter(is_candidate) {
@@ -312,8 +312,9 @@ impl Judging {
     ) -> Vec<(Vec<Placed>, Judged)> {
         let alone =
             |block: &Placed| -> Anew { (block.clone(), ruled.anew(block, &self.verdicts, hour, marks)) };
-        if !self.raised.is_empty() {
-            return self.raised.values().map(alone).map(|(block, judged)| (vec![block], judged)).collect();
+        let raised = self.raised.values().map(alone).map(|(block, judged)| (vec![block], judged));
+        if !self.raised.is_empty() && !planted(Bug::UndecidedFirst) {
+            return raised.collect();
         }
         let by_id: BTreeMap<BlockId, &Placed> =
             undecided.iter().map(|placed| (placed.1.id(), placed)).collect();
@@ -324,7 +325,7 @@ impl Judging {
             let inputs = job.inputs.iter().filter_map(|piece| by_id.get(&piece.id));
             (inputs.map(|placed| (*placed).clone()).collect(), judged.clone())
         });
-        jobs.collect()
+        jobs.chain(raised).collect()
     }
 }
 

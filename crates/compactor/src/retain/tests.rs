@@ -1,7 +1,7 @@
 //! Retention against the truth: what must be there is there, and what must have gone is gone.
 
 // Spans that say by what they are kept, and how long that is.
-mod truth;
+pub(crate) mod truth;
 // Writers, compactors, readers and people on a store whose time is the test's.
 mod world;
 

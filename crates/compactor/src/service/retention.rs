@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
+use siltstone_catalog::expire::Grounds;
 use siltstone_catalog::publish::PublishError;
-use siltstone_catalog::snapshot::{Snapshot, SnapshotError};
+use siltstone_catalog::snapshot::{Cover, Snapshot, SnapshotError};
 use siltstone_catalog::time::StoreTime;
 use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, TraceId};
@@ -15,6 +16,7 @@ use siltstone_format::tenant::Tenant;
 
 use super::{Compactor, RoundError, When};
 use crate::job::Work;
+use crate::planted::{Bug, planted};
 use crate::retain::due::{Ruled, archived_since};
 use crate::retain::judge::{Around, JudgeError, Judging};
 use crate::retain::{Judged, Rules, RulesError};
@@ -67,7 +69,10 @@ impl Compactor {
         if ruled.is_empty() {
             return Ok(retained);
         }
-        let now = self.catalog.time_of_store().await?;
+        let now = match planted(Bug::OwnClock) {
+            true => StoreTime(self.clock.wall_millis()),
+            false => self.catalog.time_of_snapshot(snapshot).await?,
+        };
         let hour = u32::try_from(now.0 / MILLIS_OF_HOUR).unwrap_or(0);
         let most = self.config.jobs.max(1);
         for ruled in &ruled {
@@ -142,7 +147,10 @@ impl Compactor {
         blocks: &[(Section, BlockEntry)],
     ) -> Result<usize, RoundError> {
         let mut expired = 0;
-        for change in ruled.give_up(blocks, snapshot.root.mark_number) {
+        for mut change in ruled.give_up(blocks, snapshot.root.mark_number) {
+            if planted(Bug::ExpireUnchecked) {
+                change.grounds = self.grounds_now(&change.tenant).await?;
+            }
             match self.catalog.publish(&change).await {
                 Ok(_) => expired += change.blocks.iter().map(|(_, blocks)| blocks.len()).sum::<usize>(),
                 Err(PublishError::Refused(why)) => {
@@ -155,6 +163,14 @@ impl Compactor {
         let rows = blocks.iter().map(|(_, block)| block.summary.spans.rows).sum();
         self.metrics.expired(expired, rows);
         Ok(expired)
+    }
+
+    /// What must not be done: grounds on which nothing was decided.
+    async fn grounds_now(&self, tenant: &Tenant) -> Result<Grounds, RoundError> {
+        let snapshot = self.catalog.snapshot(&Cover { fresh: true, ..Cover::default() }).await?;
+        let rules = self.catalog.retention(&snapshot, tenant).await?;
+        let policy = rules.map_or(0, |rules| rules.number);
+        Ok(Grounds { policy, marks: snapshot.root.mark_number })
     }
 
     /// Takes the oldest day that is due on its way.

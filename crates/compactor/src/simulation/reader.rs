@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::Rng;
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
-use siltstone_catalog::snapshot::{Cover, Snapshot, SnapshotError, TenantBlocks};
+use siltstone_catalog::snapshot::{Cover, Snapshot, SnapshotError};
 use siltstone_format::block::origins::OriginsFile;
 use siltstone_format::content::same_span;
 use siltstone_format::day::Day;
@@ -35,26 +35,10 @@ async fn read_once(site: &Site) -> Result<bool, Violation> {
     };
     let fresh = Cover { fresh: true, ..Cover::default() };
     let Ok(snapshot) = site.catalog.snapshot(&fresh).await else { return Ok(false) };
-    let TenantBlocks { blocks: found, deleted: marks, .. } =
-        match site.catalog.blocks(&snapshot, &Tenant::single(), 0, u64::MAX).await {
-            Ok(found) => found,
-            Err(SnapshotError::Gone { key }) => return gone(site, &snapshot, &key.to_string()),
-            Err(_) => return Ok(false),
-        };
+    let Some(spans) = read_all(site, &snapshot, &Tenant::single()).await? else { return Ok(false) };
     let mut times: BTreeMap<u64, u32> = BTreeMap::new();
-    for block in &found {
-        let is_slow = site.rng.borrow_mut().random_bool(0.01);
-        if is_slow {
-            site.rest(40_000).await;
-        }
-        let Some(spans) = read_block(site, block).await? else {
-            return gone(site, &snapshot, &block.id().to_string());
-        };
-        for span in &spans {
-            if !marks.hides(&span.trace_id, block.clean_through) {
-                *times.entry(checked(span)?).or_default() += 1;
-            }
-        }
+    for span in &spans {
+        *times.entry(checked(span)?).or_default() += 1;
     }
     let mut world = site.world.borrow_mut();
     for (number, times) in &times {
@@ -78,8 +62,36 @@ async fn read_once(site: &Site) -> Result<bool, Violation> {
     Ok(true)
 }
 
+/// All spans of a tenant that are not deleted, however often they are there. None: the snapshot expired meanwhile, or the
+/// store failed.
+pub(super) async fn read_all(
+    site: &Site,
+    snapshot: &Snapshot,
+    tenant: &Tenant,
+) -> Result<Option<Vec<Span>>, Violation> {
+    let found = match site.catalog.blocks(snapshot, tenant, 0, u64::MAX).await {
+        Ok(found) => found,
+        Err(SnapshotError::Gone { key }) => return gone(site, snapshot, &key.to_string()),
+        Err(_) => return Ok(None),
+    };
+    let mut all = Vec::new();
+    for block in &found.blocks {
+        let is_slow = site.rng.borrow_mut().random_bool(0.01);
+        if is_slow {
+            site.rest(40_000).await;
+        }
+        let Some(spans) = read_block(site, block).await? else {
+            return gone(site, snapshot, &block.id().to_string());
+        };
+        all.extend(
+            spans.into_iter().filter(|span| !found.deleted.hides(&span.trace_id, block.clean_through)),
+        );
+    }
+    Ok(Some(all))
+}
+
 /// Something that a snapshot refers to is not there: only after its time.
-fn gone(site: &Site, snapshot: &Snapshot, what: &str) -> Result<bool, Violation> {
+fn gone<T>(site: &Site, snapshot: &Snapshot, what: &str) -> Result<Option<T>, Violation> {
     if site.clock.monotonic() < snapshot.expires() {
         return Err(format!(
             "{what} is gone, and the snapshot of root {} refers to it",
@@ -87,7 +99,7 @@ fn gone(site: &Site, snapshot: &Snapshot, what: &str) -> Result<bool, Violation>
         ));
     }
     site.world.borrow_mut().counts.late_readings += 1;
-    Ok(false)
+    Ok(None)
 }
 
 /// All spans of a block, which must be what its entry says. None: it is gone.

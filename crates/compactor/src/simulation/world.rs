@@ -12,6 +12,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use siltstone_ask::Retention;
 use siltstone_catalog::bucket::{Bucket, Listing};
 use siltstone_catalog::windows::Windows;
 use siltstone_catalog::{Catalog, CatalogConfig};
@@ -43,6 +44,8 @@ pub(super) struct World {
     /// Traces that somebody is about to delete, and the number of the newest deletion of which he was told.
     pub(super) asked_to_delete: BTreeSet<u64>,
     pub(super) deleted: BTreeMap<u64, u64>,
+    /// How long traces are kept, in the settings of all compactors.
+    pub(super) usual_rules: Option<Retention>,
     pub(super) counts: Counts,
     pub(super) story: Vec<String>,
 }
@@ -62,6 +65,9 @@ pub(super) struct Counts {
     pub(super) swept: u64,
     pub(super) deletions: u64,
     pub(super) deleted_rows: u64,
+    /// What retention gave up, and in it the blocks that went as a whole.
+    pub(super) expired_rows: u64,
+    pub(super) expired_blocks: u64,
     /// Spans of deleted traces that were seen, since they were accepted by who knew the deletion.
     pub(super) taken_again: u64,
 }
@@ -84,12 +90,16 @@ impl Counts {
         apply(&mut self.swept, more.swept);
         apply(&mut self.deletions, more.deletions);
         apply(&mut self.deleted_rows, more.deleted_rows);
+        apply(&mut self.expired_rows, more.expired_rows);
+        apply(&mut self.expired_blocks, more.expired_blocks);
         apply(&mut self.taken_again, more.taken_again);
     }
 
+    /// Whether all happened that can: nothing expires without rules.
     pub(super) fn has_seen_all(&self) -> bool {
         let mut all = true;
-        self.clone().each(self, |_, count| all &= count > 0);
+        let expired = Self { expired_rows: 1, expired_blocks: 1, ..self.clone() };
+        expired.clone().each(&expired, |_, count| all &= count > 0);
         all
     }
 }
@@ -139,9 +149,22 @@ pub(super) fn span(number: u64) -> Span {
     }
 }
 
+/// How many times slower all of it is than a run of a few minutes, in which a lease lasts seconds.
+#[derive(Clone, Copy)]
+pub(super) struct Pace(pub(super) u32);
+
+impl Pace {
+    pub(super) const SECONDS: Self = Self(1);
+
+    pub(super) fn millis(self, millis: u64) -> Duration {
+        Duration::from_millis(millis) * self.0
+    }
+}
+
 /// What a process has.
 #[derive(Clone)]
 pub(super) struct Site {
+    pace: Pace,
     pub(super) world: Shared,
     pub(super) store: Store,
     pub(super) clock: VirtualClock,
@@ -150,16 +173,17 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn new(world: &Shared, store: &Store, clock: VirtualClock, seed: u64) -> Self {
+    pub(super) fn new(world: &Shared, store: &Store, clock: VirtualClock, pace: Pace, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let config = CatalogConfig {
             bucket: Bucket::new(Arc::new(store.clone()), Listing::Together),
             clock: Arc::new(WaitingClock(clock.clone())),
             seed: rng.random(),
-            windows: windows(),
+            windows: windows(pace),
         };
         let catalog = Arc::new(Catalog::new(config).expect("windows fit together"));
         Self {
+            pace,
             world: Rc::clone(world),
             store: store.clone(),
             clock,
@@ -171,7 +195,7 @@ impl Site {
     pub(super) fn compactor(&self) -> Compactor {
         let policy = {
             let mut rng = self.rng.borrow_mut();
-            let mut millis = |longest: u64| Duration::from_millis(rng.random_range(0..longest));
+            let mut millis = |longest: u64| self.pace.millis(rng.random_range(0..longest));
             let (wait, wait_late, hour_slack) = (millis(4_000), millis(8_000), millis(3_000));
             Policy {
                 target_rows: rng.random_range(20..200),
@@ -188,20 +212,25 @@ impl Site {
             jobs: self.rng.borrow_mut().random_range(1..4),
             memory_bytes: 60_000,
             threads: false,
-            idle_pause: Duration::from_secs(2),
-            sweep_every: Duration::from_secs(9),
-            lease: Duration::from_secs(6),
+            idle_pause: self.pace.millis(2_000),
+            sweep_every: self.pace.millis(9_000),
+            lease: self.pace.millis(6_000),
             policy,
-            retention: None,
+            retention: self.world.borrow().usual_rules.clone(),
         };
         let clock = Arc::new(WaitingClock(self.clock.clone()));
         Compactor::new(Arc::clone(&self.catalog), clock, config, Arc::new(Metrics::default()))
     }
 
+    /// In Unix nanoseconds, whatever the clock of this process says.
+    pub(super) fn true_time(&self) -> u64 {
+        START_UNIX_NANOS + u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Waits up to so long.
     pub(super) async fn rest(&self, longest_millis: u64) {
         let millis = self.rng.borrow_mut().random_range(0..=longest_millis);
-        self.clock.sleep(Duration::from_millis(millis)).await;
+        self.clock.sleep(self.pace.millis(millis)).await;
     }
 
     /// An object; none: it is not there. A store that fails is asked again.
@@ -224,8 +253,8 @@ impl Site {
 }
 
 /// Seconds where the real ones are minutes and hours.
-fn windows() -> Windows {
-    let seconds = Duration::from_secs;
+fn windows(pace: Pace) -> Windows {
+    let seconds = |seconds: u64| pace.millis(seconds * 1_000);
     Windows {
         query: seconds(12),
         read_grace: seconds(16),

@@ -13,6 +13,7 @@ use siltstone_format::block::write::encode_block;
 use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::{BlockId, WriterId};
 use siltstone_format::path::ObjectKey;
+use siltstone_format::span::Span;
 use siltstone_format::tenant::Tenant;
 use siltstone_testkit::schedule::Violation;
 
@@ -26,7 +27,8 @@ pub(super) async fn run(site: Site, flushes: u64) -> Result<(), Violation> {
         known = learn(&site, known).await;
         let spans = next_spans(&site, known);
         loop {
-            match flush(&site, &spans, known, writer, number).await {
+            let encoded: Vec<Span> = spans.iter().map(|number| span(*number)).collect();
+            match flush(&site, &[(Tenant::single(), encoded)], known, (writer, number)).await {
                 Fate::Committed => break,
                 // A flush that is late is asked for again under the same name.
                 Fate::Missing => {}
@@ -70,15 +72,25 @@ fn next_spans(site: &Site, known: u64) -> Vec<u64> {
     spans
 }
 
-async fn flush(site: &Site, spans: &[u64], known: u64, writer: WriterId, number: u64) -> Fate {
+/// Commits spans of some tenants as one flush, of which the deletions up to this number are known.
+pub(super) async fn flush(
+    site: &Site,
+    spans: &[(Tenant, Vec<Span>)],
+    known: u64,
+    (writer, number): (WriterId, u64),
+) -> Fate {
     let opened = site.clock.monotonic();
-    let summary = loop {
-        match write(site, spans).await {
-            Ok(summary) => break summary,
-            Err(_) => site.rest(300).await,
-        }
-    };
-    let entry = LogEntry { writer, number, blocks: vec![BlockEntry::accepted(summary, known)] };
+    let mut blocks = Vec::new();
+    for (tenant, spans) in spans {
+        let summary = loop {
+            match write(site, tenant, spans).await {
+                Ok(summary) => break summary,
+                Err(_) => site.rest(300).await,
+            }
+        };
+        blocks.push(BlockEntry::accepted(summary, known));
+    }
+    let entry = LogEntry { writer, number, blocks };
     loop {
         match site.catalog.commit(&entry, Some(opened)).await {
             Ok(fate) => return fate,
@@ -87,11 +99,11 @@ async fn flush(site: &Site, spans: &[u64], known: u64, writer: WriterId, number:
     }
 }
 
-async fn write(site: &Site, spans: &[u64]) -> Result<BlockSummary, object_store::Error> {
+async fn write(site: &Site, tenant: &Tenant, spans: &[Span]) -> Result<BlockSummary, object_store::Error> {
     let mut columns = SpanColumns::default();
-    spans.iter().for_each(|number| columns.push(&span(*number)).expect("fits"));
+    spans.iter().for_each(|span| columns.push(span).expect("fits"));
     let block = BlockId(site.catalog.next_id());
-    let identity = BlockIdentity { block, tenant: Tenant::single(), inputs: Vec::new() };
+    let identity = BlockIdentity { block, tenant: tenant.clone(), inputs: Vec::new() };
     let encoded = encode_block(&columns, &identity).expect("encodes");
     for (key, content) in
         [(ObjectKey::Spans(block), encoded.spans), (ObjectKey::Origins(block), encoded.origins)]

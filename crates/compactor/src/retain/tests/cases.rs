@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::FutureExt;
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
 use siltstone_catalog::kept::Until;
@@ -12,6 +13,7 @@ use siltstone_format::path::ObjectKey;
 use super::truth::{DAY, HOUR, START, Sent};
 use super::world::World;
 use crate::plan::Policy;
+use crate::planted::{Bug, with_bug};
 use crate::service::When;
 
 /// The hour in which the first day is over.
@@ -107,6 +109,72 @@ fn should_judge_a_late_span_with_its_trace_if_that_is_there_and_else_alone() {
     assert_eq!(seen(&world), [1, 2, 3, 4, 5, 6]);
     work_at(&world, 90);
     assert!(seen(&world).is_empty());
+}
+
+/// Pauses a compactor at each await of a round in turn, and lets something happen meanwhile by which all that is there is
+/// kept. Where it was paused if something of that goes all the same.
+fn goes_if_paused(due: impl Fn() -> World, meanwhile: impl Fn(&World)) -> Option<usize> {
+    let mut paused_at = 0;
+    loop {
+        let world = due();
+        let compactor = world.another_compactor();
+        let mut round = Box::pin(compactor.round(When::Now));
+        let has_ended = (0..paused_at).any(|_| {
+            world.pass(10_000);
+            (&mut round).now_or_never().is_some()
+        });
+        if has_ended {
+            assert!(paused_at > 10, "it was paused {paused_at} times");
+            return None;
+        }
+        meanwhile(&world);
+        let there = seen(&world);
+        // What it comes to is another matter: others may have done its work.
+        let _ = world.finish(round);
+        world.pass(HOUR);
+        world.compact(When::Now);
+        if seen(&world) != there {
+            return Some(paused_at);
+        }
+        paused_at += 1;
+    }
+}
+
+/// What is kept six hours is due in its first hour, and what is kept longer was decided before.
+fn with_something_due(hours: u64) -> World {
+    let world = world("keep 6h; keep 20h where status = error");
+    world.flush(&[sent(0, 1, HOUR), failed(1, 2, HOUR)]);
+    work_at(&world, if hours > 6 { 7 } else { 5 });
+    world.pass(START + DAY + hours * HOUR + HOUR / 60 - world.now());
+    world
+}
+
+#[test]
+fn should_count_what_came_before_a_day_was_due_wherever_a_compactor_is_paused() {
+    let due_soon = || {
+        let world = world("keep 6h; keep 90h where status = error");
+        world.flush(&[sent(0, 1, HOUR)]);
+        work_at(&world, 5);
+        world
+    };
+    let say_otherwise = |world: &World| {
+        world.flush(&[failed(1, 1, 2 * HOUR)]);
+        world.pass(HOUR);
+    };
+    assert_eq!(goes_if_paused(due_soon, say_otherwise), None);
+}
+
+#[test]
+fn should_not_give_up_what_is_archived_or_kept_by_new_rules_wherever_a_compactor_is_paused() {
+    let archive = |world: &World| (1..=2).for_each(|trace| world.mark(MarkKind::Archive, trace));
+    let keep_longer = |world: &World| world.set_rules(Some("keep 90h"), true);
+    for (hours, bug) in [(6, Bug::DecideUnchecked), (20, Bug::ExpireUnchecked)] {
+        let due = || with_something_due(hours);
+        assert_eq!(goes_if_paused(due, archive), None, "{hours}");
+        assert_eq!(goes_if_paused(due, keep_longer), None, "{hours}");
+        assert!(with_bug(bug, || goes_if_paused(due, archive)).is_some(), "{bug:?} is not found");
+        assert!(with_bug(bug, || goes_if_paused(due, keep_longer)).is_some(), "{bug:?} is not found");
+    }
 }
 
 #[test]

@@ -8,27 +8,27 @@ use siltstone_format::origin::{Origin, SERVICE_NAME};
 use siltstone_format::span::Span;
 use siltstone_format::value::{Attribute, Value};
 
-pub(super) const HOUR: u64 = 3_600_000_000_000;
-pub(super) const DAY: u64 = 24 * HOUR;
+pub(crate) const HOUR: u64 = 3_600_000_000_000;
+pub(crate) const DAY: u64 = 24 * HOUR;
 /// A day begins then.
-pub(super) const START: u64 = 20_000 * DAY;
+pub(crate) const START: u64 = 20_000 * DAY;
 
 /// Whatever keeps something keeps it at most so long.
-pub(super) const FOREVER: u64 = u64::MAX;
+pub(crate) const FOREVER: u64 = u64::MAX;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sent {
-    pub(super) number: u64,
-    pub(super) trace: u64,
-    pub(super) start: u64,
-    pub(super) failed: bool,
-    pub(super) paid: bool,
-    pub(super) slow: bool,
-    pub(super) committed: u64,
+pub(crate) struct Sent {
+    pub(crate) number: u64,
+    pub(crate) trace: u64,
+    pub(crate) start: u64,
+    pub(crate) failed: bool,
+    pub(crate) paid: bool,
+    pub(crate) slow: bool,
+    pub(crate) committed: u64,
 }
 
 impl Sent {
-    pub(super) fn span(&self) -> Span {
+    pub(crate) fn span(&self) -> Span {
         let service = if self.paid { "payment" } else { "shop" };
         let named = Attribute { key: SERVICE_NAME.to_owned(), value: Value::Str(service.to_owned()) };
         Span {
@@ -43,27 +43,27 @@ impl Sent {
         }
     }
 
-    fn day(&self) -> u64 {
+    pub(crate) fn day(&self) -> u64 {
         self.start / DAY
     }
 }
 
-pub(super) fn trace_id(trace: u64) -> TraceId {
+pub(crate) fn trace_id(trace: u64) -> TraceId {
     TraceId((u128::from(trace) * 0x9e37_79b9_7f4a_7c15 + 1).to_be_bytes())
 }
 
 /// Hours that rules keep traces, by what of them there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Keeps {
-    pub(super) all: u64,
-    pub(super) failed: u64,
-    pub(super) paid: u64,
-    pub(super) slow: u64,
-    pub(super) archived: Option<u64>,
+pub(crate) struct Keeps {
+    pub(crate) all: u64,
+    pub(crate) failed: u64,
+    pub(crate) paid: u64,
+    pub(crate) slow: u64,
+    pub(crate) archived: Option<u64>,
 }
 
 impl Keeps {
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = format!("keep {}h", self.all);
         for (hours, filter) in [
             (self.failed, "status = error"),
@@ -81,7 +81,7 @@ impl Keeps {
     }
 
     /// The longest that one of the spans says.
-    fn of<'s>(&self, spans: impl Iterator<Item = &'s Sent>) -> u64 {
+    pub(crate) fn of<'s>(&self, spans: impl Iterator<Item = &'s Sent>) -> u64 {
         let of_span = |span: &Sent| {
             let of = |is: bool, hours: u64| if is { hours } else { 0 };
             of(span.failed, self.failed).max(of(span.paid, self.paid)).max(of(span.slow, self.slow))
@@ -89,7 +89,7 @@ impl Keeps {
         spans.map(of_span).max().unwrap_or(0).max(self.all)
     }
 
-    fn of_archived(&self) -> u64 {
+    pub(crate) fn of_archived(&self) -> u64 {
         self.archived.unwrap_or(FOREVER)
     }
 }
@@ -110,14 +110,14 @@ pub(super) const SLACK: u64 = DAY + 12 * HOUR;
 const DECIDED_AFTER: u64 = 14 * HOUR;
 
 /// Hours after which a day is over.
-const DAY_SLACK: u64 = 2;
+pub(crate) const DAY_SLACK: u64 = 2;
 
-fn first_day(spans: &[Sent]) -> u64 {
+pub(crate) fn first_day(spans: &[Sent]) -> u64 {
     spans.iter().map(Sent::day).min().unwrap_or(0)
 }
 
 /// So many hours after the end of a day.
-fn until(day: u64, hours: u64) -> u64 {
+pub(crate) fn until(day: u64, hours: u64) -> u64 {
     ((day + 1) * DAY).saturating_add(hours.saturating_mul(HOUR))
 }
 

@@ -46,7 +46,24 @@ pub(super) struct World {
     pub(super) clock: VirtualClock,
     store: Store,
     pub(super) catalog: Arc<Catalog>,
+    config: CompactorConfig,
     pub(super) compactor: Compactor,
+}
+
+fn catalog(store: &Store, clock: &VirtualClock, seed: u8) -> Arc<Catalog> {
+    let objects: Arc<dyn ObjectStore> = Arc::<CountingStore<_>>::clone(store);
+    let config = CatalogConfig {
+        bucket: Bucket::new(objects, Listing::Together),
+        clock: Arc::new(WaitingClock(clock.clone())),
+        seed: [seed; 32],
+        windows: Windows::default(),
+    };
+    Arc::new(Catalog::new(config).unwrap())
+}
+
+fn compactor(catalog: &Arc<Catalog>, clock: &VirtualClock, config: &CompactorConfig) -> Compactor {
+    let waiting = Arc::new(WaitingClock(clock.clone()));
+    Compactor::new(Arc::clone(catalog), waiting, config.clone(), Arc::new(Metrics::default()))
 }
 
 impl World {
@@ -58,16 +75,7 @@ impl World {
         let clock = VirtualClock::starting_at(START);
         let store = FaultyStore::new(InMemory::new(), clock.clone(), FaultPlan::none());
         let store = Arc::new(CountingStore::new(store));
-        let objects: Arc<dyn ObjectStore> = Arc::<CountingStore<_>>::clone(&store);
-        let catalog = Arc::new(
-            Catalog::new(CatalogConfig {
-                bucket: Bucket::new(objects, Listing::Together),
-                clock: Arc::new(WaitingClock(clock.clone())),
-                seed: [7; 32],
-                windows: Windows::default(),
-            })
-            .unwrap(),
-        );
+        let catalog = catalog(&store, &clock, 7);
         let config = CompactorConfig {
             jobs: 2,
             memory_bytes,
@@ -76,11 +84,15 @@ impl World {
             retention: usual.map(|rules| rules.parse::<Retention>().unwrap()),
             ..CompactorConfig::default()
         };
-        let waiting = Arc::new(WaitingClock(clock.clone()));
-        let compactor = Compactor::new(Arc::clone(&catalog), waiting, config, Arc::new(Metrics::default()));
-        let world = Self { clock, store, catalog, compactor };
+        let compactor = compactor(&catalog, &clock, &config);
+        let world = Self { clock, store, catalog, config, compactor };
         world.finish(world.compactor.make_ready()).unwrap();
         world
+    }
+
+    /// One that knows nothing yet.
+    pub(super) fn another_compactor(&self) -> Compactor {
+        compactor(&catalog(&self.store, &self.clock, 8), &self.clock, &self.config)
     }
 
     pub(super) fn now(&self) -> u64 {
