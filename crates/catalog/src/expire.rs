@@ -1,8 +1,13 @@
 //! Rules of retention are set, and what they do not keep is given up: on grounds that are looked at again in the
 //! moment in which it goes.
 
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use siltstone_format::day::Day;
 use siltstone_format::id::BlockId;
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
@@ -120,12 +125,52 @@ impl Change for Expire {
 pub struct Decide {
     pub merge: Merge,
     pub grounds: Grounds,
+    /// What was looked at for it, where it decides about what was undecided.
+    pub known: Option<Known>,
+}
+
+/// The days whose blocks tell how long traces are kept, and the blocks of them that were looked at: more of these come
+/// to be known as what was decided by them is published.
+#[derive(Clone, Debug)]
+pub struct Known {
+    days: RangeInclusive<Day>,
+    blocks: Arc<Mutex<BTreeSet<BlockId>>>,
+}
+
+impl Known {
+    pub fn nothing(days: RangeInclusive<Day>) -> Self {
+        Self { days, blocks: Arc::default() }
+    }
+
+    pub fn add(&self, blocks: impl IntoIterator<Item = BlockId>) {
+        self.blocks().extend(blocks);
+    }
+
+    fn blocks(&self) -> MutexGuard<'_, BTreeSet<BlockId>> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing else was decided since. Two that look at different moments may each decide about a block of one
+    /// trace, and the one that keeps it shorter might never be looked at again.
+    async fn check(&self, draft: &mut Draft<'_>, tenant: &Tenant) -> Result<(), ChangeError> {
+        for day in self.days.start().0..=self.days.end().0 {
+            let there = draft.blocks(tenant, Section::Day(Day(day))).await?;
+            let known = self.blocks();
+            if there.iter().any(|block| block.kept.is_some() && !known.contains(&block.id())) {
+                return refused("somebody else decided something");
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Change for Decide {
     fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
         async move {
             self.grounds.check(draft, &self.merge.tenant).await?;
+            if let Some(known) = &self.known {
+                known.check(draft, &self.merge.tenant).await?;
+            }
             self.merge.apply(draft).await
         }
         .boxed()

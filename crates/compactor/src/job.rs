@@ -159,7 +159,10 @@ impl Work {
         let merge = self.change(outputs);
         let published = match &self.judged {
             Some(judged) if !planted(Bug::DecideUnchecked) => {
-                catalog.publish(&Decide { merge, grounds: judged.grounds }).await
+                let (grounds, known) = (judged.grounds, judged.known.clone());
+                // The other jobs of the same decision may take it for known.
+                known.iter().for_each(|known| known.add(blocks.iter().copied()));
+                catalog.publish(&Decide { merge, grounds, known }).await
             }
             _ => catalog.publish(&merge).await,
         };

@@ -31,6 +31,8 @@ pub(crate) enum Bug {
     ForgetBeside,
     /// What says that traces are kept longer is written anew before those that must be kept for it.
     UndecidedFirst,
+    /// What others decided of the same days meanwhile does not matter.
+    DecideBlindly,
     /// What was decided is published whatever was asked for meanwhile.
     DecideUnchecked,
     /// Blocks go on grounds that hold now, and not on those that were looked at.

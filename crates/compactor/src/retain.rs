@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use siltstone_catalog::expire::Grounds;
+use siltstone_catalog::expire::{Grounds, Known};
 use siltstone_catalog::kept::{Kept, Until};
 use siltstone_format::day::Day;
 use siltstone_format::id::TraceId;
@@ -46,6 +46,8 @@ pub(crate) struct Judged {
     policy: u64,
     marks: u64,
     pub(crate) grounds: Grounds,
+    /// What was looked at, where it decides about what was undecided.
+    pub(crate) known: Option<Known>,
 }
 
 impl Judged {

@@ -96,7 +96,7 @@ fn should_give_up_nothing_that_was_archived_meanwhile() {
     world.finish(catalog.publish(&mark(MarkKind::Archive, 1))).unwrap();
     assert!(refusal(world.finish(catalog.publish(&change))).contains("traces were archived"));
     let merge = world.prepare_merge(&catalog, &Tenant::single(), std::slice::from_ref(&block));
-    let decide = Decide { merge, grounds: change.grounds };
+    let decide = Decide { merge, grounds: change.grounds, known: None };
     assert!(refusal(world.finish(catalog.publish(&decide))).contains("traces were archived"));
     assert_eq!(world.found(&catalog, &Tenant::single()), numbers(&[(0, 20)]));
 }
@@ -154,7 +154,7 @@ fn should_say_of_a_page_what_was_decided_about_its_blocks() {
     let mut merge = world.prepare_merge(&catalog, &Tenant::single(), std::slice::from_ref(&block));
     let kept = Kept { until: Until::Hour(500), policy: 3, marks: 4 };
     merge.outputs[0].1.kept = Some(kept);
-    let decide = Decide { merge, grounds: grounds(&world, &catalog) };
+    let decide = Decide { merge, grounds: grounds(&world, &catalog), known: None };
     world.finish(catalog.publish(&decide)).unwrap();
     let snapshot = world.snapshot(&catalog);
     let pages = world.finish(catalog.pages(&snapshot, &Tenant::single())).unwrap();
@@ -164,4 +164,30 @@ fn should_say_of_a_page_what_was_decided_about_its_blocks() {
     assert!(page.is_undecided(4) && !page.is_undecided(3));
     let never = Kept { until: Until::Never, ..kept };
     assert_eq!((kept.and(never), never.until.has_passed(u32::MAX)), (never, false));
+}
+
+#[test]
+fn should_not_decide_beside_what_others_decided_of_the_same_days() {
+    let (world, catalog) = TestWorld::with_catalog();
+    let day = Day::of_unix_nano(START_UNIX_NANOS);
+    (0..3).for_each(|_| drop(merged(&world, &catalog)));
+    let [ours, theirs, more] =
+        world.section(&catalog, &Tenant::single(), Section::Day(day)).try_into().unwrap();
+    let decide = |block: &(Section, BlockEntry), known: Option<Known>| {
+        let mut merge = world.prepare_merge(&catalog, &Tenant::single(), std::slice::from_ref(block));
+        merge.outputs[0].1.kept = Some(Kept { until: Until::Hour(500), policy: 0, marks: 0 });
+        Decide { merge, grounds: grounds(&world, &catalog), known }
+    };
+    let (known, far) =
+        (Known::nothing(day..=Day(day.0 + 1)), Known::nothing(Day(day.0 + 1)..=Day(day.0 + 2)));
+    let theirs = decide(&theirs, None);
+    let decided = theirs.merge.outputs[0].1.id();
+    world.finish(catalog.publish(&theirs)).unwrap();
+    let change = decide(&ours, Some(known.clone()));
+    assert!(refusal(world.finish(catalog.publish(&change))).contains("somebody else decided something"));
+    known.add([decided]);
+    world.finish(catalog.publish(&change)).unwrap();
+    // What is decided of other days does not matter.
+    let more = decide(&more, Some(far));
+    world.finish(catalog.publish(&more)).unwrap();
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use siltstone_catalog::Catalog;
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
-use siltstone_catalog::expire::{Expire, Grounds, MAX_EXPIRED};
+use siltstone_catalog::expire::{Expire, Grounds, Known, MAX_EXPIRED};
 use siltstone_catalog::kept::Until;
 use siltstone_catalog::mark::{MarkKind, MarkTarget};
 use siltstone_catalog::snapshot::{Snapshot, SnapshotError};
@@ -132,14 +132,20 @@ impl Ruled {
         let policy = block.kept.map_or(self.rules.number, |kept| kept.policy.min(self.rules.number));
         let grounds = Grounds { policy: self.rules.number, marks };
         let marks = block.kept.map_or(0, |kept| kept.marks);
-        Judged { verdicts: Arc::clone(verdicts), least, hour, policy, marks, grounds }
+        Judged { verdicts: Arc::clone(verdicts), least, hour, policy, marks, grounds, known: None }
     }
 
     /// What is to be known of blocks about which nothing is decided.
-    pub(crate) fn undecided(&self, verdicts: &Arc<Verdicts>, hour: u32, marks: u64) -> Judged {
+    pub(crate) fn undecided(
+        &self,
+        (verdicts, known): (&Arc<Verdicts>, &Known),
+        hour: u32,
+        marks: u64,
+    ) -> Judged {
+        let known = (!planted(Bug::DecideBlindly)).then(|| known.clone());
         let grounds = Grounds { policy: self.rules.number, marks };
         let (verdicts, least, policy) = (Arc::clone(verdicts), self.rules.least(), self.rules.number);
-        Judged { verdicts, least, hour, policy, marks, grounds }
+        Judged { verdicts, least, hour, policy, marks, grounds, known }
     }
 
     /// The changes that give up these blocks.

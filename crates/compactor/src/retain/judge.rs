@@ -10,6 +10,7 @@ use std::sync::Arc;
 use siltstone_catalog::Catalog;
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
+use siltstone_catalog::expire::Known;
 use siltstone_catalog::snapshot::{Snapshot, SnapshotError};
 use siltstone_catalog::tenant_page::PageRef;
 use siltstone_format::block::parts::Parts;
@@ -117,6 +118,7 @@ pub(crate) struct Judging {
     pub(crate) day: Day,
     rules: Rules,
     verdicts: Arc<Verdicts>,
+    known: Known,
     /// What is decided: the blocks about which nothing was when it began. What comes later is decided after it.
     of: BTreeSet<BlockId>,
     seen: HashSet<BlockId>,
@@ -131,6 +133,7 @@ impl Judging {
             day,
             rules: ruled.rules.clone(),
             verdicts: Arc::new(Verdicts::within(most_bytes)),
+            known: Known::nothing(Day(day.0.saturating_sub(1))..=Day(day.0.saturating_add(1))),
             of: BTreeSet::new(),
             seen: HashSet::new(),
             raised: BTreeMap::new(),
@@ -184,6 +187,7 @@ impl Judging {
         }
         let there: BTreeSet<BlockId> = around.ids().collect();
         self.raised.retain(|id, _| there.contains(id));
+        self.known.add(there);
         Ok(())
     }
 
@@ -320,7 +324,7 @@ impl Judging {
             undecided.iter().map(|placed| (placed.1.id(), placed)).collect();
         let pieces: Vec<plan::Piece> =
             undecided.iter().map(|(section, block)| plan::Piece::of(*section, block, None)).collect();
-        let judged = ruled.undecided(&self.verdicts, hour, marks);
+        let judged = ruled.undecided((&self.verdicts, &self.known), hour, marks);
         let jobs = plan::decide(&pieces, policy).into_iter().map(|job| {
             let inputs = job.inputs.iter().filter_map(|piece| by_id.get(&piece.id));
             (inputs.map(|placed| (*placed).clone()).collect(), judged.clone())

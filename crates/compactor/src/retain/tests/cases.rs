@@ -112,8 +112,8 @@ fn should_judge_a_late_span_with_its_trace_if_that_is_there_and_else_alone() {
 }
 
 /// Pauses a compactor at each await of a round in turn, and lets something happen meanwhile by which all that is there is
-/// kept. Where it was paused if something of that goes all the same.
-fn goes_if_paused(due: impl Fn() -> World, meanwhile: impl Fn(&World)) -> Option<usize> {
+/// kept so many hours. Where it was paused if something of that goes all the same.
+fn goes_if_paused(due: impl Fn() -> World, meanwhile: impl Fn(&World), hours: u64) -> Option<usize> {
     let mut paused_at = 0;
     loop {
         let world = due();
@@ -131,7 +131,7 @@ fn goes_if_paused(due: impl Fn() -> World, meanwhile: impl Fn(&World)) -> Option
         let there = seen(&world);
         // What it comes to is another matter: others may have done its work.
         let _ = world.finish(round);
-        world.pass(HOUR);
+        world.pass(hours * HOUR);
         world.compact(When::Now);
         if seen(&world) != there {
             return Some(paused_at);
@@ -161,7 +161,7 @@ fn should_count_what_came_before_a_day_was_due_wherever_a_compactor_is_paused() 
         world.flush(&[failed(1, 1, 2 * HOUR)]);
         world.pass(HOUR);
     };
-    assert_eq!(goes_if_paused(due_soon, say_otherwise), None);
+    assert_eq!(goes_if_paused(due_soon, say_otherwise, 1), None);
 }
 
 #[test]
@@ -170,11 +170,58 @@ fn should_not_give_up_what_is_archived_or_kept_by_new_rules_wherever_a_compactor
     let keep_longer = |world: &World| world.set_rules(Some("keep 90h"), true);
     for (hours, bug) in [(6, Bug::DecideUnchecked), (20, Bug::ExpireUnchecked)] {
         let due = || with_something_due(hours);
-        assert_eq!(goes_if_paused(due, archive), None, "{hours}");
-        assert_eq!(goes_if_paused(due, keep_longer), None, "{hours}");
-        assert!(with_bug(bug, || goes_if_paused(due, archive)).is_some(), "{bug:?} is not found");
-        assert!(with_bug(bug, || goes_if_paused(due, keep_longer)).is_some(), "{bug:?} is not found");
+        assert_eq!(goes_if_paused(due, archive, 1), None, "{hours}");
+        assert_eq!(goes_if_paused(due, keep_longer, 1), None, "{hours}");
+        assert!(with_bug(bug, || goes_if_paused(due, archive, 1)).is_some(), "{bug:?} is not found");
+        assert!(with_bug(bug, || goes_if_paused(due, keep_longer, 1)).is_some(), "{bug:?} is not found");
     }
+}
+
+/// Blocks are decided about one by one, and the trace of an error is kept twenty hours, of a payment ninety.
+fn with_an_error_kept_for_hours() -> World {
+    let one_by_one = Policy { most_rows: 1, ..Policy::default() };
+    let rules = "keep 6h; keep 20h where status = error; keep 90h where service_name = \"payment\"";
+    let world = World::new(Some(rules), one_by_one);
+    world.flush(&[failed(0, 1, 2 * HOUR)]);
+    world
+}
+
+/// A span of the same trace comes late, and is a payment. A compactor decides about its block, and ends before it
+/// comes to anything else.
+fn decide_about_a_late_payment(world: &World) {
+    world.flush(&[Sent { paid: true, ..sent(1, 1, HOUR) }]);
+    let compactor = world.compactor_of_one_job();
+    let begins_with_it =
+        |block: &BlockEntry| block.summary.spans.min_start_unix_nano == START + HOUR && block.kept.is_some();
+    while !world.blocks().iter().any(|(_, block)| begins_with_it(block)) {
+        world.finish(compactor.round(When::Now)).unwrap();
+    }
+}
+
+#[test]
+fn should_not_decide_a_trace_by_less_than_another_compactor_has_decided_by() {
+    let due = || {
+        let world = with_an_error_kept_for_hours();
+        work_at(&world, 5);
+        world.pass(START + DAY + 6 * HOUR + HOUR / 60 - world.now());
+        world
+    };
+    assert_eq!(goes_if_paused(due, decide_about_a_late_payment, 15), None);
+    assert!(with_bug(Bug::DecideBlindly, || goes_if_paused(due, decide_about_a_late_payment, 15)).is_some());
+}
+
+#[test]
+fn should_keep_a_trace_longer_before_what_says_so_is_decided_about() {
+    let kept = || {
+        let world = with_an_error_kept_for_hours();
+        work_at(&world, 7);
+        assert_eq!(untils(&world), [Some(Until::Hour(END + 20))].into());
+        decide_about_a_late_payment(&world);
+        work_at(&world, 21);
+        seen(&world)
+    };
+    assert_eq!(kept(), [0, 1]);
+    assert_eq!(with_bug(Bug::UndecidedFirst, kept), [1]);
 }
 
 #[test]

@@ -95,6 +95,12 @@ impl World {
         compactor(&catalog(&self.store, &self.clock, 8), &self.clock, &self.config)
     }
 
+    /// The same, which does one thing after the other.
+    pub(super) fn compactor_of_one_job(&self) -> Compactor {
+        let config = CompactorConfig { jobs: 1, ..self.config.clone() };
+        compactor(&catalog(&self.store, &self.clock, 9), &self.clock, &config)
+    }
+
     pub(super) fn now(&self) -> u64 {
         self.clock.now()
     }
