@@ -38,9 +38,8 @@ pub(super) async fn settle(site: Site, truth: Shared, since: u64) -> Result<(), 
 /// In the end: the bucket has the spans that readers see, each once, and no other.
 pub(super) async fn check_bucket(site: Site, truth: Shared) -> Result<(), Violation> {
     let reading = read(&site).await?;
-    let mut truth = truth.borrow_mut();
-    truth.look(&reading)?;
-    truth.happened.kept += reading.times.len() as u64;
+    truth.borrow_mut().look(&reading)?;
+    truth.borrow_mut().happened.kept += reading.times.len() as u64;
     let stored = stored(&site).await?;
     if stored != reading.times {
         return Err(format!("the bucket has {stored:?}, and readers see {:?}", reading.times));
