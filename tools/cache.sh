@@ -8,7 +8,7 @@
 #   cache_path FILE      the path of a file in the published directory; fails if there is none
 #   cache_begin          a new directory $made and a $log beside it; both go when the script ends…
 #   cache_publish        …unless this made the directory the published one
-#   persist COMMAND…     runs it into the $log, again after a while if it failed: a registry may be away for minutes
+#   persist COMMAND…     runs it into the $log, in CI again and again: a registry may be away for minutes
 
 say() { echo "$tool: $*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -66,8 +66,9 @@ cache_publish() {
 }
 
 persist() { # command…
-  local pause
-  for pause in 15 30 60 120 240 ""; do
+  local pause pauses=(5 "")
+  [[ ${CI:-} != true ]] || pauses=(15 30 60 120 240 "")
+  for pause in "${pauses[@]}"; do
     "$@" >"$log" 2>&1 && return 0
     tail -n 20 -- "$log" >&2
     [[ -n $pause ]] || return 1

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use siltstone_format::day::Day;
-use siltstone_format::id::BlockId;
+use siltstone_format::id::{BlockId, ObjectId};
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
 
@@ -22,6 +22,7 @@ use crate::mark::MarkKind;
 use crate::message::Damage;
 use crate::publish::{Change, ChangeError};
 use crate::snapshot::{Snapshot, SnapshotError, TenantBlocks};
+use crate::tenant_page::PageRef;
 use crate::time::StoreTime;
 
 /// Most blocks that one root gives up for their time.
@@ -100,6 +101,8 @@ pub struct Expire {
     /// Each section with its blocks, [`MAX_EXPIRED`] at most.
     pub blocks: Vec<(Section, Vec<BlockId>)>,
     pub grounds: Grounds,
+    /// What was looked at for it, where nothing was decided about them before.
+    pub known: Option<Known>,
 }
 
 impl Change for Expire {
@@ -109,6 +112,9 @@ impl Change for Expire {
                 return Err(ChangeError::Refused(format!("more than {MAX_EXPIRED} blocks go at once")));
             }
             self.grounds.check(draft, &self.tenant).await?;
+            if let Some(known) = &self.known {
+                known.check(draft, &self.tenant).await?;
+            }
             for (section, blocks) in &self.blocks {
                 if !draft.retire_blocks(&self.tenant, *section, blocks).await? {
                     return refused("a block was merged or deleted");
@@ -129,35 +135,51 @@ pub struct Decide {
     pub known: Option<Known>,
 }
 
-/// The days whose blocks tell how long traces are kept, and the blocks of them that were looked at: more of these come
-/// to be known as what was decided by them is published.
+/// The days whose blocks tell how long traces are kept, and what was seen of them: the blocks, and the pages in which
+/// they stand. Who decides adds the blocks that are written for it before they are published.
 #[derive(Clone, Debug)]
 pub struct Known {
     days: RangeInclusive<Day>,
-    blocks: Arc<Mutex<BTreeSet<BlockId>>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    blocks: BTreeSet<BlockId>,
+    pages: BTreeSet<ObjectId>,
 }
 
 impl Known {
     pub fn nothing(days: RangeInclusive<Day>) -> Self {
-        Self { days, blocks: Arc::default() }
+        Self { days, seen: Arc::default() }
     }
 
-    pub fn add(&self, blocks: impl IntoIterator<Item = BlockId>) {
-        self.blocks().extend(blocks);
+    pub fn add_blocks(&self, blocks: impl IntoIterator<Item = BlockId>) {
+        self.seen().blocks.extend(blocks);
     }
 
-    fn blocks(&self) -> MutexGuard<'_, BTreeSet<BlockId>> {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn add_pages(&self, pages: impl IntoIterator<Item = ObjectId>) {
+        self.seen().pages.extend(pages);
     }
 
-    /// Whether nothing else was decided since. Two that look at different moments may each decide about a block of one
-    /// trace, and the one that keeps it shorter might never be looked at again.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether no block is there that was decided about and not seen. Two that look at different moments may each
+    /// decide about a block of one trace, and the one that keeps it shorter might never be looked at again.
     async fn check(&self, draft: &mut Draft<'_>, tenant: &Tenant) -> Result<(), ChangeError> {
-        for day in self.days.start().0..=self.days.end().0 {
-            let there = draft.blocks(tenant, Section::Day(Day(day))).await?;
-            let known = self.blocks();
-            if there.iter().any(|block| block.kept.is_some() && !known.contains(&block.id())) {
-                return refused("somebody else decided something");
+        let pages = &draft.tenant_page(tenant).await?.pages;
+        let is_new = |page: &&PageRef| {
+            let is_near = matches!(page.section, Section::Day(day) if self.days.contains(&day));
+            is_near && page.kept.decided > 0 && !self.seen().pages.contains(&page.id)
+        };
+        let sections: BTreeSet<Section> = pages.iter().filter(is_new).map(|page| page.section).collect();
+        for section in sections {
+            let there = draft.blocks(tenant, section).await?;
+            let seen = self.seen();
+            if there.iter().any(|block| block.kept.is_some() && !seen.blocks.contains(&block.id())) {
+                return refused("blocks of its days came to be decided about that were not looked at");
             }
         }
         Ok(())

@@ -161,7 +161,7 @@ impl Work {
             Some(judged) if !planted(Bug::DecideUnchecked) => {
                 let (grounds, known) = (judged.grounds, judged.known.clone());
                 // The other jobs of the same decision may take it for known.
-                known.iter().for_each(|known| known.add(blocks.iter().copied()));
+                known.iter().for_each(|known| known.add_blocks(blocks.iter().copied()));
                 catalog.publish(&Decide { merge, grounds, known }).await
             }
             _ => catalog.publish(&merge).await,

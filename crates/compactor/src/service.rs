@@ -336,8 +336,8 @@ impl Compactor {
         Ok(all.into_iter().map(|(_, work)| work).collect())
     }
 
-    /// What is worth merging of a tenant, and what waits. Days are planned one after the other: months of blocks are
-    /// never held at once.
+    /// What is worth merging of a tenant, and what waits. Days are planned one after the other: of the
+    /// others only inputs of jobs are held.
     async fn merges(
         &self,
         snapshot: &Snapshot,

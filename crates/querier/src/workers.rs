@@ -2,18 +2,18 @@
 //! what it needs to decompress, and memory that it used before is near.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// They end when it is dropped, after what they are doing.
 pub(crate) struct Workers {
-    /// One for each thread: a job that is not begun waits here, and goes away with whoever wanted it.
-    turns: Arc<Semaphore>,
-    jobs: SyncSender<Job>,
+    /// Whoever adds one waits for it, so that there are no more than parts of queries that run at the same time. It goes
+    /// on whether or not anybody looks after who waits: a client that reads slowly holds up no other.
+    jobs: Sender<Job>,
 }
 
 /// The job was not done: no thread could be started, or it panicked.
@@ -22,32 +22,31 @@ pub(crate) struct NotDone;
 
 impl Workers {
     pub(crate) fn new(count: usize) -> Self {
-        let count = count.max(1);
-        let (jobs, queue) = sync_channel(count);
+        let (jobs, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
-        for number in 0..count {
+        for number in 0..count.max(1) {
             let queue = Arc::clone(&queue);
             let named = std::thread::Builder::new().name(format!("query-{number}"));
             // With less threads the others do the work; with none the queue is closed, and every job fails.
             drop(named.spawn(move || work(&queue)));
         }
-        Self { turns: Arc::new(Semaphore::new(count)), jobs }
+        Self { jobs }
     }
 
-    /// Does a job when there is a thread for it. A job that has begun goes on if nobody waits for it any more.
+    /// Does a job when there is a thread for it. One that has begun goes on if nobody waits for it any more; another
+    /// is not begun then.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotDone> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| NotDone)?;
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move || {
-            let _turn = turn;
-            // Whoever waits is gone if this fails.
-            let _ = done.send(job());
+            if !done.is_closed() {
+                // Whoever waits is gone if this fails.
+                let _ = done.send(job());
+            }
         });
-        // Never full: there are no more turns than places.
-        self.jobs.try_send(job).map_err(|_| NotDone)?;
+        self.jobs.send(job).map_err(|_| NotDone)?;
         result.await.map_err(|_| NotDone)
     }
 }
@@ -64,6 +63,9 @@ fn work(queue: &Mutex<Receiver<Job>>) {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::time::Duration;
+
+    use futures::FutureExt;
 
     use super::*;
 
@@ -91,5 +93,23 @@ mod tests {
         let workers = Workers::new(1);
         assert!(workers.run(|| panic!("planted")).await.is_err());
         assert_eq!(workers.run(|| 7).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn should_go_on_beside_somebody_who_waits_and_does_not_look() {
+        let workers = Workers::new(1);
+        let (begin, begun) = channel();
+        let mut first = Box::pin(workers.run(move || begun.recv()));
+        let (mut idle, mut gone) =
+            (Box::pin(workers.run(|| 1)), Box::pin(workers.run(|| panic!("it was begun"))));
+        assert!((&mut first).now_or_never().is_none());
+        assert!((&mut idle).now_or_never().is_none());
+        assert!((&mut gone).now_or_never().is_none());
+        drop(gone);
+        begin.send(()).unwrap();
+        let other = tokio::time::timeout(Duration::from_secs(60), workers.run(|| 2)).await;
+        assert_eq!(other.expect("another job waits for one that nobody looks after").unwrap(), 2);
+        assert_eq!(idle.await.unwrap(), 1);
+        first.await.unwrap().unwrap();
     }
 }

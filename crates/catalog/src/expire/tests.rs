@@ -43,7 +43,7 @@ fn merged(world: &TestWorld, catalog: &Catalog) -> (Section, BlockEntry) {
 }
 
 fn expire(block: &(Section, BlockEntry), grounds: Grounds) -> Expire {
-    Expire { tenant: Tenant::single(), blocks: vec![(block.0, vec![block.1.id()])], grounds }
+    Expire { tenant: Tenant::single(), blocks: vec![(block.0, vec![block.1.id()])], grounds, known: None }
 }
 
 fn refusal<T: std::fmt::Debug>(published: Result<T, PublishError>) -> String {
@@ -143,7 +143,7 @@ fn should_bound_what_goes_at_once() {
     let (world, catalog) = TestWorld::with_catalog();
     let ids = (0..=MAX_EXPIRED).map(|number| BlockId((number as u128).into())).collect();
     let (tenant, grounds) = (Tenant::single(), grounds(&world, &catalog));
-    let change = Expire { tenant, blocks: vec![(Section::Day(Day(1)), ids)], grounds };
+    let change = Expire { tenant, blocks: vec![(Section::Day(Day(1)), ids)], grounds, known: None };
     assert!(refusal(world.finish(catalog.publish(&change))).contains("more than 4096"));
 }
 
@@ -184,8 +184,10 @@ fn should_not_decide_beside_what_others_decided_of_the_same_days() {
     let decided = theirs.merge.outputs[0].1.id();
     world.finish(catalog.publish(&theirs)).unwrap();
     let change = decide(&ours, Some(known.clone()));
-    assert!(refusal(world.finish(catalog.publish(&change))).contains("somebody else decided something"));
-    known.add([decided]);
+    assert!(refusal(world.finish(catalog.publish(&change))).contains("were not looked at"));
+    let gives_up = Expire { known: Some(known.clone()), ..expire(&ours, change.grounds) };
+    assert!(refusal(world.finish(catalog.publish(&gives_up))).contains("were not looked at"));
+    known.add_blocks([decided]);
     world.finish(catalog.publish(&change)).unwrap();
     // What is decided of other days does not matter.
     let more = decide(&more, Some(far));

@@ -138,25 +138,34 @@ impl Ruled {
     /// What is to be known of blocks about which nothing is decided.
     pub(crate) fn undecided(
         &self,
-        (verdicts, known): (&Arc<Verdicts>, &Known),
+        (verdicts, known): (&Arc<Verdicts>, Option<Known>),
         hour: u32,
         marks: u64,
     ) -> Judged {
-        let known = (!planted(Bug::DecideBlindly)).then(|| known.clone());
         let grounds = Grounds { policy: self.rules.number, marks };
         let (verdicts, least, policy) = (Arc::clone(verdicts), self.rules.least(), self.rules.number);
         Judged { verdicts, least, hour, policy, marks, grounds, known }
     }
 
     /// The changes that give up these blocks.
-    pub(crate) fn give_up(&self, blocks: &[(Section, BlockEntry)], marks: u64) -> Vec<Expire> {
+    pub(crate) fn give_up(
+        &self,
+        blocks: &[(Section, BlockEntry)],
+        known: Option<&Known>,
+        marks: u64,
+    ) -> Vec<Expire> {
         let grounds = Grounds { policy: self.rules.number, marks };
         let chunks = blocks.chunks(MAX_EXPIRED).map(|some| {
             let mut sections = BTreeMap::<Section, Vec<_>>::new();
             for (section, block) in some {
                 sections.entry(*section).or_default().push(block.id());
             }
-            Expire { tenant: self.tenant.clone(), blocks: sections.into_iter().collect(), grounds }
+            Expire {
+                tenant: self.tenant.clone(),
+                blocks: sections.into_iter().collect(),
+                grounds,
+                known: known.cloned(),
+            }
         });
         chunks.collect()
     }

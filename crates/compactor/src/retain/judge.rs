@@ -15,7 +15,7 @@ use siltstone_catalog::snapshot::{Snapshot, SnapshotError};
 use siltstone_catalog::tenant_page::PageRef;
 use siltstone_format::block::parts::Parts;
 use siltstone_format::day::Day;
-use siltstone_format::id::{BlockId, TraceId};
+use siltstone_format::id::{BlockId, ObjectId, TraceId};
 use siltstone_format::tenant::Tenant;
 
 use super::due::{Anew, Ruled, day_of};
@@ -62,6 +62,8 @@ pub(crate) struct Around {
     /// The same of the days beside it, and of the inbox.
     beside: Vec<Placed>,
     decided: Vec<Placed>,
+    /// The pages of these days.
+    pages: Vec<ObjectId>,
 }
 
 impl Around {
@@ -81,6 +83,9 @@ impl Around {
             };
             if !is_near {
                 continue;
+            }
+            if page.section != Section::Inbox {
+                around.pages.push(page.id);
             }
             for block in &catalog.blocks_of(&ruled.tenant, page).await?.blocks {
                 let blocks = match page.section {
@@ -103,6 +108,11 @@ impl Around {
     /// Blocks of the day about which something is decided.
     pub(crate) fn decided_of(&self, day: Day) -> impl Iterator<Item = &Placed> {
         self.decided.iter().filter(move |(section, _)| *section == Section::Day(day))
+    }
+
+    /// Blocks about which something is decided.
+    pub(crate) fn decided(&self) -> impl Iterator<Item = BlockId> {
+        self.decided.iter().map(|(_, block)| block.id())
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = BlockId> {
@@ -146,6 +156,11 @@ impl Judging {
         (&self.tenant, self.day, of(&self.rules)) == (&ruled.tenant, day, of(&ruled.rules))
     }
 
+    /// What has been looked at.
+    pub(crate) fn known(&self) -> Option<Known> {
+        (!planted(Bug::DecideBlindly)).then(|| self.known.clone())
+    }
+
     /// How long a trace is kept, as far as is known.
     pub(crate) fn hours_of(&self, trace: &TraceId) -> Hours {
         let least = self.rules.least();
@@ -187,7 +202,8 @@ impl Judging {
         }
         let there: BTreeSet<BlockId> = around.ids().collect();
         self.raised.retain(|id, _| there.contains(id));
-        self.known.add(there);
+        self.known.add_blocks(there);
+        self.known.add_pages(around.pages.iter().copied());
         Ok(())
     }
 
@@ -324,7 +340,7 @@ impl Judging {
             undecided.iter().map(|placed| (placed.1.id(), placed)).collect();
         let pieces: Vec<plan::Piece> =
             undecided.iter().map(|(section, block)| plan::Piece::of(*section, block, None)).collect();
-        let judged = ruled.undecided((&self.verdicts, &self.known), hour, marks);
+        let judged = ruled.undecided((&self.verdicts, self.known()), hour, marks);
         let jobs = plan::decide(&pieces, policy).into_iter().map(|job| {
             let inputs = job.inputs.iter().filter_map(|piece| by_id.get(&piece.id));
             (inputs.map(|placed| (*placed).clone()).collect(), judged.clone())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_catalog::block_page::Section;
-use siltstone_catalog::expire::Grounds;
+use siltstone_catalog::expire::{Grounds, Known};
 use siltstone_catalog::publish::PublishError;
 use siltstone_catalog::snapshot::{Cover, Snapshot, SnapshotError};
 use siltstone_catalog::time::StoreTime;
@@ -59,6 +59,9 @@ enum Decided {
     Jobs {
         jobs: Vec<(Vec<(Section, BlockEntry)>, Judged)>,
         expired: usize,
+        /// What is decided about of the day and of those beside it: left as it is, since what is written anew of it
+        /// would not be known to the jobs.
+        blocks: BTreeSet<BlockId>,
     },
 }
 
@@ -124,7 +127,7 @@ impl Compactor {
             return Ok(());
         }
         let mut due = ruled.due(&self.catalog, snapshot, hour).await?;
-        retained.expired += self.give_up(snapshot, ruled, &due.gone).await?;
+        retained.expired += self.give_up(snapshot, ruled, (&due.gone, None)).await?;
         due.anew.retain(|((_, block), _)| !self.is_set_aside(block.id()));
         if due.anew.is_empty() || retained.works.len() >= most {
             return Ok(());
@@ -144,10 +147,10 @@ impl Compactor {
         &self,
         snapshot: &Snapshot,
         ruled: &Ruled,
-        blocks: &[(Section, BlockEntry)],
+        (blocks, known): (&[(Section, BlockEntry)], Option<&Known>),
     ) -> Result<usize, RoundError> {
         let mut expired = 0;
-        for mut change in ruled.give_up(blocks, snapshot.root.mark_number) {
+        for mut change in ruled.give_up(blocks, known, snapshot.root.mark_number) {
             if planted(Bug::ExpireUnchecked) {
                 change.grounds = self.grounds_now(&change.tenant).await?;
             }
@@ -231,8 +234,9 @@ impl Compactor {
                 Ok(Decided::Waits(duration)) => {
                     deciding.waits.insert((ruled.tenant.clone(), day), elapsed + duration);
                 }
-                Ok(Decided::Jobs { jobs, expired }) => {
+                Ok(Decided::Jobs { jobs, expired, blocks }) => {
                     retained.expired += expired;
+                    retained.blocks.extend(blocks);
                     return self.take(snapshot, ruled, jobs, retained).await;
                 }
                 Err(error) => {
@@ -278,12 +282,13 @@ impl Compactor {
             return Ok(Decided::Done);
         }
         let gone = judging.gone(&self.catalog, snapshot, &left, hour).await?;
-        let expired = self.give_up(snapshot, ruled, &gone).await.map_err(Box::new)?;
+        let known = judging.known();
+        let expired = self.give_up(snapshot, ruled, (&gone, known.as_ref())).await.map_err(Box::new)?;
         let gone: BTreeSet<BlockId> = gone.iter().map(|(_, block)| block.id()).collect();
         left.retain(|(_, block)| !gone.contains(&block.id()));
         let marks = snapshot.root.mark_number;
         let jobs = judging.jobs(ruled, &left, &self.config.policy, (hour, marks));
-        Ok(Decided::Jobs { jobs, expired })
+        Ok(Decided::Jobs { jobs, expired, blocks: around.decided().collect() })
     }
 
     async fn look(

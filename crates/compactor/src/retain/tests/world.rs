@@ -101,6 +101,12 @@ impl World {
         compactor(&catalog(&self.store, &self.clock, 9), &self.clock, &config)
     }
 
+    /// One that keeps everything for ever: it only merges.
+    pub(super) fn compactor_without_rules(&self) -> Compactor {
+        let config = CompactorConfig { retention: None, ..self.config.clone() };
+        compactor(&catalog(&self.store, &self.clock, 10), &self.clock, &config)
+    }
+
     pub(super) fn now(&self) -> u64 {
         self.clock.now()
     }
