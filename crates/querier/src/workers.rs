@@ -21,6 +21,7 @@ pub(crate) struct Workers {
 pub(crate) struct NotDone;
 
 impl Workers {
+    #[expect(clippy::disallowed_methods, reason = "whoever adds a job waits for it, see `jobs`")]
     pub(crate) fn new(count: usize) -> Self {
         let (jobs, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
@@ -63,6 +64,7 @@ fn work(queue: &Mutex<Receiver<Job>>) {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::sync::mpsc::sync_channel;
     use std::time::Duration;
 
     use futures::FutureExt;
@@ -98,7 +100,7 @@ mod tests {
     #[tokio::test]
     async fn should_go_on_beside_somebody_who_waits_and_does_not_look() {
         let workers = Workers::new(1);
-        let (begin, begun) = channel();
+        let (begin, begun) = sync_channel(1);
         let mut first = Box::pin(workers.run(move || begun.recv()));
         let (mut idle, mut gone) =
             (Box::pin(workers.run(|| 1)), Box::pin(workers.run(|| panic!("it was begun"))));
