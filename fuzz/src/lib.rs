@@ -100,9 +100,11 @@ fn read_some(file: &SpansFile, fetched: &Fetched, groups: &[GroupRows]) {
         DistinctPart::Kind,
     ]) {
         for group in 0..groups.len() {
+            let some: Vec<_> = rows.iter().filter(|rows| rows.group == group).cloned().collect();
             let wanted = |value: Distinct<'_>| value != Distinct::Str("name");
             if let Ok(Some(values)) = file.wanted_values(group, part, fetched, wanted) {
-                let _ = file.rows_with(&values, fetched, wanted, |_| ());
+                let _ = file.rows_with(&values, &groups[group..=group], fetched, wanted, |_| ());
+                let _ = file.rows_with(&values, &some, fetched, wanted, |_| ());
             }
         }
     }

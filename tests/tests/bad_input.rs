@@ -177,12 +177,13 @@ fn check_parts(sample: &Sample, origins: &OriginsFile, damaged: &Bytes, what: &s
     let file = open_spans(&sample.block.summary.spans, damaged).expect("opened before");
     assert_eq!(file.groups().count(), 1);
     let fetched = Fetched::whole(damaged.clone());
+    let all: Vec<GroupRows> = file.groups().collect();
     let (name, _) = &sample.names_and_starts[0];
     let is_it = |value: Distinct<'_>| value == Distinct::Str(name);
     let found = file.wanted_values(0, DistinctPart::Name, &fetched, is_it).and_then(|values| {
         let values = values.expect("names have a dictionary");
         let mut found = Vec::new();
-        file.rows_with(&values, &fetched, is_it, |row| found.push(row)).map(|()| found)
+        file.rows_with(&values, &all, &fetched, is_it, |row| found.push(row)).map(|()| found)
     });
     let names = sample.names_and_starts.iter().map(|(name, _)| name);
     let right: Vec<usize> = names.enumerate().filter(|(_, one)| *one == name).map(|(row, _)| row).collect();

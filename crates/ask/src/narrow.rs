@@ -9,7 +9,7 @@ use std::ops::Range;
 use siltstone_format::block::error::ReadError;
 use siltstone_format::block::prune::{Distinct, DistinctPart, WantedValues};
 use siltstone_format::block::ranges::Fetched;
-use siltstone_format::block::read::SpansFile;
+use siltstone_format::block::read::{GroupRows, SpansFile};
 
 use crate::coerce::Scalar;
 use crate::evaluate::named_matches;
@@ -57,15 +57,27 @@ impl<'a> Narrowing<'a> {
         self.is_whole
     }
 
+    /// All that distinct values may decide is about few of them: many rows are likely to match.
+    pub fn is_of_few_values(&self, file: &SpansFile, group: usize) -> bool {
+        self.predicates.iter().all(|(part, _)| file.has_few_values(group, *part))
+    }
+
     /// The ranges that [`Self::rows`] needs.
-    pub fn ranges(&self, file: &SpansFile, group: usize) -> Vec<Range<u64>> {
+    pub fn ranges(&self, file: &SpansFile, group: usize, among: &[GroupRows]) -> Vec<Range<u64>> {
         if !self.may_match(file, group) {
             return Vec::new();
         }
-        self.predicates.iter().flat_map(|(part, _)| file.distinct_ranges(group, *part)).collect()
+        self.predicates.iter().flat_map(|(part, _)| file.distinct_ranges(group, *part, among)).collect()
     }
 
-    pub fn rows(&self, file: &SpansFile, group: usize, fetched: &Fetched) -> Result<Narrowed, ReadError> {
+    /// Those among some rows of a group, which ascend.
+    pub fn rows(
+        &self,
+        file: &SpansFile,
+        group: usize,
+        among: &[GroupRows],
+        fetched: &Fetched,
+    ) -> Result<Narrowed, ReadError> {
         let count = file.group_rows(group);
         let none = Narrowed { rows: Rows::none(count), is_exact: true };
         if !self.may_match(file, group) {
@@ -81,11 +93,12 @@ impl<'a> Narrowing<'a> {
                 None => is_exact = false,
             }
         }
-        let mut rows = Rows::all(count);
+        let mut rows = Rows::none(count);
+        among.iter().for_each(|run| rows.insert_all(run.rows.clone()));
         for (values, predicate) in wanted {
             let mut found = Rows::none(count);
             let is_wanted = |value: Distinct<'_>| passes(predicate, value);
-            file.rows_with(&values, fetched, is_wanted, |row| found.insert(row))?;
+            file.rows_with(&values, among, fetched, is_wanted, |row| found.insert(row))?;
             rows = rows.and(&found);
         }
         Ok(Narrowed { rows, is_exact })

@@ -273,11 +273,30 @@ proptest! {
 
 /// Rows of the only group with a value, if columns tell.
 fn rows_with(opened: &Opened, part: DistinctPart<'_>, wanted: Distinct<'_>) -> Option<Vec<usize>> {
-    let fetched = opened.fetch(opened.spans.distinct_ranges(0, part));
+    let count = opened.spans.group_rows(0);
+    let rows = rows_with_among(opened, part, wanted, &[GroupRows { group: 0, rows: 0..count }])?;
+    // Some of them are those of all that are there.
+    let some: Vec<GroupRows> = [1..2, 3..3, 5..70, 71..72, 1_000..3_000]
+        .into_iter()
+        .map(|rows| GroupRows { group: 0, rows: rows.start.min(count)..rows.end.min(count) })
+        .collect();
+    let is_there = |row: &usize| some.iter().any(|run| run.rows.contains(row));
+    let there: Vec<usize> = rows.iter().copied().filter(is_there).collect();
+    assert_eq!(rows_with_among(opened, part, wanted, &some), Some(there));
+    Some(rows)
+}
+
+fn rows_with_among(
+    opened: &Opened,
+    part: DistinctPart<'_>,
+    wanted: Distinct<'_>,
+    among: &[GroupRows],
+) -> Option<Vec<usize>> {
+    let fetched = opened.fetch(opened.spans.distinct_ranges(0, part, among));
     let is_it = |value: Distinct<'_>| value == wanted;
     let values = opened.spans.wanted_values(0, part, &fetched, is_it).unwrap()?;
     let mut rows = Vec::new();
-    opened.spans.rows_with(&values, &fetched, is_it, |row| rows.push(row)).unwrap();
+    opened.spans.rows_with(&values, among, &fetched, is_it, |row| rows.push(row)).unwrap();
     assert!(!values.is_empty() || rows.is_empty());
     Some(rows)
 }

@@ -42,6 +42,7 @@ mod ids;
 mod slice;
 mod whole;
 // Rows of blocks that are worth reading; which match; which traces come first; how long traces are.
+mod best_starts;
 mod extent;
 mod matching;
 pub mod rank;

@@ -9,6 +9,7 @@ use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_format::block::parts::Parts;
 use siltstone_format::id::TraceId;
 
+use crate::best_starts::is_often_matched;
 use crate::cache::OpenedBlock;
 use crate::hidden::{Hidden, HiddenHere};
 use crate::querier::{Query, QueryError};
@@ -50,6 +51,14 @@ impl Query<'_> {
         let block = self.querier.blocks.open(entry, self.purse()).await?;
         self.cost.read_block();
         let hidden = Arc::new(hidden.at(entry.clean_through));
+        let left = self.left_to_ask(&block, &wanted.filter).await;
+        if let Some((order, traces)) = wanted.first
+            && is_often_matched(&block, &left)
+            && let Some(found) = self.among_best_starts(&block, wanted, order, traces, &hidden).await?
+        {
+            self.querier.blocks.used(&block).await;
+            return Ok(found);
+        }
         let groups = block.spans.groups().map(|group| group.group);
         let scans: Vec<_> =
             groups.map(|group| self.matching_of_group(&block, group, wanted, &hidden)).collect();

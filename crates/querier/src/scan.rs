@@ -79,6 +79,19 @@ impl Query<'_> {
         filter: &Arc<Filter>,
         window: Window,
     ) -> Result<Worth, QueryError> {
+        let all = GroupRows { group, rows: 0..block.spans.group_rows(group) };
+        self.worth_reading_among(block, group, vec![all], filter, window).await
+    }
+
+    /// The same among some rows, which ascend. All rows are read for a filter that asks for parents.
+    pub(crate) async fn worth_reading_among(
+        &self,
+        block: &Arc<OpenedBlock>,
+        group: usize,
+        among: Vec<GroupRows>,
+        filter: &Arc<Filter>,
+        window: Window,
+    ) -> Result<Worth, QueryError> {
         let file = &block.spans;
         let starts = file.starts_of(group);
         let is_inside = starts.is_some_and(|(first, last)| window.contains(first) && window.contains(last));
@@ -87,7 +100,7 @@ impl Query<'_> {
             let (filter, rows) = (Arc::clone(filter), Rows::none(count));
             return Ok(Worth { group, filter, rows, is_exact: true, is_inside: true });
         }
-        let filter = self.querier.blocks.left_to_ask(block, filter, self.purse()).await;
+        let filter = self.left_to_ask(block, filter).await;
         // Most parents are named by their place in the trace, so traces must be read whole.
         let is_whole = filter.parts().parents;
         let worth = |narrowed: Narrowed| Worth {
@@ -102,14 +115,23 @@ impl Query<'_> {
         };
         let narrowing = filter.narrowing();
         if narrowing.is_empty() {
-            return Ok(worth(Narrowed { rows: Rows::all(count), is_exact: narrowing.is_whole() }));
+            let mut rows = Rows::none(count);
+            among.into_iter().for_each(|run| rows.insert_all(run.rows));
+            return Ok(worth(Narrowed { rows, is_exact: narrowing.is_whole() }));
         }
-        let ranges = narrowing.ranges(file, group);
+        let ranges = narrowing.ranges(file, group, &among);
         let narrow = {
             let filter = Arc::clone(&filter);
-            move |block: &OpenedBlock, pages: &Fetched| filter.narrowing().rows(&block.spans, group, pages)
+            move |block: &OpenedBlock, pages: &Fetched| {
+                filter.narrowing().rows(&block.spans, group, &among, pages)
+            }
         };
         Ok(worth(self.with_pages(block, ranges, narrow).await??))
+    }
+
+    /// What of a filter is not told by the terms of a block.
+    pub(crate) async fn left_to_ask(&self, block: &Arc<OpenedBlock>, filter: &Arc<Filter>) -> Arc<Filter> {
+        self.querier.blocks.left_to_ask(block, filter, self.purse()).await
     }
 
     /// Does on a worker what needs pages of a block. Those that were read before are kept as they were opened.
@@ -204,12 +226,21 @@ pub(crate) fn without_hidden(rows: &Rows, columns: &SpanColumns, hidden: &Hidden
     rows.iter().filter(is_seen).map(|row| row as u32).collect()
 }
 
-/// Ascending rows of a group as few runs.
+/// Ascending rows of a group as few runs, with what lies between rows that are near each other.
 pub(crate) fn runs_of(rows: impl Iterator<Item = usize>, group: usize) -> Vec<GroupRows> {
+    runs_with_gaps(rows, group, LARGEST_GAP_ROWS)
+}
+
+/// Ascending rows of a group as runs, and nothing else.
+pub(crate) fn exact_runs_of(rows: impl Iterator<Item = usize>, group: usize) -> Vec<GroupRows> {
+    runs_with_gaps(rows, group, 0)
+}
+
+fn runs_with_gaps(rows: impl Iterator<Item = usize>, group: usize, gap: usize) -> Vec<GroupRows> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for row in rows {
         match runs.last_mut() {
-            Some(run) if row <= run.end + LARGEST_GAP_ROWS => run.end = row + 1,
+            Some(run) if row <= run.end + gap => run.end = row + 1,
             _ => runs.push(row..row + 1),
         }
     }

@@ -54,6 +54,17 @@ impl Rows {
         }
     }
 
+    /// Adds rows; those that are not there are left out.
+    pub fn insert_all(&mut self, rows: Range<usize>) {
+        let (mut start, end) = (rows.start, rows.end.min(self.len));
+        while start < end {
+            let (word, shift) = (start / BITS, start % BITS);
+            let count = (BITS - shift).min(end - start);
+            self.words[word] |= (u64::MAX >> (BITS - count)) << shift;
+            start += count;
+        }
+    }
+
     /// Takes a row out.
     #[inline]
     pub fn remove(&mut self, row: usize) {
@@ -219,6 +230,16 @@ mod tests {
             let found = rows.iter().enumerate().filter(|(_, row)| threes.contains(**row));
             found.for_each(|(place, _)| expected.insert(place));
             assert_eq!(threes.within(runs.iter().cloned()), expected, "{runs:?}");
+        }
+    }
+
+    #[test]
+    fn should_add_all_of_any_run() {
+        for run in [0..0, 0..64, 3..5, 63..65, 60..200, 64..128, 199..300, 250..260] {
+            let mut rows = every(3, 200);
+            rows.insert_all(run.clone());
+            let expected: Vec<usize> = (0..200).filter(|row| row % 3 == 0 || run.contains(row)).collect();
+            assert_eq!(rows.iter().collect::<Vec<_>>(), expected, "{run:?}");
         }
     }
 

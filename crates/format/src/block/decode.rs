@@ -257,9 +257,11 @@ impl FlatValues<'_> {
     /// Appends for each value whether it passes, by its number in the dictionary.
     pub(crate) fn passing(&self, passes: &[bool], out: &mut Vec<bool>) -> Result<(), Damage> {
         let (indices, _) = self.values.indices.as_ref().ok_or(NOT_OURS)?;
-        for number in self.numbers(indices) {
-            out.push(*passes.get(number as usize).ok_or(BEYOND)?);
+        let numbers = self.numbers(indices);
+        if numbers.iter().any(|number| *number as usize >= passes.len()) {
+            return Err(BEYOND);
         }
+        out.extend(numbers.iter().map(|number| passes[*number as usize]));
         Ok(())
     }
 

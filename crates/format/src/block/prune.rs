@@ -17,6 +17,9 @@ use super::ranges::Fetched;
 use super::read::{GroupRows, Pick, SpansFile};
 use super::schema::Fixed;
 
+/// A dictionary of no more bytes, compressed, has few values.
+const FEW_VALUES_BYTES: u64 = 4 << 10;
+
 /// What of spans lies in columns of single values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DistinctPart<'a> {
@@ -81,10 +84,24 @@ impl SpansFile {
         }
     }
 
-    /// The ranges that [`Self::wanted_values`] and [`Self::rows_with`] need.
-    pub fn distinct_ranges(&self, group: usize, part: DistinctPart<'_>) -> Vec<Range<u64>> {
-        let all = [GroupRows { group, rows: 0..self.group_rows(group) }];
-        let own = self.columns_of_part(group, part).flat_map(|column| self.column_ranges(column, &all));
+    /// Whether the values of a row group are few, as those of a service or a status are: so few that a row is likely
+    /// to have any one of them. Told by the metadata alone.
+    pub fn has_few_values(&self, group: usize, part: DistinctPart<'_>) -> bool {
+        let is_small = |column: usize| {
+            let dictionary = self.leaves[group][column].dictionary_range.as_ref();
+            dictionary.is_some_and(|range| range.end - range.start <= FEW_VALUES_BYTES)
+        };
+        self.overflow_keys(group, part).is_none() && self.columns_of_part(group, part).all(is_small)
+    }
+
+    /// The ranges that [`Self::wanted_values`] and [`Self::rows_with`] need for some rows of a group, which ascend.
+    pub fn distinct_ranges(
+        &self,
+        group: usize,
+        part: DistinctPart<'_>,
+        among: &[GroupRows],
+    ) -> Vec<Range<u64>> {
+        let own = self.columns_of_part(group, part).flat_map(|column| self.column_ranges(column, among));
         let overflow = self.overflow_keys(group, part);
         own.chain(overflow.and_then(|column| self.unread_dictionary(group, column))).collect()
     }
@@ -115,18 +132,18 @@ impl SpansFile {
         Ok(Some(WantedValues { group, columns }))
     }
 
-    /// Calls `each` with every row of the group that has a wanted value, column by column.
+    /// Calls `each` with every row that has a wanted value among some of the group, which ascend; column by column.
     pub fn rows_with(
         &self,
         values: &WantedValues,
+        among: &[GroupRows],
         fetched: &Fetched,
         mut is_wanted: impl FnMut(Distinct<'_>) -> bool,
         mut each: impl FnMut(usize),
     ) -> Result<(), ReadError> {
-        let rows = GroupRows { group: values.group, rows: 0..self.group_rows(values.group) };
-        let pick = Pick { group: rows.group, parts: std::slice::from_ref(&rows), base: 0 };
+        let pick = Pick { group: values.group, parts: among, base: 0 };
         for (column, wanted) in &values.columns {
-            let leaf = &self.leaves[rows.group][*column];
+            let leaf = &self.leaves[pick.group][*column];
             let (mut present, mut passing) = (Vec::new(), Vec::new());
             self.read_flat(pick, *column, fetched, &mut present, |values| match wanted {
                 InColumn::Numbers(wanted) => values.passing(wanted, &mut passing),
@@ -136,9 +153,10 @@ impl SpansFile {
                 }),
             })?;
             let passing = passing.iter().enumerate().filter(|(_, passes)| **passes);
+            let mut rows = RowAt { runs: among, before: 0 };
             match leaf.is_required() {
-                true => passing.for_each(|(row, _)| each(row)),
-                false => passing.for_each(|(index, _)| each(present[index] as usize)),
+                true => passing.for_each(|(place, _)| each(rows.row(place))),
+                false => passing.for_each(|(index, _)| each(rows.row(present[index] as usize))),
             }
         }
         Ok(())
@@ -187,6 +205,25 @@ impl SpansFile {
 
     fn may_overflow(&self, group: usize) -> bool {
         !self.is_empty(group, self.lists.overflow.start)
+    }
+}
+
+/// Which rows ascending places are where only these runs stand one behind the other.
+struct RowAt<'a> {
+    runs: &'a [GroupRows],
+    /// Rows of the runs that were passed.
+    before: usize,
+}
+
+impl RowAt<'_> {
+    fn row(&mut self, place: usize) -> usize {
+        while let [run, rest @ ..] = self.runs
+            && place - self.before >= run.rows.len()
+        {
+            self.before += run.rows.len();
+            self.runs = rest;
+        }
+        self.runs.first().map_or(place, |run| run.rows.start + place - self.before)
     }
 }
 
