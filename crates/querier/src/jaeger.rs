@@ -8,6 +8,7 @@ pub mod ask;
 pub mod calls;
 pub mod ids;
 pub mod kinds;
+mod origins;
 pub mod settings;
 pub mod summary;
 pub mod time;

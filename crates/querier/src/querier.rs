@@ -356,4 +356,4 @@ impl From<ReadError> for QueryError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

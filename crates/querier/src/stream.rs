@@ -51,7 +51,7 @@ pub struct TracePiece {
 /// Traces that come piece by piece. Whoever drops it stops all work for it.
 pub struct TraceStream {
     querier: Arc<Querier>,
-    turn: Turn,
+    turn: Arc<Turn>,
     gaps: Vec<String>,
     walk: Walk,
     next_page: Option<Position>,
@@ -94,7 +94,7 @@ impl Querier {
         };
         let (walk, next_page) = self.within_turn(&turn, begin).await?;
         let gaps = query.gaps;
-        Ok(TraceStream { querier: Arc::clone(self), turn, gaps, walk, next_page })
+        Ok(TraceStream { querier: Arc::clone(self), turn: Arc::new(turn), gaps, walk, next_page })
     }
 
     /// Those of some traces that there are, ascending by id, piece by piece.
@@ -109,7 +109,7 @@ impl Querier {
         let begin = query.walk(tenant, traces.into_iter().collect());
         let walk = self.within_turn(&turn, begin).await?;
         let gaps = query.gaps;
-        Ok(TraceStream { querier: Arc::clone(self), turn, gaps, walk, next_page: None })
+        Ok(TraceStream { querier: Arc::clone(self), turn: Arc::new(turn), gaps, walk, next_page: None })
     }
 }
 
@@ -153,6 +153,11 @@ impl TraceStream {
 
     pub(crate) fn querier(&self) -> &Arc<Querier> {
         &self.querier
+    }
+
+    /// Held by all that is still done for the answer.
+    pub(crate) fn turn(&self) -> &Arc<Turn> {
+        &self.turn
     }
 
     /// What the answer lacks, as far as it is known by now.

@@ -9,6 +9,7 @@ use siltstone_format::span::Span;
 
 use crate::jaeger::adjust::Piece;
 use crate::jaeger::ask::shown_service;
+use crate::jaeger::origins::WrittenOrigins;
 use crate::jaeger::written::WriteTrace;
 use crate::red::ERROR;
 
@@ -66,7 +67,7 @@ impl WriteTrace for Summing {
         Self { summary, ids: Vec::new(), parents: Vec::new() }
     }
 
-    fn piece(&mut self, piece: Piece, out: &mut Vec<TraceSummary>) {
+    fn piece(&mut self, piece: Piece, _: &mut WrittenOrigins, out: &mut Vec<TraceSummary>) {
         self.add(&piece.spans);
         if piece.is_last {
             out.push(std::mem::replace(self, Self::begin(piece.trace)).finish());

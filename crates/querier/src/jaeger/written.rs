@@ -15,6 +15,7 @@ use siltstone_format::id::TraceId;
 use tokio::sync::oneshot;
 
 use super::adjust::{Adjuster, Piece, Reading};
+use super::origins::WrittenOrigins;
 use crate::querier::QueryError;
 use crate::stream::{TracePiece, TraceStream};
 
@@ -27,8 +28,9 @@ pub(crate) trait WriteTrace: Send + 'static {
 
     fn begin(trace: TraceId) -> Self;
 
-    /// Pieces come one after the other. Of a whole trace something is written in any case.
-    fn piece(&mut self, piece: Piece, out: &mut Vec<Self::Item>);
+    /// Pieces come one after the other. Of a whole trace something is written in any case. `origins` are of this
+    /// writer, for any of its traces.
+    fn piece(&mut self, piece: Piece, origins: &mut WrittenOrigins, out: &mut Vec<Self::Item>);
 }
 
 /// What was written of some traces.
@@ -80,8 +82,8 @@ impl<W: WriteTrace> Written<W> {
     }
 }
 
-fn locked(gaps: &Gaps) -> MutexGuard<'_, Vec<String>> {
-    gaps.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Chunks in the order of their traces, several in work at a time.
@@ -91,6 +93,10 @@ fn chunks<W: WriteTrace>(
     gaps: Gaps,
 ) -> impl Stream<Item = Result<Chunk<W::Item>, QueryError>> {
     let querier = Arc::clone(traces.querier());
+    // The query has its turn until the last of it is written.
+    let turn = Arc::clone(traces.turn());
+    // Of each chunk that is written at the time.
+    let kept = Arc::new(Mutex::new(Vec::<WrittenOrigins>::new()));
     // Of a trace of which a chunk does not have the end, its pen comes when that is written.
     let mut unfinished: Option<oneshot::Receiver<Pen<W>>> = None;
     let write = move |pieces: Vec<TracePiece>| {
@@ -100,14 +106,20 @@ fn chunks<W: WriteTrace>(
             unfinished = Some(next);
             hand_on
         });
-        let querier = Arc::clone(&querier);
+        let (querier, turn, kept) = (Arc::clone(&querier), Arc::clone(&turn), Arc::clone(&kept));
         async move {
             let mut pen = match before {
                 Some(pen) => pen.await.map_err(|_| QueryError::NotDone)?,
                 None => Pen::new(reading),
             };
-            let write = move || (pen.write(pieces), pen);
+            let write = move || {
+                let mut origins = locked(&kept).pop().unwrap_or_default();
+                let chunk = pen.write(pieces, &mut origins);
+                locked(&kept).push(origins);
+                (chunk, pen)
+            };
             let (chunk, pen) = querier.work(write).await?;
+            drop(turn);
             if let Some(hand_on) = hand_on {
                 // Nobody reads on if this fails.
                 let _ = hand_on.send(pen);
@@ -123,7 +135,7 @@ fn chunks<W: WriteTrace>(
 fn pieces(traces: TraceStream, gaps: Gaps) -> impl Stream<Item = Result<Vec<TracePiece>, QueryError>> {
     stream::try_unfold((traces, gaps), async |(mut traces, gaps)| {
         let next = traces.next_pieces().await?;
-        locked(&gaps).clone_from(&traces.gaps().to_vec());
+        *locked(&gaps) = traces.gaps().to_vec();
         Ok(next.map(|pieces| (pieces, (traces, gaps))))
     })
 }
@@ -140,7 +152,7 @@ impl<W: WriteTrace> Pen<W> {
         Self { adjuster: Adjuster::new(reading), open: None }
     }
 
-    fn write(&mut self, pieces: Vec<TracePiece>) -> Chunk<W::Item> {
+    fn write(&mut self, pieces: Vec<TracePiece>, origins: &mut WrittenOrigins) -> Chunk<W::Item> {
         let mut chunk = Chunk { items: Vec::new(), traces: Vec::new() };
         for piece in pieces.into_iter().flat_map(|piece| self.adjuster.add(piece)) {
             let mut trace = self.open.take().unwrap_or_else(|| {
@@ -148,9 +160,12 @@ impl<W: WriteTrace> Pen<W> {
                 W::begin(piece.trace)
             });
             let is_last = piece.is_last;
-            trace.piece(piece, &mut chunk.items);
+            trace.piece(piece, origins, &mut chunk.items);
             self.open = (!is_last).then_some(trace);
         }
         chunk
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,11 @@ use crate::test_world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// A querier with which nothing goes on beside a query.
+pub(crate) fn one_at_a_time(world: &World) -> Querier {
+    querier(world, [])
+}
+
 /// One query at a time, of ten seconds each.
 fn querier(world: &World, tenants: impl IntoIterator<Item = (Tenant, OwnLimits)>) -> Querier {
     let default = QueryLimits { deadline: 10 * SECOND, ..QueryLimits::default() };

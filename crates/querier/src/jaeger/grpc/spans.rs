@@ -9,6 +9,7 @@ use super::call::Messages;
 use super::model::chunks;
 use super::status::of_query;
 use crate::jaeger::adjust::{Piece, warn};
+use crate::jaeger::origins::WrittenOrigins;
 use crate::jaeger::otlp::traces_data;
 use crate::jaeger::written::{WriteTrace, Written};
 
@@ -22,7 +23,7 @@ impl WriteTrace for AsOtlp {
         Self
     }
 
-    fn piece(&mut self, piece: Piece, out: &mut Vec<Bytes>) {
+    fn piece(&mut self, piece: Piece, _: &mut WrittenOrigins, out: &mut Vec<Bytes>) {
         out.extend(traces_data(&warned(piece)));
     }
 }
@@ -37,7 +38,7 @@ impl WriteTrace for AsModel {
         Self
     }
 
-    fn piece(&mut self, piece: Piece, out: &mut Vec<Bytes>) {
+    fn piece(&mut self, piece: Piece, _: &mut WrittenOrigins, out: &mut Vec<Bytes>) {
         out.extend(chunks(&warned(piece)));
     }
 }

@@ -9,6 +9,7 @@ use siltstone_format::value::{Attribute, Value};
 use super::value::Tags;
 use crate::jaeger::ask::shown_service;
 use crate::jaeger::json::{write_shown, write_text};
+use crate::jaeger::origins::WrittenOrigins;
 
 /// Numbered from 1 in the order in which spans need them.
 #[derive(Debug, Default)]
@@ -27,22 +28,21 @@ impl Processes {
         self.here.clear();
     }
 
-    pub(super) fn number(&mut self, origin: &Arc<Origin>) -> usize {
+    pub(super) fn number(&mut self, origin: &Arc<Origin>, origins: &mut WrittenOrigins) -> usize {
         let place = Arc::as_ptr(origin).addr();
         if let Some(number) = self.here.get(&place) {
             return *number;
         }
-        let mut process = Vec::new();
-        write_process(origin, &mut process);
+        let process = origins.of(origin, write_process);
         let next = self.numbers.len() + 1;
-        let number = match self.numbers.get(&process) {
+        let number = match self.numbers.get(process) {
             Some(number) => *number,
             None => {
                 self.written.extend_from_slice(if next == 1 { b"\"p" } else { b",\"p" });
                 write_shown(next, &mut self.written);
                 self.written.extend_from_slice(b"\":");
-                self.written.extend_from_slice(&process);
-                self.numbers.insert(process, next);
+                self.written.extend_from_slice(process);
+                self.numbers.insert(process.to_owned(), next);
                 next
             }
         };

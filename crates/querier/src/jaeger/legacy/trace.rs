@@ -9,6 +9,7 @@ use crate::jaeger::adjust::Piece;
 use crate::jaeger::answer::{SPAN_BYTES, TraceList};
 use crate::jaeger::ids::{ShortTraceId, short_bytes};
 use crate::jaeger::json::{write_hex, write_text};
+use crate::jaeger::origins::WrittenOrigins;
 use crate::jaeger::written::WriteTrace;
 
 /// The envelope with all traces in it.
@@ -64,7 +65,7 @@ impl WriteTrace for TraceJson {
         Self::default()
     }
 
-    fn piece(&mut self, piece: Piece, out: &mut Vec<u8>) {
+    fn piece(&mut self, piece: Piece, origins: &mut WrittenOrigins, out: &mut Vec<u8>) {
         out.reserve(piece.spans.len() * SPAN_BYTES);
         self.processes.next_piece();
         self.warnings.extend(piece.warnings);
@@ -76,7 +77,7 @@ impl WriteTrace for TraceJson {
                 write_hex(short_bytes(&piece.trace), out);
                 out.extend_from_slice(b",\"spans\":[");
             }
-            write_span(span, self.processes.number(&span.origin), out);
+            write_span(span, self.processes.number(&span.origin, origins), out);
         }
         if piece.is_last {
             self.write_end(out);

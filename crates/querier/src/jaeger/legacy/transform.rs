@@ -15,6 +15,7 @@ use super::trace::{TraceJson, TracesJson, write_end_of_traces};
 use crate::jaeger::adjust::Piece;
 use crate::jaeger::answer::{TraceList, json_response};
 use crate::jaeger::http::{Asked, Jaeger, nothing_there};
+use crate::jaeger::origins::WrittenOrigins;
 use crate::jaeger::settings::ReadSpans;
 use crate::jaeger::written::WriteTrace;
 use crate::metrics::Outcome;
@@ -67,9 +68,10 @@ fn written(read: ReadSpans) -> Vec<u8> {
             None => traces.push((span.trace_id, vec![span])),
         }
     }
-    let mut list = Vec::new();
+    let (mut list, mut origins) = (Vec::new(), WrittenOrigins::default());
     for (trace, spans) in traces {
-        TraceJson::begin(trace).piece(Piece { trace, spans, is_last: true, ..Piece::default() }, &mut list);
+        let whole = Piece { trace, spans, is_last: true, ..Piece::default() };
+        TraceJson::begin(trace).piece(whole, &mut origins, &mut list);
     }
     let mut out = TracesJson::HEAD.to_vec();
     // Each trace has a comma before it.

@@ -13,6 +13,7 @@ use crate::jaeger::grpc::questions::{as_first_field, services_of};
 use crate::jaeger::grpc::spans::{AsOtlp, messages};
 use crate::jaeger::grpc::status::{of_query, of_question};
 use crate::jaeger::ids::trace_id_of_bytes;
+use crate::jaeger::origins::WrittenOrigins;
 use crate::jaeger::proto::storage::{
     FindTraceIdsResponse, FindTracesRequest, FoundTraceId, GetOperationsRequest, GetOperationsResponse,
     GetServicesRequest, GetServicesResponse, GetTracesRequest, TraceSummary as SummaryMessage,
@@ -84,7 +85,7 @@ impl WriteTrace for Times {
         Self { trace, start: u64::MAX, end: 0 }
     }
 
-    fn piece(&mut self, piece: Piece, out: &mut Vec<FoundTraceId>) {
+    fn piece(&mut self, piece: Piece, _: &mut WrittenOrigins, out: &mut Vec<FoundTraceId>) {
         for span in &piece.spans {
             self.start = span.start_unix_nano.min(self.start);
             self.end = span.end_unix_nano.max(self.end);

@@ -11,6 +11,7 @@ use siltstone_format::value::{Attribute, Value};
 use crate::jaeger::adjust::Piece;
 use crate::jaeger::answer::{SPAN_BYTES, TraceList};
 use crate::jaeger::json::{write_base64, write_double, write_hex, write_quoted, write_shown, write_text};
+use crate::jaeger::origins::WrittenOrigins;
 use crate::jaeger::written::WriteTrace;
 
 /// All traces, one after the other, in one list.
@@ -35,11 +36,14 @@ impl WriteTrace for ResourceSpans {
         Self
     }
 
-    fn piece(&mut self, piece: Piece, out: &mut Vec<u8>) {
+    fn piece(&mut self, piece: Piece, origins: &mut WrittenOrigins, out: &mut Vec<u8>) {
         out.reserve(piece.spans.len() * SPAN_BYTES);
         for spans in by_origin(&piece.spans) {
+            let Some(first) = spans.first() else { continue };
             out.push(b',');
-            write_resource_spans(&spans, out);
+            out.extend_from_slice(origins.of(&first.origin, write_before_spans));
+            write_items(&spans, |span, out| write_span(span, out), out);
+            write_behind_spans(&first.origin, out);
         }
     }
 }
@@ -58,19 +62,23 @@ fn by_origin(spans: &[Span]) -> Vec<Vec<&Span>> {
     groups
 }
 
-fn write_resource_spans(spans: &[&Span], out: &mut Vec<u8>) {
-    let Some(origin) = spans.first().map(|span| &*span.origin) else { return };
-    let mut object = Object::begin(out);
-    object.member("resource", |out| write_resource(origin, out));
-    object.list("scopeSpans", &[()], |(), out| {
-        let mut object = Object::begin(out);
-        object.member("scope", |out| write_scope(origin, out));
-        object.list("spans", spans, |span, out| write_span(span, out));
-        object.text("schemaUrl", &origin.scope_schema_url);
-        object.end();
-    });
-    object.text("schemaUrl", &origin.resource_schema_url);
-    object.end();
+/// A resource with one scope, as far as the list of its spans.
+fn write_before_spans(origin: &Origin, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"resource\":");
+    write_resource(origin, out);
+    out.extend_from_slice(b",\"scopeSpans\":[{\"scope\":");
+    write_scope(origin, out);
+    out.extend_from_slice(b",\"spans\":");
+}
+
+fn write_behind_spans(origin: &Origin, out: &mut Vec<u8>) {
+    let mut scope = Object { out, has_members: true };
+    scope.text("schemaUrl", &origin.scope_schema_url);
+    scope.end();
+    out.push(b']');
+    let mut resource = Object { out, has_members: true };
+    resource.text("schemaUrl", &origin.resource_schema_url);
+    resource.end();
 }
 
 fn write_resource(origin: &Origin, out: &mut Vec<u8>) {
@@ -232,15 +240,17 @@ impl<'a> Object<'a> {
         if items.is_empty() {
             return;
         }
-        self.member(name, |out| {
-            out.push(b'[');
-            for (place, item) in items.iter().enumerate() {
-                if place > 0 {
-                    out.push(b',');
-                }
-                write(item, out);
-            }
-            out.push(b']');
-        });
+        self.member(name, |out| write_items(items, write, out));
     }
+}
+
+fn write_items<T>(items: &[T], write: impl Fn(&T, &mut Vec<u8>), out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+    out.push(b']');
 }

@@ -10,6 +10,7 @@ use crate::jaeger::adjust::{Piece, Reading};
 use crate::jaeger::answer::{TraceList, traces_response};
 use crate::jaeger::http::{Asked, Jaeger};
 use crate::jaeger::json::{write_quoted, write_shown, write_text};
+use crate::jaeger::origins::WrittenOrigins;
 use crate::jaeger::summary::{Summing, TraceSummary};
 use crate::jaeger::written::{WriteTrace, Written};
 
@@ -42,9 +43,9 @@ impl WriteTrace for SummaryJson {
         Self(Summing::begin(trace))
     }
 
-    fn piece(&mut self, piece: Piece, out: &mut Vec<u8>) {
+    fn piece(&mut self, piece: Piece, origins: &mut WrittenOrigins, out: &mut Vec<u8>) {
         let mut summaries = Vec::new();
-        self.0.piece(piece, &mut summaries);
+        self.0.piece(piece, origins, &mut summaries);
         for summary in summaries {
             out.push(b',');
             write_summary(&summary, out);
