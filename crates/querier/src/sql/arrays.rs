@@ -69,14 +69,14 @@ fn of_column(column: SpanColumn, columns: &SpanColumns) -> ArrayOf<'_> {
             let (names, of_rows) = columns.services();
             let texts =
                 Texts::collect(names.iter().map(|name| Some(&**name).filter(|name| !name.is_empty())));
-            Box::new(move |rows| Ok(texts.take(rows.iter().map(|row| Some(of_rows[*row as usize])))?))
+            Box::new(move |rows| Ok(texts.take_all(rows.iter().map(|row| of_rows[*row as usize]))?))
         }
         SpanColumn::ScopeName => of_origins(columns, |origin| some(origin.scope_name.as_str().into())),
         SpanColumn::ScopeVersion => of_origins(columns, |origin| some(origin.scope_version.as_str().into())),
         SpanColumn::Name => {
             let texts = Texts::of(&columns.names, false);
-            let name_of = |row: &u32| Some(columns.names_of_rows[*row as usize]);
-            Box::new(move |rows| Ok(texts.take(rows.iter().map(name_of))?))
+            let name_of = |row: &u32| columns.names_of_rows[*row as usize];
+            Box::new(move |rows| Ok(texts.take_all(rows.iter().map(name_of))?))
         }
         SpanColumn::Kind => of_names(Field::Kind, &columns.kinds),
         SpanColumn::StatusCode => of_names(Field::StatusCode, &columns.status_codes),
@@ -141,8 +141,8 @@ fn of_origins<'a>(
 ) -> ArrayOf<'a> {
     let of_each: Vec<_> = columns.origins.iter().map(|origin| text_of(origin)).collect();
     let texts = Texts::collect(of_each.iter().map(Option::as_deref));
-    let origin_of = |row: &u32| Some(columns.origins_of_rows[*row as usize]);
-    Box::new(move |rows| Ok(texts.take(rows.iter().map(origin_of))?))
+    let origin_of = |row: &u32| columns.origins_of_rows[*row as usize];
+    Box::new(move |rows| Ok(texts.take_all(rows.iter().map(origin_of))?))
 }
 
 fn maps_of_origins<'a>(
@@ -176,7 +176,7 @@ fn of_names(field: Field, numbers: &[i32]) -> ArrayOf<'_> {
         .map(|number| field.name_of(*number).map_or_else(|| number.to_string(), str::to_owned))
         .collect();
     let texts = Texts::collect(names.iter().map(|name| Some(name.as_str())));
-    Box::new(move |rows| Ok(texts.take(rows.iter().map(|row| Some(places[*row as usize])))?))
+    Box::new(move |rows| Ok(texts.take_all(rows.iter().map(|row| places[*row as usize]))?))
 }
 
 fn of_rare(rare: &RareTexts) -> ArrayOf<'_> {

@@ -32,9 +32,18 @@ impl Texts {
         Self { values: values.finish(), is_shared: bytes <= MOST_SHARED_BYTES }
     }
 
-    /// The texts of these numbers.
+    /// The texts of these numbers, and nothing where there is none.
     pub(super) fn take(&self, numbers: impl Iterator<Item = Option<u32>>) -> Result<ArrayRef, ArrowError> {
-        let taken = take(&self.values, &numbers.collect::<UInt32Array>(), None)?;
+        self.of_numbers(&numbers.collect())
+    }
+
+    /// The same where each row has a number.
+    pub(super) fn take_all(&self, numbers: impl Iterator<Item = u32>) -> Result<ArrayRef, ArrowError> {
+        self.of_numbers(&UInt32Array::from_iter_values(numbers))
+    }
+
+    fn of_numbers(&self, numbers: &UInt32Array) -> Result<ArrayRef, ArrowError> {
+        let taken = take(&self.values, numbers, None)?;
         Ok(if self.is_shared { taken } else { Arc::new(taken.as_string_view().gc()) })
     }
 }
@@ -53,7 +62,10 @@ mod tests {
         let taken = texts.take([Some(2), None, Some(0), Some(1)].into_iter()).unwrap();
         let found: Vec<_> = taken.as_string_view().iter().collect();
         assert_eq!(found, [Some("a text that is longer than a view"), None, None, Some("short")]);
-        assert_eq!(Texts::of(&dictionary, false).take([Some(0)].into_iter()).unwrap().null_count(), 0);
+        let all = texts.take_all([2, 0, 1].into_iter()).unwrap();
+        let found: Vec<_> = all.as_string_view().iter().collect();
+        assert_eq!(found, [Some("a text that is longer than a view"), None, Some("short")]);
+        assert_eq!(Texts::of(&dictionary, false).take_all([0].into_iter()).unwrap().null_count(), 0);
 
         let many: Vec<String> = (0..4_000).map(|number| format!("a long text, number {number}")).collect();
         let texts = Texts::collect(many.iter().map(|text| Some(text.as_str())));
