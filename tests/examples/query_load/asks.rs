@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::util::display::array_value_to_string;
 use siltstone_ask::{Comparison, Field, Filter, Level, Literal, Target, Window};
@@ -14,8 +14,9 @@ use siltstone_querier::querier::{Answer, Querier, QueryError};
 use siltstone_querier::rank::Order;
 use siltstone_querier::search::{FoundTraces, Search};
 
+use crate::http::{self, Get};
 use crate::truth::{FAILED, NEWEST, STATUS, Truth, USER};
-use crate::{Failure, now};
+use crate::{Failure, now, processor_time};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
@@ -40,11 +41,22 @@ pub(crate) enum Ask {
     SqlFailed,
     /// Calls, errors and durations of a quarter of an hour, a minute at a time.
     Red,
+    /// As Jaeger UI asks for one trace, in its older and its newer generation: each time another.
+    HttpTrace,
+    HttpTraceV3,
+    /// The newest of the busiest service, as Jaeger's search page and Grafana ask for them.
+    HttpNewest,
+    /// All traces with an HTTP status of 500, whole.
+    HttpFailed,
+    /// What a list shows of these.
+    HttpFailedSummaries,
 }
 
 /// An answer that was right.
 pub(crate) struct Answered {
     pub(crate) took: Duration,
+    /// Of all threads.
+    pub(crate) processor: Duration,
     pub(crate) found: usize,
     pub(crate) cost: CostReport,
 }
@@ -54,7 +66,7 @@ const ALL: usize = 1_000_000;
 const MINUTE_NANOS: u64 = 60_000_000_000;
 
 impl Ask {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Trace,
         Self::AbsentTrace,
         Self::Newest,
@@ -66,6 +78,11 @@ impl Ask {
         Self::SqlServices,
         Self::SqlFailed,
         Self::Red,
+        Self::HttpTrace,
+        Self::HttpTraceV3,
+        Self::HttpNewest,
+        Self::HttpFailed,
+        Self::HttpFailedSummaries,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -81,12 +98,20 @@ impl Ask {
             Self::SqlServices => "sql-services",
             Self::SqlFailed => "sql-failed",
             Self::Red => "red",
+            Self::HttpTrace => "http-id",
+            Self::HttpTraceV3 => "http-id-v3",
+            Self::HttpNewest => "http-newest",
+            Self::HttpFailed => "http-failed",
+            Self::HttpFailedSummaries => "http-failed-summaries",
         }
     }
 
     /// How many different questions it is.
     pub(crate) fn variants(self, truth: &Truth) -> usize {
-        if self == Self::Trace { truth.lookups.len() } else { 1 }
+        match self {
+            Self::Trace | Self::HttpTrace | Self::HttpTraceV3 => truth.lookups.len(),
+            _ => 1,
+        }
     }
 
     pub(crate) async fn ask(
@@ -95,11 +120,9 @@ impl Ask {
         truth: &Truth,
         number: usize,
     ) -> Result<Answered, Failure> {
+        let (trace, spans) = &truth.lookups[number % truth.lookups.len()];
         match self {
-            Self::Trace => {
-                let (trace, spans) = &truth.lookups[number % truth.lookups.len()];
-                look_up(querier, trace.parse()?, *spans).await
-            }
+            Self::Trace => look_up(querier, trace.parse()?, *spans).await,
             Self::AbsentTrace => look_up(querier, TraceId([0x5a; 16]), 0).await,
             Self::Newest => {
                 let (asked, answered) = search(querier, service(truth)?, NEWEST).await?;
@@ -132,11 +155,11 @@ impl Ask {
             }
             Self::Services => {
                 let of = of(Window::ALL);
-                let (asked, took) = timed(querier.spans_per_service(&of)).await?;
+                let (asked, answered) = timed(querier.spans_per_service(&of)).await?;
                 if asked.content != truth.services {
                     return Err(format!("{:?}, not {:?}", asked.content, truth.services).into());
                 }
-                Ok(Answered { took, found: asked.content.len(), cost: asked.cost })
+                Ok(Answered { found: asked.content.len(), ..answered })
             }
             Self::SqlServices => {
                 let statement = "SELECT service_name, count(*) FROM spans GROUP BY service_name";
@@ -156,9 +179,18 @@ impl Ask {
             }
             Self::Red => {
                 let of = of(truth.red_window());
-                let (asked, took) = timed(querier.red(&of, MINUTE_NANOS)).await?;
+                let (asked, answered) = timed(querier.red(&of, MINUTE_NANOS)).await?;
                 let calls: u64 = asked.content.values().map(|red| red.calls).sum();
-                Answered { took, found: calls as usize, cost: asked.cost }.of(truth.red_spans as usize)
+                Answered { found: calls as usize, ..answered }.of(truth.red_spans as usize)
+            }
+            Self::HttpTrace => http::ask(querier, &Get::trace(trace)).await?.of(*spans),
+            Self::HttpTraceV3 => http::ask(querier, &Get::trace_v3(trace)).await?.of(*spans),
+            Self::HttpNewest => {
+                http::ask(querier, &Get::newest(&truth.busiest)).await?.of(truth.newest.len())
+            }
+            Self::HttpFailed => http::ask(querier, &Get::failed()).await?.of(truth.failed_traces),
+            Self::HttpFailedSummaries => {
+                http::ask(querier, &Get::failed_summaries()).await?.of(truth.failed_traces)
             }
         }
     }
@@ -170,24 +202,42 @@ impl Answered {
     }
 }
 
+/// A question on its way.
+pub(crate) struct Asking {
+    began: Instant,
+    processor: Duration,
+}
+
+impl Asking {
+    pub(crate) fn begin() -> Self {
+        Self { began: now(), processor: processor_time() }
+    }
+
+    pub(crate) fn answered(self, found: usize, cost: CostReport) -> Answered {
+        let (took, processor) = (now().duration_since(self.began), processor_time() - self.processor);
+        Answered { took, processor, found, cost }
+    }
+}
+
+/// What is found is still to be counted.
 async fn timed<T>(
-    asking: impl Future<Output = Result<Answer<T>, QueryError>>,
-) -> Result<(Answer<T>, Duration), Failure> {
-    let began = now();
-    let answer = asking.await?;
-    let took = now().duration_since(began);
-    if answer.gaps.is_empty() { Ok((answer, took)) } else { Err(answer.gaps.concat().into()) }
+    question: impl Future<Output = Result<Answer<T>, QueryError>>,
+) -> Result<(Answer<T>, Answered), Failure> {
+    let asking = Asking::begin();
+    let answer = question.await?;
+    let answered = asking.answered(0, answer.cost);
+    if answer.gaps.is_empty() { Ok((answer, answered)) } else { Err(answer.gaps.concat().into()) }
 }
 
 async fn look_up(querier: &Querier, trace: TraceId, spans: usize) -> Result<Answered, Failure> {
-    let (answer, took) = timed(querier.traces(&Tenant::single(), &[trace])).await?;
+    let (answer, answered) = timed(querier.traces(&Tenant::single(), &[trace])).await?;
     let found = answer.content.iter().map(|trace| trace.spans.len()).sum();
-    Answered { took, found, cost: answer.cost }.of(spans)
+    Answered { found, ..answered }.of(spans)
 }
 
 /// Numbers by text.
 async fn sql(querier: &Arc<Querier>, statement: &str) -> Result<(BTreeMap<String, u64>, Answered), Failure> {
-    let began = now();
+    let asking = Asking::begin();
     let mut answer = querier.sql(&Tenant::single(), statement).await?;
     let mut counts = BTreeMap::new();
     while let Some(batch) = answer.next().await {
@@ -197,8 +247,7 @@ async fn sql(querier: &Arc<Querier>, statement: &str) -> Result<(BTreeMap<String
             counts.insert(text, array_value_to_string(batch.column(1), row)?.parse()?);
         }
     }
-    let took = now().duration_since(began);
-    let answered = Answered { took, found: counts.len(), cost: answer.cost() };
+    let answered = asking.answered(counts.len(), answer.cost());
     Ok((counts, answered))
 }
 
@@ -215,8 +264,8 @@ async fn search(
         limit,
         after: None,
     };
-    let (answer, took) = timed(querier.search(&search)).await?;
-    let answered = Answered { took, found: answer.content.traces.len(), cost: answer.cost };
+    let (answer, answered) = timed(querier.search(&search)).await?;
+    let answered = Answered { found: answer.content.traces.len(), ..answered };
     Ok((answer, answered))
 }
 

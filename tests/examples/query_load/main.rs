@@ -12,6 +12,7 @@
 
 mod asks;
 mod away;
+mod http;
 mod make;
 mod process;
 mod report;
@@ -120,10 +121,9 @@ async fn measure(plan: &Plan, place: &Place, truth: &truth::Truth, ask: Ask) -> 
     for number in 1..ask.variants(truth).max(3) {
         ask.ask(&querier, truth, number).await?;
     }
-    let (began, processor, mut warm) = (now(), processor_time(), Vec::new());
+    let (began, mut warm) = (now(), Vec::new());
     while warm.len() < 3 || now().duration_since(began) < plan.each {
         warm.push(ask.ask(&querier, truth, warm.len()).await?);
     }
-    let processor = (processor_time() - processor) / warm.len() as u32;
-    Ok(Row { ask, after_start, cold, sent, warm, processor })
+    Ok(Row { ask, after_start, cold, sent, warm })
 }

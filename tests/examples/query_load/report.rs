@@ -18,8 +18,6 @@ pub(crate) struct Row {
     pub(crate) cold: Answered,
     pub(crate) sent: Sent,
     pub(crate) warm: Vec<Answered>,
-    /// Of all threads, for one of the warm ones.
-    pub(crate) processor: Duration,
 }
 
 impl Row {
@@ -33,6 +31,7 @@ impl fmt::Display for Row {
         let mut times: Vec<Duration> = self.warm.iter().map(|answered| answered.took).collect();
         times.sort_unstable();
         let at = |share: f64| Millis(times[((times.len() - 1) as f64 * share) as usize]);
+        let processor: Duration = self.warm.iter().map(|answered| answered.processor).sum();
         let requests: u64 = self.warm.iter().map(|answered| answered.cost.requests).sum();
         write!(
             f,
@@ -48,7 +47,7 @@ impl fmt::Display for Row {
             at(0.5),
             at(0.99),
             at(0.0),
-            Millis(self.processor),
+            Millis(processor / times.len() as u32),
             requests as f64 / times.len() as f64,
         )
     }
