@@ -92,7 +92,8 @@ impl Query<'_> {
         self.cost.scanned(count);
         let window = wanted.window;
         let with_traces = count <= FEW_ROWS || (worth.is_exact && wanted.first.is_none());
-        let parts = Parts { starts: true, trace_ids: with_traces, ..worth.parts() };
+        let parts = worth.parts();
+        let parts = Parts { starts: true, trace_ids: with_traces || parts.trace_ids, ..parts };
         let hidden = Arc::clone(hidden);
         let pieces = self.read_pieces(block, runs, parts, move |read, columns| {
             let rows = worth.matching(read, &columns, window)?;

@@ -209,3 +209,6 @@ impl Query<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

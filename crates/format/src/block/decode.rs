@@ -222,6 +222,22 @@ impl FlatValues<'_> {
         Ok(())
     }
 
+    /// Calls `each` with one run of values after the other, which are in no dictionary and lie as they are.
+    pub(crate) fn each_run<const N: usize>(
+        &self,
+        mut each: impl FnMut(&[[u8; N]]) -> Result<(), Damage>,
+    ) -> Result<(), Damage> {
+        let PageValues { leaf, bytes, .. } = &self.values;
+        if leaf.width != Some(N) {
+            return Err(WRONG_TYPE);
+        }
+        if leaf.encoding != Encoding::PLAIN {
+            return Err(NOT_OURS);
+        }
+        let (values, _) = bytes.as_chunks::<N>();
+        self.ranges.iter().try_for_each(|range| each(values.get(range.clone()).ok_or(TOO_FEW)?))
+    }
+
     /// Appends the numbers of texts, which are added to `texts` if they are new.
     pub(crate) fn texts(
         &self,

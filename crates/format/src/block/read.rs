@@ -332,32 +332,39 @@ impl SpansFile {
         run: &[GroupRows],
         fetched: &Fetched,
         exact: &mut Vec<GroupRows>,
-        ids: &mut Vec<TraceId>,
+        ids_of_rows: &mut Vec<TraceId>,
     ) -> Result<(), ReadError> {
         let Some(group) = run.first().map(|rows| rows.group) else { return Ok(()) };
-        let column = Fixed::TraceId as usize;
-        let mut here: Vec<TraceId> = Vec::new();
         let pick = Pick { group, parts: run, base: 0 };
-        self.read_flat(pick, column, fetched, &mut Vec::new(), |values| values.fixed(TraceId, &mut here))?;
-        if !here.is_sorted() {
-            return Err(self.damage(group, column, "traces that are not in their order"));
-        }
-        let mut before = 0;
-        for part in run {
-            let Some(ids_of_part) = here.get(before..before + part.rows.len()) else { break };
-            before += part.rows.len();
-            let (Some(first), Some(last)) = (ids_of_part.first(), ids_of_part.last()) else { continue };
-            let from = traces.partition_point(|trace| trace < first);
-            for trace in traces[from..].iter().take_while(|trace| *trace <= last) {
-                let start = ids_of_part.partition_point(|id| id < trace);
-                let end = ids_of_part.partition_point(|id| id <= trace);
-                if start < end {
-                    exact.push(GroupRows { group, rows: part.rows.start + start..part.rows.start + end });
-                    ids.extend_from_slice(&ids_of_part[start..end]);
-                }
-            }
-        }
-        Ok(())
+        let mut last = 0;
+        self.read_pages(pick, Fixed::TraceId as usize, fetched, |leaf, page, stored, dictionary| {
+            let first_row = page.page.first_row_index as usize;
+            let mut pieces = page.pieces.iter().map(|piece| first_row + piece.rows.start);
+            leaf.read_flat(stored, page.rows, &page.pieces, dictionary, &mut Vec::new(), |values| {
+                values.each_run(|ids| {
+                    let row = pieces.next().unwrap_or_default();
+                    // Whoever looks for a place in them relies on their order.
+                    for id in ids {
+                        let id = u128::from_be_bytes(*id);
+                        if id < last {
+                            return Err("traces that are not in their order");
+                        }
+                        last = id;
+                    }
+                    for found in rows_among(traces, ids) {
+                        ids_of_rows.extend(ids[found.clone()].iter().map(|id| TraceId(*id)));
+                        let rows = row + found.start..row + found.end;
+                        match exact.last_mut() {
+                            Some(last) if last.group == group && last.rows.end == rows.start => {
+                                last.rows.end = rows.end;
+                            }
+                            _ => exact.push(GroupRows { group, rows }),
+                        }
+                    }
+                    Ok(())
+                })
+            })
+        })
     }
 
     /// Reads a column of single values, page by page: appends the rows that have one to
@@ -481,6 +488,18 @@ pub(crate) fn parse_unverified(whole: &Bytes) -> Result<ParquetMetaData, Wrong> 
 
 fn claims_too_much(what: &str) -> Wrong {
     Wrong::NotParquet(ParquetError::General(format!("{what} claims more than it holds")))
+}
+
+/// Where each of some traces is among ids of rows, both ascending.
+fn rows_among<'a>(traces: &'a [TraceId], ids: &'a [[u8; 16]]) -> impl Iterator<Item = Range<usize>> + 'a {
+    let traces = ids.first().zip(ids.last()).map_or(&traces[..0], |(first, last)| {
+        let from = traces.partition_point(|trace| trace.0 < *first);
+        let to = traces.partition_point(|trace| trace.0 <= *last);
+        &traces[from..to]
+    });
+    let rows =
+        |trace: &TraceId| ids.partition_point(|id| *id < trace.0)..ids.partition_point(|id| *id <= trace.0);
+    traces.iter().map(rows).filter(|rows| !rows.is_empty())
 }
 
 pub(crate) fn key_values(metadata: &ParquetMetaData) -> &[parquet::file::metadata::KeyValue] {

@@ -39,8 +39,8 @@ pub(super) fn text_response(status: StatusCode, mut text: Vec<u8>) -> Response {
     response
 }
 
-/// A span seldom takes more.
-pub(super) const SPAN_BYTES: usize = 1_536;
+/// A span seldom takes more, with its share of what is said of its resource.
+pub(super) const SPAN_BYTES: usize = 2_560;
 
 /// A list of traces, and what stands around it.
 pub(super) trait TraceList: Send + 'static {

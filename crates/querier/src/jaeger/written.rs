@@ -25,6 +25,8 @@ const AT_ONCE: usize = 4;
 /// Writes one trace.
 pub(crate) trait WriteTrace: Send + 'static {
     type Item: Send + 'static;
+    /// So much is written of a span, about: room is made for it at once.
+    const OF_A_SPAN: usize = 0;
 
     fn begin(trace: TraceId) -> Self;
 
@@ -153,7 +155,8 @@ impl<W: WriteTrace> Pen<W> {
     }
 
     fn write(&mut self, pieces: Vec<TracePiece>, origins: &mut WrittenOrigins) -> Chunk<W::Item> {
-        let mut chunk = Chunk { items: Vec::new(), traces: Vec::new() };
+        let spans: usize = pieces.iter().map(|piece| piece.spans.len()).sum();
+        let mut chunk = Chunk { items: Vec::with_capacity(spans * W::OF_A_SPAN), traces: Vec::new() };
         for piece in pieces.into_iter().flat_map(|piece| self.adjuster.add(piece)) {
             let mut trace = self.open.take().unwrap_or_else(|| {
                 chunk.traces.push(piece.trace);

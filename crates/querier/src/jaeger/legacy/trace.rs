@@ -60,13 +60,13 @@ pub(super) struct TraceJson {
 
 impl WriteTrace for TraceJson {
     type Item = u8;
+    const OF_A_SPAN: usize = SPAN_BYTES;
 
     fn begin(_: TraceId) -> Self {
         Self::default()
     }
 
     fn piece(&mut self, piece: Piece, origins: &mut WrittenOrigins, out: &mut Vec<u8>) {
-        out.reserve(piece.spans.len() * SPAN_BYTES);
         self.processes.next_piece();
         self.warnings.extend(piece.warnings);
         for span in &piece.spans {

@@ -31,13 +31,13 @@ pub(super) struct ResourceSpans;
 
 impl WriteTrace for ResourceSpans {
     type Item = u8;
+    const OF_A_SPAN: usize = SPAN_BYTES;
 
     fn begin(_: TraceId) -> Self {
         Self
     }
 
     fn piece(&mut self, piece: Piece, origins: &mut WrittenOrigins, out: &mut Vec<u8>) {
-        out.reserve(piece.spans.len() * SPAN_BYTES);
         for spans in by_origin(&piece.spans) {
             let Some(first) = spans.first() else { continue };
             out.push(b',');
@@ -157,10 +157,11 @@ fn write_link(link: &Link, out: &mut Vec<u8>) {
 }
 
 fn write_attribute(attribute: &Attribute, out: &mut Vec<u8>) {
-    let mut object = Object::begin(out);
-    object.member("key", |out| write_text(&attribute.key, out));
-    object.member("value", |out| write_value(&attribute.value, out));
-    object.end();
+    out.extend_from_slice(b"{\"key\":");
+    write_text(&attribute.key, out);
+    out.extend_from_slice(b",\"value\":");
+    write_value(&attribute.value, out);
+    out.push(b'}');
 }
 
 /// Values are nested 40 deep at most, so this ends soon.
@@ -168,7 +169,11 @@ fn write_value(value: &Value, out: &mut Vec<u8>) {
     let mut object = Object::begin(out);
     match value {
         Value::Empty => {}
-        Value::Str(text) => object.member("stringValue", |out| write_text(text, out)),
+        Value::Str(text) => {
+            // Nearly all values are texts.
+            object.out.extend_from_slice(b"\"stringValue\":");
+            write_text(text, object.out);
+        }
         Value::Int(int) => object.member("intValue", |out| write_quoted(int, out)),
         Value::Double(double) => object.member("doubleValue", |out| write_double(*double, out)),
         Value::Bool(flag) => object.member("boolValue", |out| write_shown(flag, out)),
