@@ -1,7 +1,7 @@
 //! Retention in a round: what goes, goes first, so that nobody merges it; then a day is decided, a few jobs at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use siltstone_catalog::block_entry::BlockEntry;
@@ -14,6 +14,7 @@ use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::tenant::Tenant;
 
+use super::round::alone;
 use super::{Compactor, RoundError, When};
 use crate::job::Work;
 use crate::planted::{Bug, planted};
@@ -136,7 +137,7 @@ impl Compactor {
         for (block, judged) in due.anew {
             retained.blocks.insert(block.1.id());
             if retained.works.len() < most {
-                let work = super::alone(&ruled.tenant, block, &deletions);
+                let work = alone(&ruled.tenant, block, &deletions);
                 retained.works.push(Work { judged: Some(judged), ..work });
             }
         }
@@ -327,7 +328,7 @@ impl Compactor {
     }
 
     fn is_set_aside(&self, block: BlockId) -> bool {
-        self.set_aside.lock().unwrap_or_else(PoisonError::into_inner).contains(&block)
+        self.set_aside().contains(&block)
     }
 }
 
