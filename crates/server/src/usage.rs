@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use siltstone_catalog::snapshot::Cover;
 use siltstone_catalog::time::Clock;
-use siltstone_querier::http::usage::{as_json, day_of, name_of, time_of};
+use siltstone_querier::http::usage::{as_json, name_of, time_of};
 use siltstone_querier::querier::Answer;
 use siltstone_querier::usage::{Part, Usage, UsageOf, class_of};
 
@@ -56,7 +56,7 @@ impl fmt::Display for AsText<'_> {
 
         let mut classes = Table::new(["day", "kept for", "until", "spans", "bytes", "share"]);
         for ((section, until), amount) in &usage.by_class {
-            let day = day_of(*section).map_or("not merged".to_owned(), |day| day.to_string());
+            let day = section.day().map_or("not merged".to_owned(), |day| day.to_string());
             let (kept, gone) = match (class_of(*section, *until), until) {
                 (Some(keep), Some(until)) => (keep.to_string(), time_of(*until).unwrap_or_default()),
                 (None, Some(until)) => (String::new(), time_of(*until).unwrap_or_default()),
