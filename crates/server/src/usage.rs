@@ -11,7 +11,7 @@ use siltstone_querier::querier::Answer;
 use siltstone_querier::usage::{Part, Usage, UsageOf, class_of};
 
 use crate::delete::tenants_in;
-use crate::parts::{StartError, failed, shared};
+use crate::parts::{StartError, failed, shared_with_catalog};
 use crate::query::querier_of_command;
 use crate::settings::Resolved;
 
@@ -31,7 +31,7 @@ pub async fn usage(
     of: UsageOf,
     json: bool,
 ) -> Result<String, StartError> {
-    let shared = shared(settings, clock).await?;
+    let shared = shared_with_catalog(settings, clock).await?;
     let querier = querier_of_command(settings, &shared)?;
     let answer = querier.usage(&of).await.map_err(failed)?;
     if json {
