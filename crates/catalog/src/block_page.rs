@@ -64,6 +64,14 @@ impl BlockPage {
 }
 
 impl Section {
+    /// None for what stands in the inbox.
+    pub fn day(self) -> Option<Day> {
+        match self {
+            Self::Inbox => None,
+            Self::Day(day) => Some(day),
+        }
+    }
+
     /// The day plus one; 0 is the inbox.
     pub(crate) fn to_number(self) -> u32 {
         match self {

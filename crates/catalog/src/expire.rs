@@ -60,19 +60,30 @@ impl Change for SetRetention {
     }
 }
 
-/// On what grounds something is given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// On what grounds something is given up, or is said to be kept so long.
+#[derive(Clone, Debug)]
 pub struct Grounds {
     /// The rules with this number say so,
     pub policy: u64,
     /// and all archive marks up to this one were looked at.
     pub marks: u64,
+    /// What was looked at, where nothing was decided before.
+    pub known: Option<Known>,
 }
 
 impl Grounds {
-    /// Whether they hold in the root that is about to be published. Marks stand in the tenant's page by number, so
-    /// what is newer than the newest that was looked at is among its last ones.
+    /// Whether they hold in the root that is about to be published.
     async fn check(&self, draft: &mut Draft<'_>, tenant: &Tenant) -> Result<(), ChangeError> {
+        self.check_wishes(draft, tenant).await?;
+        match &self.known {
+            Some(known) => known.check(draft, tenant).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether nobody has said meanwhile that more is kept. Marks stand in the tenant's page by number, so what is newer
+    /// than the newest that was looked at is among its last ones.
+    async fn check_wishes(&self, draft: &mut Draft<'_>, tenant: &Tenant) -> Result<(), ChangeError> {
         let page = draft.tenant_page(tenant).await?;
         if !page.damaged.is_empty() {
             return refused("a page of the tenant cannot be read, and may say that it is kept");
@@ -101,8 +112,6 @@ pub struct Expire {
     /// Each section with its blocks, [`MAX_EXPIRED`] at most.
     pub blocks: Vec<(Section, Vec<BlockId>)>,
     pub grounds: Grounds,
-    /// What was looked at for it, where nothing was decided about them before.
-    pub known: Option<Known>,
 }
 
 impl Change for Expire {
@@ -112,9 +121,6 @@ impl Change for Expire {
                 return Err(ChangeError::Refused(format!("more than {MAX_EXPIRED} blocks go at once")));
             }
             self.grounds.check(draft, &self.tenant).await?;
-            if let Some(known) = &self.known {
-                known.check(draft, &self.tenant).await?;
-            }
             for (section, blocks) in &self.blocks {
                 if !draft.retire_blocks(&self.tenant, *section, blocks).await? {
                     return refused("a block was merged or deleted");
@@ -131,8 +137,6 @@ impl Change for Expire {
 pub struct Decide {
     pub merge: Merge,
     pub grounds: Grounds,
-    /// What was looked at for it, where it decides about what was undecided.
-    pub known: Option<Known>,
 }
 
 /// The days whose blocks tell how long traces are kept, and what was seen of them: the blocks, and the pages in which
@@ -190,9 +194,6 @@ impl Change for Decide {
     fn apply<'a>(&'a self, draft: &'a mut Draft<'_>) -> BoxFuture<'a, Result<(), ChangeError>> {
         async move {
             self.grounds.check(draft, &self.merge.tenant).await?;
-            if let Some(known) = &self.known {
-                known.check(draft, &self.merge.tenant).await?;
-            }
             self.merge.apply(draft).await
         }
         .boxed()

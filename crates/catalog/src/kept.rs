@@ -4,6 +4,7 @@
 //! grounds that do not hold any more.
 
 use prost::Message;
+use siltstone_format::day::Day;
 
 use crate::block_page::Section;
 use crate::message::{KnownTags, Open};
@@ -55,6 +56,19 @@ pub struct KeptOfPage {
 impl Until {
     const NEVER: u32 = u32::MAX;
 
+    /// So many hours after the end of a day.
+    pub fn hours_after(day: Day, hours: u32) -> Self {
+        Self::Hour(end_of(day).saturating_add(hours))
+    }
+
+    /// How many hours after the end of a day that is. None: it never comes.
+    pub fn in_hours_after(self, day: Day) -> Option<u32> {
+        match self {
+            Self::Hour(hour) => Some(hour.saturating_sub(end_of(day))),
+            Self::Never => None,
+        }
+    }
+
     pub fn has_passed(self, hour: u32) -> bool {
         self <= Self::Hour(hour)
     }
@@ -74,6 +88,11 @@ impl Until {
             hour => Some(Self::Hour(hour)),
         }
     }
+}
+
+/// The hour with which a day is over.
+fn end_of(day: Day) -> u32 {
+    day.0.saturating_add(1).saturating_mul(24)
 }
 
 impl Kept {

@@ -159,10 +159,10 @@ impl Work {
         let merge = self.change(outputs);
         let published = match &self.judged {
             Some(judged) if !planted(Bug::DecideUnchecked) => {
-                let (grounds, known) = (judged.grounds, judged.known.clone());
+                let grounds = judged.grounds.clone();
                 // The other jobs of the same decision may take it for known.
-                known.iter().for_each(|known| known.add_blocks(blocks.iter().copied()));
-                catalog.publish(&Decide { merge, grounds, known }).await
+                grounds.known.iter().for_each(|known| known.add_blocks(blocks.iter().copied()));
+                catalog.publish(&Decide { merge, grounds }).await
             }
             _ => catalog.publish(&merge).await,
         };

@@ -29,6 +29,8 @@ pub(crate) enum Bug {
     DropUndecided,
     /// What blocks of the inbox and of the days beside say of a trace does not count.
     ForgetBeside,
+    /// Where a day is decided by parts, what blocks of other parts say of a trace does not count.
+    ForgetOtherParts,
     /// What says that traces are kept longer is written anew before those that must be kept for it.
     UndecidedFirst,
     /// What others decided of the same days meanwhile does not matter.
@@ -39,6 +41,8 @@ pub(crate) enum Bug {
     ExpireUnchecked,
     /// The clock of the process says what hour it is.
     OwnClock,
+    /// What is seen is taken for complete by the time at which it was decided about, not by that at which it was asked for.
+    LaterTime,
 }
 
 #[cfg(test)]

@@ -2,27 +2,31 @@
 //!
 //! A day of a tenant is *decided* once it is older than the least that its rules keep. Which of its traces are kept
 //! longer is told by all that is there of them: the blocks of the day, of the days before and after it, and of the
-//! inbox (`judge.rs`). Then its blocks are written anew, by how long their traces are kept, and without those whose
+//! inbox (`part.rs`). Then its blocks are written anew, by how long their traces are kept, and without those whose
 //! time has passed. From then on whole blocks go (`due.rs`).
 //!
 //! A merge is never told by one block alone how long a trace is kept, and what was not decided does not go.
 
 use std::sync::Arc;
 
-use siltstone_catalog::expire::{Grounds, Known};
+use siltstone_catalog::expire::Grounds;
 use siltstone_catalog::kept::{Kept, Until};
 use siltstone_format::day::Day;
 use siltstone_format::id::TraceId;
 
 // What goes, and which days are to be decided.
 pub(crate) mod due;
-// Which traces of a day are kept longer than others.
+// Which blocks tell of the traces of a day.
+pub(crate) mod around;
+// Which traces of a day are kept longer than others,
 pub(crate) mod judge;
+// as far as some blocks of it are concerned.
+mod part;
 // What would become of all of it.
 pub mod outlook;
 // The rules of a tenant, as they hold now.
 mod rules;
-// What is known of traces.
+// How long traces are kept.
 mod verdicts;
 
 #[cfg(test)]
@@ -46,8 +50,6 @@ pub(crate) struct Judged {
     policy: u64,
     marks: u64,
     pub(crate) grounds: Grounds,
-    /// What was looked at, where it decides about what was undecided.
-    pub(crate) known: Option<Known>,
 }
 
 impl Judged {

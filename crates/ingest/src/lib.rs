@@ -39,6 +39,8 @@ mod queue;
 mod spool;
 // What an earlier incarnation has left.
 mod replay;
+// What of it nobody can read.
+pub mod set_aside;
 // Questions to what is in no block yet.
 mod live_answer;
 // That it holds some is known.

@@ -13,6 +13,7 @@ use crate::log::{Durability, Record, SegmentName};
 use crate::seen::Look;
 use crate::segment::Segment;
 use crate::service::{Shared, StartError};
+use crate::set_aside::undecodable;
 
 impl Shared {
     /// Takes up all segments of the log, in the order of their names.
@@ -138,7 +139,7 @@ impl Shared {
     /// Keeps the bytes of a request for whoever wants to look.
     fn set_aside(&self, segment: SegmentName, record: &Record) {
         let Some(spool) = &self.config.spool else { return };
-        let folder = spool.with_file_name("undecodable");
+        let folder = undecodable(spool);
         let name = format!("{}-{}-{}.otlp", segment.writer, segment.number, record.arrived_unix_millis);
         let kept =
             std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(folder.join(&name), &record.body));

@@ -49,6 +49,8 @@ pub mod rank;
 mod scan;
 // Traces that are kept.
 pub mod archive;
+// What is left of deleted ones in logs.
+pub mod unflushed;
 // Numbers over many spans, each counted once.
 mod attributes;
 pub mod counts;

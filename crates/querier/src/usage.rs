@@ -40,7 +40,6 @@ const PAGES_AT_ONCE: usize = 32;
 const PARALLEL_READS: usize = 16;
 /// Blocks that cannot be read and are named one by one.
 const MOST_NAMED: usize = 100;
-const HOURS_PER_DAY: u32 = 24;
 
 /// Whose, and of which days.
 #[derive(Clone, Debug)]
@@ -384,15 +383,12 @@ impl Usage {
 
 /// How long blocks are kept that stand in a section, counted from the end of their day. None: that is not decided.
 pub fn class_of(section: Section, until: Option<Until>) -> Option<Keep> {
-    match (section, until?) {
-        (_, Until::Never) => Some(Keep::Forever),
-        (Section::Day(day), Until::Hour(hour)) => {
-            let end = day.0.saturating_add(1).saturating_mul(HOURS_PER_DAY);
-            Some(Keep::For(Duration::from_secs(u64::from(hour.saturating_sub(end)) * 3_600)))
-        }
-        // What is not merged has no day.
-        (Section::Inbox, Until::Hour(_)) => None,
+    if until? == Until::Never {
+        return Some(Keep::Forever);
     }
+    // What is not merged has no day.
+    let hours = until?.in_hours_after(section.day()?)?;
+    Some(Keep::For(Duration::from_secs(u64::from(hours) * 3_600)))
 }
 
 #[cfg(test)]
@@ -411,11 +407,12 @@ mod tests {
     #[test]
     fn should_say_how_long_a_class_is_kept_after_its_day() {
         let day = Day(20_000);
-        let hour = (day.0 + 1 + 90) * HOURS_PER_DAY;
+        let hour = (day.0 + 1 + 90) * 24;
         let class = |section, until| class_of(section, until).map(|keep| keep.to_string());
         assert_eq!(class(Section::Day(day), Some(Until::Hour(hour))).as_deref(), Some("90d"));
         assert_eq!(class(Section::Day(day), Some(Until::Hour(hour + 1))).as_deref(), Some("2161h"));
         assert_eq!(class(Section::Inbox, Some(Until::Never)).as_deref(), Some("forever"));
+        assert_eq!(class(Section::Inbox, Some(Until::Hour(hour))), None);
         assert_eq!(class(Section::Day(day), None), None);
     }
 }

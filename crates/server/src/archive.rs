@@ -7,7 +7,7 @@ use siltstone_catalog::time::Clock;
 use siltstone_format::id::TraceId;
 use siltstone_format::tenant::Tenant;
 
-use crate::parts::{StartError, shared};
+use crate::parts::{StartError, shared_with_catalog};
 use crate::query::querier_of_command;
 use crate::settings::Resolved;
 
@@ -18,7 +18,7 @@ pub async fn archive(
     tenant: Tenant,
     traces: Vec<TraceId>,
 ) -> Result<String, StartError> {
-    let shared = shared(settings, clock).await?;
+    let shared = shared_with_catalog(settings, clock).await?;
     let querier = querier_of_command(settings, &shared)?;
     let mut done = String::new();
     for trace in traces {

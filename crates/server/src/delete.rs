@@ -1,6 +1,7 @@
 //! Deleting traces, by their ids or by a filter: first what that would be about, then for good.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use siltstone_ask::{Filter, Window};
@@ -16,7 +17,7 @@ use siltstone_format::tenant::Tenant;
 use siltstone_querier::querier::Querier;
 use tokio_util::task::TaskTracker;
 
-use crate::parts::{StartError, failed, shared};
+use crate::parts::{StartError, failed, shared_with_catalog};
 use crate::query::querier_of_command;
 use crate::receipt::receipt;
 use crate::settings::Resolved;
@@ -55,7 +56,9 @@ pub(crate) struct Outcome {
 pub struct Deleter {
     pub(crate) catalog: Arc<Catalog>,
     /// None: this process answers no queries, so a filter cannot be resolved here.
-    querier: Option<Arc<Querier>>,
+    pub(crate) querier: Option<Arc<Querier>>,
+    /// Where an ingester of this machine has its log.
+    pub(crate) data: PathBuf,
     /// Deletions that were begun for somebody who may have gone.
     under_way: TaskTracker,
 }
@@ -75,10 +78,13 @@ pub async fn delete(
     clock: Arc<dyn Clock>,
     deletion: Deletion,
 ) -> Result<String, StartError> {
-    let shared = shared(settings, clock).await?;
-    let querier = Some(querier_of_command(settings, &shared)?);
-    let deleter = Deleter::new(shared.catalog, querier);
-    Ok(deleter.run(&deletion).await?.to_string())
+    Ok(deleter(settings, clock).await?.run(&deletion).await?.to_string())
+}
+
+async fn deleter(settings: &Resolved, clock: Arc<dyn Clock>) -> Result<Deleter, StartError> {
+    let shared = shared_with_catalog(settings, clock).await?;
+    let querier = querier_of_command(settings, &shared)?;
+    Ok(Deleter::new(shared.catalog, Some(querier), settings.data.clone()))
 }
 
 /// Says what is left of what was deleted.
@@ -87,20 +93,20 @@ pub async fn deletion(
     clock: Arc<dyn Clock>,
     id: Option<ObjectId>,
 ) -> Result<String, StartError> {
-    let catalog = shared(settings, clock).await?.catalog;
+    let deleter = deleter(settings, clock).await?;
     let Some(id) = id else {
-        let ids = catalog.deletion_ids().await.map_err(failed)?;
+        let ids = deleter.catalog.deletion_ids().await.map_err(failed)?;
         return Ok(ids.iter().map(|id| format!("{id}\n")).collect());
     };
-    match receipt(&catalog, id).await? {
+    match receipt(&deleter, id).await? {
         Some(receipt) => Ok(receipt.to_string()),
         None => Err(StartError(format!("there is no deletion {id}"))),
     }
 }
 
 impl Deleter {
-    pub(crate) fn new(catalog: Arc<Catalog>, querier: Option<Arc<Querier>>) -> Self {
-        Self { catalog, querier, under_way: TaskTracker::new() }
+    pub(crate) fn new(catalog: Arc<Catalog>, querier: Option<Arc<Querier>>, data: PathBuf) -> Self {
+        Self { catalog, querier, data, under_way: TaskTracker::new() }
     }
 
     /// Does what was asked, and goes on with a deletion that nobody waits for any more: else it might be in force with
@@ -228,7 +234,7 @@ impl Deleter {
 }
 
 /// Those that have blocks.
-fn tenants_of(snapshot: &Snapshot) -> BTreeSet<&Tenant> {
+pub(crate) fn tenants_of(snapshot: &Snapshot) -> BTreeSet<&Tenant> {
     let flushed = snapshot.entries.iter().flat_map(|entry| &entry.blocks).map(BlockEntry::tenant);
     snapshot.root.tenants.keys().chain(flushed).collect()
 }
@@ -278,7 +284,7 @@ mod tests {
         let world = QueryWorld::new().await;
         let trace = TraceId([7; 16]);
         world.flush(&[Span { trace_id: trace, ..Span::default() }]).await;
-        let deleter = Arc::new(Deleter::new(Arc::clone(&world.catalog), None));
+        let deleter = Arc::new(Deleter::new(Arc::clone(&world.catalog), None, PathBuf::new()));
         let what = What::Traces(vec![trace]);
         let deletion = Deletion { tenant: Tenant::single(), what, confirmed: true };
         let is_being_recorded = || {

@@ -28,6 +28,10 @@ use tower::ServiceExt;
 use crate::parts::{Shared, StartError, chance, failed};
 use crate::settings::{Durability as DurabilitySetting, Resolved};
 
+/// In the data folder: the log, and blocks that wait for the store.
+pub(crate) const LOG: &str = "wal";
+pub(crate) const SPOOL: &str = "spool";
+
 /// An ingester that runs.
 #[async_trait]
 pub trait IngestCore: Accept {
@@ -75,7 +79,7 @@ pub(crate) async fn start_ingest(
 }
 
 async fn wal(settings: &Resolved) -> Result<Durability, StartError> {
-    let (folder, most) = (settings.data.join("wal"), settings.ingest.log_bytes);
+    let (folder, most) = (settings.data.join(LOG), settings.ingest.log_bytes);
     let opening = tokio::task::spawn_blocking(move || Wal::open(&folder, Arc::new(RealFiles), most));
     let (wal, found) = opening.await.map_err(failed)?.map_err(failed)?;
     Ok(Durability::Wal { wal, found })
@@ -110,7 +114,7 @@ fn ingest_config(settings: &Resolved) -> IngestConfig {
         large_tenant_age: ingest.large_tenant_age,
         small_tenant_age: ingest.small_tenant_age,
         // Without a log on the disk the machine may have none: what waits for the store waits in memory.
-        spool: (ingest.durability == DurabilitySetting::Wal).then(|| settings.data.join("spool")),
+        spool: (ingest.durability == DurabilitySetting::Wal).then(|| settings.data.join(SPOOL)),
         limits: ingest.limits.clone(),
         encoders: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         ..IngestConfig::default()

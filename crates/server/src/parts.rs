@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use rand::TryRngCore;
 use siltstone_catalog::bucket::{Bucket, Listing as CatalogListing};
+use siltstone_catalog::snapshot::{Cover, SnapshotError};
 use siltstone_catalog::time::Clock;
 use siltstone_catalog::windows::Windows;
-use siltstone_catalog::{Catalog, CatalogConfig};
+use siltstone_catalog::{Catalog, CatalogConfig, LoadError};
 use siltstone_ingest::metrics::Metrics;
 use siltstone_store::{Listing, Opened, open};
 use tokio::runtime::Handle;
@@ -57,8 +58,25 @@ pub async fn start_parts(
     };
     let compact = settings.role.compacts().then(|| start_compact(settings, &shared));
     let querier = query.as_ref().map(|ports| Arc::clone(&ports.querier));
-    let deleter = Some(Arc::new(Deleter::new(Arc::clone(&shared.catalog), querier)));
+    let deleter = Some(Arc::new(Deleter::new(Arc::clone(&shared.catalog), querier, settings.data.clone())));
     Ok(Parts { ingest: ingest.map(|core| core as Arc<dyn IngestCore>), query, compact, deleter })
+}
+
+/// Opens the store for a command about what is in it.
+pub(crate) async fn shared_with_catalog(
+    settings: &Resolved,
+    clock: Arc<dyn Clock>,
+) -> Result<Shared, StartError> {
+    let shared = shared(settings, clock).await?;
+    match shared.catalog.snapshot(&Cover::default()).await {
+        Err(SnapshotError::Load(LoadError::Empty)) => Err(StartError(format!(
+            "nothing was ever stored in {}: name the right store with --store or --data, or start `siltstone`, \
+             which begins one there",
+            shared.store
+        ))),
+        // Whatever else is wrong, the command says what it means for it.
+        _ => Ok(shared),
+    }
 }
 
 /// Opens the store.

@@ -10,11 +10,12 @@ use siltstone_catalog::kept::Until;
 use siltstone_catalog::snapshot::{Cover, Snapshot};
 use siltstone_catalog::time::Clock;
 use siltstone_compactor::retain::Rules;
-use siltstone_compactor::retain::outlook::{Depth, Fate, Outlook, outlook};
+use siltstone_compactor::retain::outlook::{Depth, Fate, Outlook, Share, in_no_day, outlook};
 use siltstone_format::day::Day;
 use siltstone_format::tenant::Tenant;
 
-use crate::parts::{StartError, failed, shared};
+use crate::delete::tenants_of;
+use crate::parts::{StartError, failed, shared_with_catalog};
 use crate::settings::Resolved;
 
 /// What is asked about a tenant's rules.
@@ -42,7 +43,7 @@ pub async fn retention(
     clock: Arc<dyn Clock>,
     asked: OfTenant,
 ) -> Result<String, StartError> {
-    let shared = shared(settings, Arc::clone(&clock)).await?;
+    let shared = shared_with_catalog(settings, Arc::clone(&clock)).await?;
     let (catalog, tenant) = (shared.catalog, &asked.tenant);
     let rules = match &asked.what {
         What::Show => None,
@@ -65,7 +66,7 @@ pub async fn retention(
     let fresh = Cover { fresh: true, ..Cover::default() };
     let snapshot = catalog.snapshot(&fresh).await.map_err(failed)?;
     let mut text = String::new();
-    if !snapshot.root.tenants.contains_key(tenant) {
+    if !tenants_of(&snapshot).contains(tenant) {
         let _ = writeln!(text, "the store has nothing of the tenant `{tenant}` yet");
     }
     let said = said(&catalog, &snapshot, settings, &asked).await?;
@@ -103,6 +104,10 @@ async fn said(
     let found = outlook(catalog, snapshot, &asked.tenant, rules, depth).await.map_err(failed)?;
     let now = catalog.time_of_store().await.map_err(failed)?;
     add_outlook(&mut text, &found, u32::try_from(now.0 / 3_600_000).unwrap_or(0));
+    let Share { traces, spans, bytes } = in_no_day(catalog, snapshot, &asked.tenant).await.map_err(failed)?;
+    if spans > 0 {
+        let _ = writeln!(text, "in no day\tnot merged yet\t{traces}\t{spans}\t{bytes}");
+    }
     if asked.dry_run {
         text.push_str("Nothing was changed.\n");
     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use siltstone_catalog::snapshot::Cover;
 use siltstone_catalog::time::Clock;
-use siltstone_querier::http::usage::{as_json, day_of, name_of, time_of};
+use siltstone_querier::http::usage::{as_json, name_of, time_of};
 use siltstone_querier::querier::Answer;
 use siltstone_querier::usage::{Part, Usage, UsageOf, class_of};
 
 use crate::delete::tenants_in;
-use crate::parts::{StartError, failed, shared};
+use crate::parts::{StartError, failed, shared_with_catalog};
 use crate::query::querier_of_command;
 use crate::settings::Resolved;
 
@@ -31,7 +31,7 @@ pub async fn usage(
     of: UsageOf,
     json: bool,
 ) -> Result<String, StartError> {
-    let shared = shared(settings, clock).await?;
+    let shared = shared_with_catalog(settings, clock).await?;
     let querier = querier_of_command(settings, &shared)?;
     let answer = querier.usage(&of).await.map_err(failed)?;
     if json {
@@ -56,7 +56,7 @@ impl fmt::Display for AsText<'_> {
 
         let mut classes = Table::new(["day", "kept for", "until", "spans", "bytes", "share"]);
         for ((section, until), amount) in &usage.by_class {
-            let day = day_of(*section).map_or("not merged".to_owned(), |day| day.to_string());
+            let day = section.day().map_or("not merged".to_owned(), |day| day.to_string());
             let (kept, gone) = match (class_of(*section, *until), until) {
                 (Some(keep), Some(until)) => (keep.to_string(), time_of(*until).unwrap_or_default()),
                 (None, Some(until)) => (String::new(), time_of(*until).unwrap_or_default()),

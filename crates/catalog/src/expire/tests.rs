@@ -29,7 +29,7 @@ fn own(world: &TestWorld, catalog: &Catalog) -> Option<Policy> {
 
 fn grounds(world: &TestWorld, catalog: &Catalog) -> Grounds {
     let policy = own(world, catalog).map_or(0, |policy| policy.number);
-    Grounds { policy, marks: world.snapshot(catalog).root.mark_number }
+    Grounds { policy, marks: world.snapshot(catalog).root.mark_number, known: None }
 }
 
 /// Spans of one day in a merged block.
@@ -43,7 +43,7 @@ fn merged(world: &TestWorld, catalog: &Catalog) -> (Section, BlockEntry) {
 }
 
 fn expire(block: &(Section, BlockEntry), grounds: Grounds) -> Expire {
-    Expire { tenant: Tenant::single(), blocks: vec![(block.0, vec![block.1.id()])], grounds, known: None }
+    Expire { tenant: Tenant::single(), blocks: vec![(block.0, vec![block.1.id()])], grounds }
 }
 
 fn refusal<T: std::fmt::Debug>(published: Result<T, PublishError>) -> String {
@@ -96,7 +96,7 @@ fn should_give_up_nothing_that_was_archived_meanwhile() {
     world.finish(catalog.publish(&mark(MarkKind::Archive, 1))).unwrap();
     assert!(refusal(world.finish(catalog.publish(&change))).contains("traces were archived"));
     let merge = world.prepare_merge(&catalog, &Tenant::single(), std::slice::from_ref(&block));
-    let decide = Decide { merge, grounds: change.grounds, known: None };
+    let decide = Decide { merge, grounds: change.grounds };
     assert!(refusal(world.finish(catalog.publish(&decide))).contains("traces were archived"));
     assert_eq!(world.found(&catalog, &Tenant::single()), numbers(&[(0, 20)]));
 }
@@ -143,7 +143,7 @@ fn should_bound_what_goes_at_once() {
     let (world, catalog) = TestWorld::with_catalog();
     let ids = (0..=MAX_EXPIRED).map(|number| BlockId((number as u128).into())).collect();
     let (tenant, grounds) = (Tenant::single(), grounds(&world, &catalog));
-    let change = Expire { tenant, blocks: vec![(Section::Day(Day(1)), ids)], grounds, known: None };
+    let change = Expire { tenant, blocks: vec![(Section::Day(Day(1)), ids)], grounds };
     assert!(refusal(world.finish(catalog.publish(&change))).contains("more than 4096"));
 }
 
@@ -154,7 +154,7 @@ fn should_say_of_a_page_what_was_decided_about_its_blocks() {
     let mut merge = world.prepare_merge(&catalog, &Tenant::single(), std::slice::from_ref(&block));
     let kept = Kept { until: Until::Hour(500), policy: 3, marks: 4 };
     merge.outputs[0].1.kept = Some(kept);
-    let decide = Decide { merge, grounds: grounds(&world, &catalog), known: None };
+    let decide = Decide { merge, grounds: grounds(&world, &catalog) };
     world.finish(catalog.publish(&decide)).unwrap();
     let snapshot = world.snapshot(&catalog);
     let pages = world.finish(catalog.pages(&snapshot, &Tenant::single())).unwrap();
@@ -176,7 +176,7 @@ fn should_not_decide_beside_what_others_decided_of_the_same_days() {
     let decide = |block: &(Section, BlockEntry), known: Option<Known>| {
         let mut merge = world.prepare_merge(&catalog, &Tenant::single(), std::slice::from_ref(block));
         merge.outputs[0].1.kept = Some(Kept { until: Until::Hour(500), policy: 0, marks: 0 });
-        Decide { merge, grounds: grounds(&world, &catalog), known }
+        Decide { merge, grounds: Grounds { known, ..grounds(&world, &catalog) } }
     };
     let (known, far) =
         (Known::nothing(day..=Day(day.0 + 1)), Known::nothing(Day(day.0 + 1)..=Day(day.0 + 2)));
@@ -185,7 +185,7 @@ fn should_not_decide_beside_what_others_decided_of_the_same_days() {
     world.finish(catalog.publish(&theirs)).unwrap();
     let change = decide(&ours, Some(known.clone()));
     assert!(refusal(world.finish(catalog.publish(&change))).contains("were not looked at"));
-    let gives_up = Expire { known: Some(known.clone()), ..expire(&ours, change.grounds) };
+    let gives_up = expire(&ours, change.grounds.clone());
     assert!(refusal(world.finish(catalog.publish(&gives_up))).contains("were not looked at"));
     known.add_blocks([decided]);
     world.finish(catalog.publish(&change)).unwrap();

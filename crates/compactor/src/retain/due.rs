@@ -42,10 +42,7 @@ impl Ruled {
     /// Days with blocks about which nothing is decided, and that are old enough: the oldest first.
     pub(crate) fn undecided_days(&self, hour: u32, slack_hours: u32) -> BTreeSet<Day> {
         let undecided = self.pages.iter().filter(|page| page.is_undecided(self.rules.reapplied));
-        let days = undecided.filter_map(|page| match page.section {
-            Section::Day(day) => Some(day),
-            Section::Inbox => None,
-        });
+        let days = undecided.filter_map(|page| page.section.day());
         let is_over = |until: Until| until.has_passed(hour.saturating_sub(slack_hours));
         days.filter(|day| {
             self.rules.least().until(*day).has_passed(hour) && is_over(Hours::default().until(*day))
@@ -84,11 +81,8 @@ impl Ruled {
             true => Some(may_hold(catalog, snapshot, &self.tenant, &traces).await?),
             false => None,
         };
-        let mut verdicts = Verdicts::within(usize::MAX);
-        for trace in traces {
-            // There is room for what lies in memory anyway.
-            let _ = verdicts.add(trace, self.rules.of_archived());
-        }
+        let mut verdicts = Verdicts::of_any(traces.len());
+        traces.into_iter().for_each(|trace| verdicts.add(trace, self.rules.of_archived()));
         let (verdicts, newest) = (Arc::new(verdicts), archived.iter().map(|(number, _)| *number).max());
         let mut due = Due::default();
         for block in blocks {
@@ -130,21 +124,21 @@ impl Ruled {
         let day = day_of(*section, block);
         let least = block.kept.map_or(self.rules.least(), |kept| Hours::from_end_of(day, kept.until));
         let policy = block.kept.map_or(self.rules.number, |kept| kept.policy.min(self.rules.number));
-        let grounds = Grounds { policy: self.rules.number, marks };
+        let grounds = Grounds { policy: self.rules.number, marks, known: None };
         let marks = block.kept.map_or(0, |kept| kept.marks);
-        Judged { verdicts: Arc::clone(verdicts), least, hour, policy, marks, grounds, known: None }
+        Judged { verdicts: Arc::clone(verdicts), least, hour, policy, marks, grounds }
     }
 
     /// What is to be known of blocks about which nothing is decided.
     pub(crate) fn undecided(
         &self,
-        (verdicts, known): (&Arc<Verdicts>, Option<Known>),
-        hour: u32,
-        marks: u64,
+        verdicts: &Arc<Verdicts>,
+        known: Option<Known>,
+        (hour, marks): (u32, u64),
     ) -> Judged {
-        let grounds = Grounds { policy: self.rules.number, marks };
+        let grounds = Grounds { policy: self.rules.number, marks, known };
         let (verdicts, least, policy) = (Arc::clone(verdicts), self.rules.least(), self.rules.number);
-        Judged { verdicts, least, hour, policy, marks, grounds, known }
+        Judged { verdicts, least, hour, policy, marks, grounds }
     }
 
     /// The changes that give up these blocks.
@@ -154,7 +148,7 @@ impl Ruled {
         known: Option<&Known>,
         marks: u64,
     ) -> Vec<Expire> {
-        let grounds = Grounds { policy: self.rules.number, marks };
+        let grounds = Grounds { policy: self.rules.number, marks, known: known.cloned() };
         let chunks = blocks.chunks(MAX_EXPIRED).map(|some| {
             let mut sections = BTreeMap::<Section, Vec<_>>::new();
             for (section, block) in some {
@@ -163,8 +157,7 @@ impl Ruled {
             Expire {
                 tenant: self.tenant.clone(),
                 blocks: sections.into_iter().collect(),
-                grounds,
-                known: known.cloned(),
+                grounds: grounds.clone(),
             }
         });
         chunks.collect()
@@ -172,10 +165,7 @@ impl Ruled {
 }
 
 pub(super) fn day_of(section: Section, block: &BlockEntry) -> Day {
-    match section {
-        Section::Day(day) => day,
-        Section::Inbox => Day::of_unix_nano(block.summary.spans.min_start_unix_nano),
-    }
+    section.day().unwrap_or_else(|| Day::of_unix_nano(block.summary.spans.min_start_unix_nano))
 }
 
 /// Traces that were archived under a later number than this, each with its number.

@@ -1,28 +1,26 @@
-//! Which traces of a day are kept longer than the least.
+//! Which traces of a day are kept longer than the least, in a table of bounded size.
 //!
-//! All blocks of the day, of the two beside it and of the inbox are looked at, but only at what the rules name. What
-//! was decided about a block before holds of its traces; only their ids are read then. A block that may hold a trace
-//! which is kept longer now is written anew before anything else is: as long as it is not, what says so is there.
+//! If nothing but traces that are kept longer stands in the table, or all traces of the day do, the day is decided at
+//! once. If there are too many of both, it goes by parts: some blocks of the day after the others, with the traces of
+//! these blocks and no others in the table. All blocks around are looked at for each part.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use siltstone_catalog::Catalog;
-use siltstone_catalog::block_entry::BlockEntry;
-use siltstone_catalog::block_page::Section;
 use siltstone_catalog::expire::Known;
 use siltstone_catalog::snapshot::{Snapshot, SnapshotError};
-use siltstone_catalog::tenant_page::PageRef;
-use siltstone_format::block::parts::Parts;
 use siltstone_format::day::Day;
-use siltstone_format::id::{BlockId, ObjectId, TraceId};
+use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::tenant::Tenant;
 
-use super::due::{Anew, Ruled, day_of};
-use super::verdicts::{TooMany, Verdicts};
+use super::around::{Around, Placed};
+use super::due::{Anew, Ruled};
+use super::part::{Looking, Part, Room};
+use super::verdicts::{Verdicts, room_within};
 use super::{Hours, Judged, Rules};
 use crate::holding::{AT_A_TIME, may_hold};
-use crate::input::{Held, Input, InputError, Source};
+use crate::input::InputError;
 use crate::plan;
 use crate::planted::{Bug, planted};
 
@@ -33,11 +31,8 @@ pub enum JudgeError {
     Snapshot(Box<SnapshotError>),
     #[error(transparent)]
     Input(#[from] InputError),
-    #[error(
-        "more than {most} of its traces, and of those of the days beside it, are kept longer than {least}: raise \
-         `compact.memory`, of which a quarter holds them"
-    )]
-    TooMany { most: usize, least: Hours },
+    #[error("its blocks have more traces than the catalog says: see `siltstone check`")]
+    Miscounted,
     #[error("block {0} cannot be read, and may say that they are kept longer: see `siltstone check`")]
     Unreadable(BlockId),
     #[error("it was told to stop")]
@@ -52,88 +47,19 @@ impl From<SnapshotError> for JudgeError {
     }
 }
 
-type Placed = (Section, BlockEntry);
-
-/// The blocks that tell of the traces of a day.
-#[derive(Debug, Default)]
-pub(crate) struct Around {
-    /// Blocks of the day about which nothing is decided.
-    pub(crate) undecided: Vec<Placed>,
-    /// The same of the days beside it, and of the inbox.
-    beside: Vec<Placed>,
-    decided: Vec<Placed>,
-    /// The pages of these days.
-    pages: Vec<ObjectId>,
-}
-
-impl Around {
-    pub(crate) async fn of(
-        catalog: &Catalog,
-        ruled: &Ruled,
-        pages: &[PageRef],
-        day: Day,
-    ) -> Result<Self, SnapshotError> {
-        let mut around = Self::default();
-        let first = Day(day.0.saturating_sub(1)).start_unix_nano();
-        let end = Day(day.0.saturating_add(2)).start_unix_nano();
-        for page in pages {
-            let is_near = match page.section {
-                Section::Day(other) => other.0.abs_diff(day.0) <= 1,
-                Section::Inbox => page.overlaps(first, end),
-            };
-            if !is_near {
-                continue;
-            }
-            if page.section != Section::Inbox {
-                around.pages.push(page.id);
-            }
-            for block in &catalog.blocks_of(&ruled.tenant, page).await?.blocks {
-                let blocks = match page.section {
-                    Section::Inbox => &mut around.beside,
-                    _ if ruled.rules.decided(block.kept).is_some() => &mut around.decided,
-                    Section::Day(other) if other == day => &mut around.undecided,
-                    Section::Day(_) => &mut around.beside,
-                };
-                blocks.push((page.section, block.clone()));
-            }
-        }
-        Ok(around)
-    }
-
-    /// When the first of the undecided blocks was named, in Unix milliseconds.
-    pub(crate) fn oldest_millis(&self) -> Option<u64> {
-        self.undecided.iter().map(|(_, block)| block.id().0.timestamp_ms()).min()
-    }
-
-    /// Blocks of the day about which something is decided.
-    pub(crate) fn decided_of(&self, day: Day) -> impl Iterator<Item = &Placed> {
-        self.decided.iter().filter(move |(section, _)| *section == Section::Day(day))
-    }
-
-    /// Blocks about which something is decided.
-    pub(crate) fn decided(&self) -> impl Iterator<Item = BlockId> {
-        self.decided.iter().map(|(_, block)| block.id())
-    }
-
-    pub(crate) fn ids(&self) -> impl Iterator<Item = BlockId> {
-        let all = self.undecided.iter().chain(&self.beside).chain(&self.decided);
-        all.map(|(_, block)| block.id())
-    }
-}
-
 /// A day on the way to its decision: it may take many jobs, and what was read for it is not read again.
 #[derive(Debug)]
 pub(crate) struct Judging {
     pub(crate) tenant: Tenant,
     pub(crate) day: Day,
     rules: Rules,
-    verdicts: Arc<Verdicts>,
-    known: Known,
-    /// What is decided: the blocks about which nothing was when it began. What comes later is decided after it.
-    of: BTreeSet<BlockId>,
-    seen: HashSet<BlockId>,
-    /// Decided blocks that hold traces which are kept longer.
-    raised: BTreeMap<BlockId, Placed>,
+    /// What is decided: the blocks about which nothing was when it began. What comes later is decided after it. None: it
+    /// has not begun.
+    of: Option<BTreeSet<BlockId>>,
+    /// How many traces one table may tell of.
+    room: usize,
+    goes_by_parts: bool,
+    part: Part,
 }
 
 impl Judging {
@@ -142,11 +68,10 @@ impl Judging {
             tenant: ruled.tenant.clone(),
             day,
             rules: ruled.rules.clone(),
-            verdicts: Arc::new(Verdicts::within(most_bytes)),
-            known: Known::nothing(Day(day.0.saturating_sub(1))..=Day(day.0.saturating_add(1))),
-            of: BTreeSet::new(),
-            seen: HashSet::new(),
-            raised: BTreeMap::new(),
+            of: None,
+            room: room_within(most_bytes),
+            goes_by_parts: false,
+            part: Part::nothing(days_around(day)),
         }
     }
 
@@ -158,16 +83,16 @@ impl Judging {
 
     /// What has been looked at.
     pub(crate) fn known(&self) -> Option<Known> {
-        (!planted(Bug::DecideBlindly)).then(|| self.known.clone())
+        (!planted(Bug::DecideBlindly)).then(|| self.part.known.clone())
     }
 
-    /// How long a trace is kept, as far as is known.
+    /// How long a trace of the part is kept, as far as is known.
     pub(crate) fn hours_of(&self, trace: &TraceId) -> Hours {
         let least = self.rules.least();
-        self.verdicts.of(trace).map_or(least, |hours| hours.max(least))
+        self.part.verdicts.of(trace).map_or(least, |hours| hours.max(least))
     }
 
-    /// Looks at all blocks that it has not seen yet.
+    /// Looks at all blocks that it has not seen yet; if a part is done, for the next one.
     pub(crate) async fn look(
         &mut self,
         catalog: &Catalog,
@@ -175,133 +100,76 @@ impl Judging {
         around: &Around,
         archived: &[TraceId],
     ) -> Result<(), JudgeError> {
-        if self.seen.is_empty() {
-            self.of = around.undecided.iter().map(|(_, block)| block.id()).collect();
-            let traces = around.undecided.iter().map(|(_, block)| block.summary.spans.traces).sum();
-            let is_restricted = !self.rules.longer().is_empty() && self.verdicts.has_room_for(traces);
-            Arc::make_mut(&mut self.verdicts).is_restricted = is_restricted;
+        self.of.get_or_insert_with(|| around.undecided.iter().map(|(_, block)| block.id()).collect());
+        if self.part.left(around).next().is_none() {
+            self.begin_part(around, archived);
         }
-        let source = Source::new(catalog.bucket().objects());
-        for block in &around.undecided {
-            self.look_at_undecided(&source, block, self.of.contains(&block.1.id())).await?;
-        }
-        let candidates = self.candidates(catalog, snapshot).await?;
-        let is_candidate =
-            |block: &&Placed| candidates.as_ref().is_none_or(|may| may.contains(&block.1.id()));
-        for block in around.beside.iter().filter(is_candidate).filter(|_| !planted(Bug::ForgetBeside)) {
-            self.look_at_undecided(&source, block, false).await?;
-        }
-        for block in around.decided.iter().filter(is_candidate) {
-            self.look_at_decided(&source, block).await?;
-        }
-        let verdicts = Arc::make_mut(&mut self.verdicts);
-        let least = self.rules.least();
-        for trace in archived {
-            let learned = verdicts.learn(*trace, self.rules.of_archived());
-            learned.map_err(|TooMany(most)| JudgeError::TooMany { most, least })?;
-        }
-        let there: BTreeSet<BlockId> = around.ids().collect();
-        self.raised.retain(|id, _| there.contains(id));
-        self.known.add_blocks(there);
-        self.known.add_pages(around.pages.iter().copied());
-        Ok(())
-    }
-
-    /// What of it is not done yet.
-    pub(crate) fn left(&self, around: &Around) -> Vec<Placed> {
-        around.undecided.iter().filter(|(_, block)| self.of.contains(&block.id())).cloned().collect()
-    }
-
-    /// The blocks that may hold one of the traces, if these are so few that it is worth asking.
-    async fn candidates(
-        &self,
-        catalog: &Catalog,
-        snapshot: &Snapshot,
-    ) -> Result<Option<BTreeSet<BlockId>>, SnapshotError> {
-        const MOST: usize = 8 * AT_A_TIME;
-        match self.verdicts.is_restricted && self.verdicts.len() <= MOST {
-            true => may_hold(catalog, snapshot, &self.tenant, &self.verdicts.traces()).await.map(Some),
-            false => Ok(None),
-        }
-    }
-
-    /// Rows of a block about which nothing is decided, as far as the rules name them. `matters`: its traces are those
-    /// of which something is to be learned.
-    async fn look_at_undecided(
-        &mut self,
-        source: &Source,
-        (_, block): &Placed,
-        matters: bool,
-    ) -> Result<(), JudgeError> {
-        if !self.seen.insert(block.id()) {
+        if self.part.blocks.is_empty() {
             return Ok(());
         }
-        let longer = self.rules.longer();
-        let verdicts = Arc::make_mut(&mut self.verdicts);
-        let adds_all = matters && verdicts.is_restricted;
-        if longer.is_empty() && !adds_all {
+        let (tenant, rules) = (self.tenant.clone(), self.rules.clone());
+        let looking = Looking { catalog, snapshot, tenant: &tenant, rules: &rules };
+        if self.part.look(&looking, around, archived).await? == Room::Enough {
             return Ok(());
         }
-        let ids = Parts { trace_ids: true, ..Parts::default() };
-        let parts = longer.iter().fold(ids, |all, (_, filter)| all.and(&filter.parts()));
-        let (mut full, least) = (None, self.rules.least());
-        let mut input = Input::open(source, block, HELD).await?;
-        let seen = input.each(&parts, |columns| {
-            if adds_all {
-                full = full.or(add_all(verdicts, &columns.trace_ids, Hours::default()).err());
-            }
-            for (hours, filter) in &longer {
-                for row in filter.rows(columns)?.iter() {
-                    full = full.or(verdicts.learn(columns.trace_ids[row], *hours).err());
+        if self.goes_by_parts {
+            return Err(JudgeError::Miscounted);
+        }
+        self.goes_by_parts = true;
+        self.begin_part(around, archived);
+        let (day, room) = (self.day, self.room);
+        tracing::info!(%tenant, %day, room, "a day has more traces than `compact.memory` has room for: by parts");
+        match self.part.look(&looking, around, archived).await? {
+            Room::Enough => Ok(()),
+            Room::TooLittle => Err(JudgeError::Miscounted),
+        }
+    }
+
+    fn begin_part(&mut self, around: &Around, archived: &[TraceId]) {
+        let mut left: Vec<&Placed> = self.waiting(around).collect();
+        let traces = |(_, block): &Placed| usize::try_from(block.summary.spans.traces).unwrap_or(usize::MAX);
+        let all = left.iter().fold(0usize, |sum, block| sum.saturating_add(traces(block)));
+        let fits = !self.rules.longer().is_empty() && all <= self.room;
+        let verdicts = if fits || self.goes_by_parts {
+            // Neighbours in time, which have traces in common: as many as there is room for, and one in any case.
+            left.sort_unstable_by_key(|(_, block)| (block.summary.spans.max_start_unix_nano, block.id()));
+            let mut room = self.room;
+            let first = left.iter().position(|block| match room.checked_sub(traces(block)) {
+                Some(rest) => {
+                    room = rest;
+                    false
                 }
-            }
-            if planted(Bug::FragmentView) {
-                see_this_block_only(verdicts, columns, &longer, least)?;
-            }
-            Ok(())
-        });
-        seen.await?;
-        self.unless_full(full)
+                None => true,
+            });
+            left.truncate(first.unwrap_or(left.len()).max(1));
+            Verdicts::of_added(left.iter().map(|block| traces(block)).sum())
+        } else {
+            // The archived ones lie in memory anyway.
+            Verdicts::of_any(self.room.max(archived.len()))
+        };
+        let blocks = left.iter().map(|(_, block)| block.id()).collect();
+        self.part = Part::new(blocks, verdicts, days_around(self.day));
     }
 
-    /// Of a block about which something is decided, the ids of its traces, if they tell anything.
-    async fn look_at_decided(&mut self, source: &Source, placed: &Placed) -> Result<(), JudgeError> {
-        let (section, block) = placed;
-        let Some(kept) = self.rules.decided(block.kept) else { return Ok(()) };
-        if !self.seen.insert(block.id()) {
-            return Ok(());
-        }
-        let hours = Hours::from_end_of(day_of(*section, block), kept.until);
-        let verdicts = Arc::make_mut(&mut self.verdicts);
-        if hours <= self.rules.least() && verdicts.longest() <= hours {
-            return Ok(());
-        }
-        let (mut full, mut is_raised) = (None, false);
-        let mut input = Input::open(source, block, HELD).await?;
-        let parts = Parts { trace_ids: true, ..Parts::default() };
-        let seen = input.each(&parts, |columns| {
-            for run in columns.trace_ids.chunk_by(|one, next| one == next) {
-                is_raised |= verdicts.of(&run[0]).is_some_and(|known| known > hours);
-                full = full.or(verdicts.learn(run[0], hours).err());
-            }
-            Ok(())
-        });
-        seen.await?;
-        if is_raised {
-            self.raised.insert(block.id(), placed.clone());
-        }
-        self.unless_full(full)
+    /// What is not done yet of the day.
+    pub(crate) fn waiting<'a>(&'a self, around: &'a Around) -> impl Iterator<Item = &'a Placed> {
+        let is_waiting = |block: BlockId| self.of.as_ref().is_some_and(|of| of.contains(&block));
+        around.undecided.iter().filter(move |(_, block)| is_waiting(block.id()))
     }
 
-    fn unless_full(&self, full: Option<TooMany>) -> Result<(), JudgeError> {
-        match full {
-            Some(TooMany(most)) => Err(JudgeError::TooMany { most, least: self.rules.least() }),
-            None => Ok(()),
-        }
+    /// What is not done yet of the part of which it is known how long its traces are kept.
+    pub(crate) fn left(&self, around: &Around) -> Vec<Placed> {
+        self.part.left(around).cloned().collect()
     }
 
-    /// Undecided blocks of which it is clear that all traces get the least, and that this has passed. They need not be
-    /// read.
+    /// Takes the part for done, though its blocks are there.
+    pub(super) fn end_part(&mut self) {
+        let ended = std::mem::replace(&mut self.part, Part::nothing(days_around(self.day)));
+        self.of.iter_mut().for_each(|of| of.retain(|block| !ended.blocks.contains(block)));
+    }
+
+    /// Blocks of the part of which it is clear that all traces get the least, and that this has passed. They need not
+    /// be read.
     pub(crate) async fn gone(
         &self,
         catalog: &Catalog,
@@ -310,12 +178,13 @@ impl Judging {
         hour: u32,
     ) -> Result<Vec<Placed>, SnapshotError> {
         let has_passed = self.rules.least().until(self.day).has_passed(hour);
-        if !has_passed || !self.raised.is_empty() {
+        if !has_passed || !self.part.raised.is_empty() {
             return Ok(Vec::new());
         }
         // Asking must not cost more than reading.
         let most = undecided.len().saturating_mul(AT_A_TIME);
-        let Some(longer) = self.verdicts.longer_than(self.rules.least(), most) else { return Ok(Vec::new()) };
+        let longer = self.part.verdicts.longer_than(self.rules.least(), most);
+        let Some(longer) = longer else { return Ok(Vec::new()) };
         let holding = may_hold(catalog, snapshot, &self.tenant, &longer).await?;
         let gone = undecided.iter().filter(|(_, block)| !holding.contains(&block.id()));
         Ok(gone.cloned().collect())
@@ -330,46 +199,26 @@ impl Judging {
         policy: &plan::Policy,
         (hour, marks): (u32, u64),
     ) -> Vec<(Vec<Placed>, Judged)> {
-        let alone =
-            |block: &Placed| -> Anew { (block.clone(), ruled.anew(block, &self.verdicts, hour, marks)) };
-        let raised = self.raised.values().map(alone).map(|(block, judged)| (vec![block], judged));
-        if !self.raised.is_empty() && !planted(Bug::UndecidedFirst) {
-            return raised.collect();
+        let Part { verdicts, raised, .. } = &self.part;
+        let alone = |block: &Placed| -> Anew { (block.clone(), ruled.anew(block, verdicts, hour, marks)) };
+        let first = raised.values().map(alone).map(|(block, judged)| (vec![block], judged));
+        if !raised.is_empty() && !planted(Bug::UndecidedFirst) {
+            return first.collect();
         }
         let by_id: BTreeMap<BlockId, &Placed> =
             undecided.iter().map(|placed| (placed.1.id(), placed)).collect();
         let pieces: Vec<plan::Piece> =
             undecided.iter().map(|(section, block)| plan::Piece::of(*section, block, None)).collect();
-        let judged = ruled.undecided((&self.verdicts, self.known()), hour, marks);
+        let judged = ruled.undecided(verdicts, self.known(), (hour, marks));
         let jobs = plan::decide(&pieces, policy).into_iter().map(|job| {
             let inputs = job.inputs.iter().filter_map(|piece| by_id.get(&piece.id));
             (inputs.map(|placed| (*placed).clone()).collect(), judged.clone())
         });
-        jobs.chain(raised).collect()
+        jobs.chain(first).collect()
     }
 }
 
-/// Nothing is held beside what is looked at, but windows where parents are asked for.
-pub(super) const HELD: Held = Held { window_bytes: 4 << 20, ahead_bytes: 1 << 20 };
-
-fn add_all(verdicts: &mut Verdicts, traces: &[TraceId], hours: Hours) -> Result<(), TooMany> {
-    traces.chunk_by(|one, next| one == next).try_for_each(|run| verdicts.add(run[0], hours))
-}
-
-/// What must not be done: what another block says of a trace is forgotten.
-fn see_this_block_only(
-    verdicts: &mut Verdicts,
-    columns: &siltstone_format::columns::SpanColumns,
-    longer: &[(Hours, &siltstone_ask::Filter)],
-    least: Hours,
-) -> Result<(), siltstone_format::value::ValueError> {
-    let mut said: BTreeMap<TraceId, Hours> = columns.trace_ids.iter().map(|trace| (*trace, least)).collect();
-    for (hours, filter) in longer {
-        for row in filter.rows(columns)?.iter() {
-            let known = said.entry(columns.trace_ids[row]).or_default();
-            *known = (*hours).max(*known);
-        }
-    }
-    said.into_iter().for_each(|(trace, hours)| verdicts.forget_others(trace, hours));
-    Ok(())
+/// A trace of a day is judged by what there is of these.
+fn days_around(day: Day) -> RangeInclusive<Day> {
+    Day(day.0.saturating_sub(1))..=Day(day.0.saturating_add(1))
 }

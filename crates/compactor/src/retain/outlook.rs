@@ -1,19 +1,21 @@
 //! What becomes of a tenant's traces by some rules, and when: a look that changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Sum;
 
 use siltstone_catalog::Catalog;
 use siltstone_catalog::block_entry::BlockEntry;
-use siltstone_catalog::block_page::Section;
 use siltstone_catalog::kept::Until;
-use siltstone_catalog::snapshot::Snapshot;
+use siltstone_catalog::snapshot::{Snapshot, SnapshotError};
 use siltstone_format::block::parts::Parts;
 use siltstone_format::day::Day;
 use siltstone_format::id::TraceId;
 use siltstone_format::tenant::Tenant;
 
+use super::around::Around;
 use super::due::{Ruled, archived_since};
-use super::judge::{Around, HELD, JudgeError, Judging};
+use super::judge::{JudgeError, Judging};
+use super::part::HELD;
 use super::{Hours, Rules};
 use crate::input::{Input, Source};
 
@@ -58,7 +60,7 @@ pub async fn outlook(
     let pages = catalog.pages(snapshot, tenant).await?;
     let archived = archived_since(catalog, snapshot, tenant, 0).await?;
     let archived: Vec<TraceId> = archived.into_iter().map(|(_, trace)| trace).collect();
-    let days: BTreeSet<Day> = pages.iter().filter_map(|page| day_of(page.section)).collect();
+    let days: BTreeSet<Day> = pages.iter().filter_map(|page| page.section.day()).collect();
     let ruled = Ruled { tenant: tenant.clone(), rules, pages };
     let mut outlook = Outlook::new();
     for day in days {
@@ -73,26 +75,38 @@ pub async fn outlook(
             }
             continue;
         };
-        if around.undecided.is_empty() {
-            continue;
-        }
         let mut judging = Judging::new(&ruled, day, memory_bytes);
-        judging.look(catalog, snapshot, &around, &archived).await?;
         let source = Source::new(catalog.bucket().objects());
-        for (_, block) in &around.undecided {
-            for (hours, share) in shares(&source, block, &judging).await? {
-                add(&mut outlook, (day, Fate::WouldBeKept(hours.until(day), hours)), share);
+        loop {
+            judging.look(catalog, snapshot, &around, &archived).await?;
+            let part = judging.left(&around);
+            if part.is_empty() {
+                break;
             }
+            for (_, block) in &part {
+                for (hours, share) in shares(&source, block, &judging).await? {
+                    add(&mut outlook, (day, Fate::WouldBeKept(hours.until(day), hours)), share);
+                }
+            }
+            judging.end_part();
         }
     }
     Ok(outlook)
 }
 
-fn day_of(section: Section) -> Option<Day> {
-    match section {
-        Section::Day(day) => Some(day),
-        Section::Inbox => None,
+/// What was flushed lately, and is in no day yet.
+pub async fn in_no_day(
+    catalog: &Catalog,
+    snapshot: &Snapshot,
+    tenant: &Tenant,
+) -> Result<Share, SnapshotError> {
+    let flushed = snapshot.entries.iter().flat_map(|entry| &entry.blocks);
+    let mut share: Share = flushed.filter(|block| block.tenant() == tenant).map(whole).sum();
+    let pages = catalog.pages(snapshot, tenant).await?;
+    for page in pages.iter().filter(|page| page.section.day().is_none()) {
+        share = catalog.blocks_of(tenant, page).await?.blocks.iter().map(whole).chain([share]).sum();
     }
+    Ok(share)
 }
 
 fn whole(block: &BlockEntry) -> Share {
@@ -102,9 +116,17 @@ fn whole(block: &BlockEntry) -> Share {
 
 fn add(outlook: &mut Outlook, of: (Day, Fate), more: Share) {
     let share = outlook.entry(of).or_default();
-    share.traces += more.traces;
-    share.spans += more.spans;
-    share.bytes += more.bytes;
+    *share = [*share, more].into_iter().sum();
+}
+
+impl Sum for Share {
+    fn sum<All: Iterator<Item = Self>>(all: All) -> Self {
+        all.fold(Self::default(), |one, other| Self {
+            traces: one.traces + other.traces,
+            spans: one.spans + other.spans,
+            bytes: one.bytes + other.bytes,
+        })
+    }
 }
 
 /// The traces of a block by how long they are kept.

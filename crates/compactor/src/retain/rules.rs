@@ -16,7 +16,7 @@ use siltstone_format::tenant::Tenant;
 pub struct Hours(u32);
 
 impl Hours {
-    const FOREVER: Self = Self(u32::MAX);
+    pub(super) const FOREVER: Self = Self(u32::MAX);
 
     pub fn of(keep: Keep) -> Self {
         match keep {
@@ -29,16 +29,13 @@ impl Hours {
     pub fn until(self, day: Day) -> Until {
         match self {
             Self::FOREVER => Until::Never,
-            Self(hours) => Until::Hour(end_of(day).saturating_add(hours)),
+            Self(hours) => Until::hours_after(day, hours),
         }
     }
 
     /// What was decided about something in a day.
     pub(crate) fn from_end_of(day: Day, until: Until) -> Self {
-        match until {
-            Until::Never => Self::FOREVER,
-            Until::Hour(hour) => Self(hour.saturating_sub(end_of(day))),
-        }
+        until.in_hours_after(day).map_or(Self::FOREVER, Self)
     }
 }
 
@@ -49,11 +46,6 @@ impl fmt::Display for Hours {
             Self(hours) => Keep::For(Duration::from_secs(u64::from(hours) * 3_600)).fmt(f),
         }
     }
-}
-
-/// The hour with which a day is over.
-fn end_of(day: Day) -> u32 {
-    day.0.saturating_add(1).saturating_mul(24)
 }
 
 /// Rules of one tenant, as of one root.

@@ -11,3 +11,5 @@ mod oracle;
 mod cases;
 // What it costs.
 mod costs;
+// What is deleted.
+mod deleted;

@@ -1,4 +1,4 @@
-//! Which traces are kept longer than others.
+//! How long traces are kept, as far as something was said of them: one table, which never grows.
 
 use std::collections::HashMap;
 
@@ -6,30 +6,40 @@ use siltstone_format::id::TraceId;
 
 use super::Hours;
 
-/// What a table takes of memory for a trace, at most, but while it grows.
-const ENTRY_BYTES: usize = 48;
-
-/// There are more than there is room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany(pub(crate) usize);
+/// What a table takes of memory for a place. Of eight places seven are filled at most, and there are as many as a power
+/// of two: 24 bytes a trace in a full table, and never more than 48 for as many traces as it was made for.
+const PLACE_BYTES: usize = size_of::<(TraceId, Hours)>() + 1;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdicts {
     keeps: HashMap<TraceId, Hours>,
     longest: Hours,
     most: usize,
+    is_full: bool,
     /// Nothing is learned of other traces than those that were added.
     pub(crate) is_restricted: bool,
 }
 
+/// Of how many traces a table may tell that takes so many bytes.
+pub(crate) fn room_within(bytes: usize) -> usize {
+    let places = (bytes / PLACE_BYTES).max(1);
+    ((1 << places.ilog2()) / 8 * 7).max(1)
+}
+
 impl Verdicts {
-    pub(crate) fn within(bytes: usize) -> Self {
-        Self { most: bytes / ENTRY_BYTES, ..Self::default() }
+    /// Of so many traces at most, whichever they are.
+    pub(crate) fn of_any(most: usize) -> Self {
+        Self { keeps: HashMap::with_capacity(most), most, ..Self::default() }
     }
 
-    /// Whether so many traces leave room for as many others.
-    pub(crate) fn has_room_for(&self, traces: u64) -> bool {
-        traces <= self.most as u64 / 2
+    /// Of so many traces at most, and only of those that are added.
+    pub(crate) fn of_added(most: usize) -> Self {
+        Self { is_restricted: true, ..Self::of_any(most) }
+    }
+
+    /// Whether something was said of more traces than there is room for: the table tells nothing then.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     pub(crate) fn of(&self, trace: &TraceId) -> Option<Hours> {
@@ -42,23 +52,22 @@ impl Verdicts {
     }
 
     /// A trace is kept so long at least.
-    pub(crate) fn add(&mut self, trace: TraceId, hours: Hours) -> Result<(), TooMany> {
+    pub(crate) fn add(&mut self, trace: TraceId, hours: Hours) {
         if let Some(known) = self.keeps.get_mut(&trace) {
             *known = hours.max(*known);
         } else if self.keeps.len() < self.most {
             self.keeps.insert(trace, hours);
         } else {
-            return Err(TooMany(self.most));
+            self.is_full = true;
+            return;
         }
         self.longest = hours.max(self.longest);
-        Ok(())
     }
 
     /// The same of a trace that may be none of those that matter.
-    pub(crate) fn learn(&mut self, trace: TraceId, hours: Hours) -> Result<(), TooMany> {
-        match self.is_restricted && !self.keeps.contains_key(&trace) {
-            true => Ok(()),
-            false => self.add(trace, hours),
+    pub(crate) fn learn(&mut self, trace: TraceId, hours: Hours) {
+        if !self.is_restricted || self.keeps.contains_key(&trace) {
+            self.add(trace, hours);
         }
     }
 
@@ -80,5 +89,43 @@ impl Verdicts {
 
     pub(crate) fn len(&self) -> usize {
         self.keeps.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(number: usize) -> TraceId {
+        TraceId((number as u128).to_be_bytes())
+    }
+
+    #[test]
+    fn should_take_24_bytes_of_a_trace_and_never_grow() {
+        for bytes in [1_000, 4_000, 100_000, 1 << 20, 8 << 20] {
+            let room = room_within(bytes);
+            let mut verdicts = Verdicts::of_any(room);
+            // Capacity is seven eighths of the places.
+            let places = verdicts.keeps.capacity() / 7 * 8;
+            assert!(
+                places * PLACE_BYTES <= bytes && places * PLACE_BYTES <= room * 24,
+                "{places} for {room}"
+            );
+            (0..room).for_each(|number| verdicts.add(trace(number), Hours::default()));
+            assert_eq!((verdicts.keeps.capacity(), verdicts.len(), verdicts.is_full()), (room, room, false));
+            verdicts.add(trace(0), Hours::FOREVER);
+            assert!(!verdicts.is_full() && verdicts.longest() == Hours::FOREVER);
+            verdicts.add(trace(room), Hours::default());
+            assert!(verdicts.is_full() && verdicts.keeps.capacity() == room);
+        }
+        assert_eq!(room_within(32 << 20), 917_504);
+    }
+
+    #[test]
+    fn should_learn_of_others_only_where_it_is_about_any() {
+        let mut some = Verdicts::of_added(2);
+        some.add(trace(1), Hours::default());
+        (0..9).for_each(|number| some.learn(trace(number), Hours::FOREVER));
+        assert_eq!((some.len(), some.of(&trace(1)), some.is_full()), (1, Some(Hours::FOREVER), false));
     }
 }

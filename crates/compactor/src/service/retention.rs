@@ -1,7 +1,7 @@
 //! Retention in a round: what goes, goes first, so that nobody merges it; then a day is decided, a few jobs at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use siltstone_catalog::block_entry::BlockEntry;
@@ -14,11 +14,13 @@ use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, TraceId};
 use siltstone_format::tenant::Tenant;
 
+use super::round::alone;
 use super::{Compactor, RoundError, When};
 use crate::job::Work;
 use crate::planted::{Bug, planted};
+use crate::retain::around::Around;
 use crate::retain::due::{Ruled, archived_since};
-use crate::retain::judge::{Around, JudgeError, Judging};
+use crate::retain::judge::{JudgeError, Judging};
 use crate::retain::{Judged, Rules, RulesError};
 
 /// When it is tried again to decide a day about which it failed.
@@ -60,7 +62,7 @@ enum Decided {
         jobs: Vec<(Vec<(Section, BlockEntry)>, Judged)>,
         expired: usize,
         /// What is decided about of the day and of those beside it: left as it is, since what is written anew of it
-        /// would not be known to the jobs.
+        /// would not be known to the jobs. And what is decided later.
         blocks: BTreeSet<BlockId>,
     },
 }
@@ -72,9 +74,12 @@ impl Compactor {
         if ruled.is_empty() {
             return Ok(retained);
         }
-        let now = match planted(Bug::OwnClock) {
-            true => StoreTime(self.clock.wall_millis()),
-            false => self.catalog.time_of_snapshot(snapshot).await?,
+        let now = if planted(Bug::OwnClock) {
+            StoreTime(self.clock.wall_millis())
+        } else if planted(Bug::LaterTime) {
+            self.catalog.time_of_store().await?
+        } else {
+            self.catalog.time_of_snapshot(snapshot).await?
         };
         let hour = u32::try_from(now.0 / MILLIS_OF_HOUR).unwrap_or(0);
         let most = self.config.jobs.max(1);
@@ -136,7 +141,7 @@ impl Compactor {
         for (block, judged) in due.anew {
             retained.blocks.insert(block.1.id());
             if retained.works.len() < most {
-                let work = super::alone(&ruled.tenant, block, &deletions);
+                let work = alone(&ruled.tenant, block, &deletions);
                 retained.works.push(Work { judged: Some(judged), ..work });
             }
         }
@@ -152,7 +157,8 @@ impl Compactor {
         let mut expired = 0;
         for mut change in ruled.give_up(blocks, known, snapshot.root.mark_number) {
             if planted(Bug::ExpireUnchecked) {
-                change.grounds = self.grounds_now(&change.tenant).await?;
+                let known = change.grounds.known.take();
+                change.grounds = Grounds { known, ..self.grounds_now(&change.tenant).await? };
             }
             match self.catalog.publish(&change).await {
                 Ok(_) => expired += change.blocks.iter().map(|(_, blocks)| blocks.len()).sum::<usize>(),
@@ -173,7 +179,7 @@ impl Compactor {
         let snapshot = self.catalog.snapshot(&Cover { fresh: true, ..Cover::default() }).await?;
         let rules = self.catalog.retention(&snapshot, tenant).await?;
         let policy = rules.map_or(0, |rules| rules.number);
-        Ok(Grounds { policy, marks: snapshot.root.mark_number })
+        Ok(Grounds { policy, marks: snapshot.root.mark_number, known: None })
     }
 
     /// Takes the oldest day that is due on its way.
@@ -288,7 +294,8 @@ impl Compactor {
         left.retain(|(_, block)| !gone.contains(&block.id()));
         let marks = snapshot.root.mark_number;
         let jobs = judging.jobs(ruled, &left, &self.config.policy, (hour, marks));
-        Ok(Decided::Jobs { jobs, expired, blocks: around.decided().collect() })
+        let waiting = judging.waiting(&around).map(|(_, block)| block.id());
+        Ok(Decided::Jobs { jobs, expired, blocks: around.decided().chain(waiting).collect() })
     }
 
     async fn look(
@@ -327,7 +334,7 @@ impl Compactor {
     }
 
     fn is_set_aside(&self, block: BlockId) -> bool {
-        self.set_aside.lock().unwrap_or_else(PoisonError::into_inner).contains(&block)
+        self.set_aside().contains(&block)
     }
 }
 

@@ -208,9 +208,11 @@ impl Site {
                 ..Policy::default()
             }
         };
+        let jobs = self.rng.borrow_mut().random_range(1..4);
         let config = CompactorConfig {
-            jobs: self.rng.borrow_mut().random_range(1..4),
-            memory_bytes: 60_000,
+            jobs,
+            // Some know of no more than 14 traces at a time.
+            memory_bytes: if jobs == 3 { 2_000 } else { 60_000 },
             threads: false,
             idle_pause: self.pace.millis(2_000),
             sweep_every: self.pace.millis(9_000),

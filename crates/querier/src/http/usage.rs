@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use siltstone_catalog::block_page::Section;
 use siltstone_catalog::kept::Until;
 use siltstone_format::day::Day;
 
@@ -75,7 +74,7 @@ pub fn as_json(answer: &Answer<Usage>) -> Value {
         .map(|(part, amount)| json!({"part": name_of(part), "values": amount.values, "bytes": amount.bytes}));
     let classes = usage.by_class.iter().map(|((section, until), amount)| {
         json!({
-            "day": day_of(*section).map(|day| day.to_string()),
+            "day": section.day().map(|day| day.to_string()),
             "kept": class_of(*section, *until).map(|keep| keep.to_string()),
             "kept_until": until.and_then(time_of),
             "spans": amount.spans,
@@ -114,14 +113,6 @@ pub fn name_of(part: &Part) -> &str {
         Part::Origins => "resources and scopes",
         Part::Filters => "filters",
         Part::Metadata => "page indexes and footers",
-    }
-}
-
-/// None: blocks that are not merged yet have no day.
-pub fn day_of(section: Section) -> Option<Day> {
-    match section {
-        Section::Day(day) => Some(day),
-        Section::Inbox => None,
     }
 }
 

@@ -151,7 +151,7 @@ async fn list(deleter: &Deleter) -> Response<Full<Bytes>> {
 }
 
 async fn one(deleter: &Deleter, id: ObjectId) -> Response<Full<Bytes>> {
-    match receipt(&deleter.catalog, id).await {
+    match receipt(deleter, id).await {
         Ok(Some(receipt)) => of_type("application/json", format!("{:#}\n", receipt.as_json())),
         Ok(None) => text(StatusCode::NOT_FOUND, format!("there is no deletion {id}\n")),
         Err(error) => text(StatusCode::BAD_GATEWAY, format!("{error}\n")),

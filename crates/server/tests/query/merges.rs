@@ -10,12 +10,18 @@ use crate::{export, now_nanos};
 
 /// What a command of the program prints.
 pub(crate) fn command(arguments: &[&str], data: &Path, store: &Path) -> String {
+    let (is_done, out, err) = told(arguments, data, store);
+    assert!(is_done, "{arguments:?}: {out}\n{err}");
+    out
+}
+
+/// Whether a command is done, and what it says to whoever asked and to the log.
+fn told(arguments: &[&str], data: &Path, store: &Path) -> (bool, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_siltstone"));
     command.args(arguments).arg("--data").arg(data).arg("--store").arg(format!("file:{}", store.display()));
     let output = command.env_clear().output().unwrap();
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert!(output.status.success(), "{arguments:?}: {out}\n{err}");
-    out
+    (output.status.success(), out, err)
 }
 
 fn counted(process: &Process) -> Value {
@@ -91,12 +97,8 @@ fn a_deleted_trace_is_shown_by_nobody_and_leaves_the_blocks() {
     let would = command(&["delete", trace], &work, &store);
     assert!(would.contains("would be deleted\t1 blocks") && would.contains("Nothing was deleted"), "{would}");
     assert_eq!(counted(&reader), json!([{"spans": 300, "traces": 50}]));
-    let mut mistyped = Command::new(env!("CARGO_BIN_EXE_siltstone"));
-    mistyped.args(["delete", trace, "--yes", "--tenant", "nobody", "--data"]).arg(&work);
-    let refused =
-        mistyped.arg("--store").arg(format!("file:{}", store.display())).env_clear().output().unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && said.contains("nothing of the tenant `nobody`"), "{said}");
+    let (is_done, _, said) = told(&["delete", trace, "--yes", "--tenant", "nobody"], &work, &store);
+    assert!(!is_done && said.contains("nothing of the tenant `nobody`"), "{said}");
     let did = command(&["delete", trace, "--yes"], &work, &store);
     assert!(did.starts_with(&format!("{trace}\tdeleted\t1 blocks")), "{did}");
     let id = did.split("`siltstone deletion ").nth(1).unwrap().split('`').next().unwrap();
@@ -143,6 +145,65 @@ fn a_trace_is_deleted_that_is_in_no_block_yet() {
     while counted(&process) != json!([{"spans": 8, "traces": 4}]) {
         std::thread::yield_now();
     }
+    // Its log has them, until it is flushed.
+    let id = did.split("`siltstone deletion ").nth(1).unwrap().split('`').next().unwrap();
+    let receipt = || command(&["deletion", id], &folder.path().join("two"), &store);
+    let before = receipt();
+    assert!(
+        before.contains("blocks\tgone") && before.contains("ingesters and their logs\t2 spans"),
+        "{before}"
+    );
+    process.end();
+    let after = receipt();
+    assert!(
+        after.contains("blocks\t1 still") && after.contains("ingesters and their logs\tgone from all"),
+        "{after}"
+    );
+    assert!(after.contains("set aside on this machine\tnothing"), "{after}");
+    let damaged = folder.path().join("two/wal/damaged");
+    std::fs::create_dir_all(&damaged).unwrap();
+    std::fs::write(damaged.join("1"), b"bytes").unwrap();
+    assert!(receipt().contains("1 files with 5 bytes that nobody can read"), "{}", receipt());
+}
+
+#[test]
+fn who_asks_about_a_store_that_is_none_is_told_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let id = format!("{:032x}", 1);
+    let asks: [&[&str]; 5] = [&["usage"], &["retention"], &["delete", &id], &["deletion"], &["archive", &id]];
+    for asked in asks {
+        let (is_done, _, said) = told(asked, folder.path(), &store);
+        assert!(!is_done, "{asked:?}: {said}");
+        assert!(said.contains("nothing was ever stored in file:") && said.contains("--store"), "{said}");
+    }
+}
+
+#[test]
+fn each_deletion_leaves_a_line_for_auditors() {
+    let folder = tempfile::tempdir().unwrap();
+    let (work, store) = (folder.path().join("two"), folder.path().join("store"));
+    let ingest = Process::start_with("ingest", &folder.path().join("one"), &store, &QUICK);
+    flush_three(&ingest);
+    let audited = |arguments: &[&str]| {
+        let (is_done, out, log) = told(arguments, &work, &store);
+        assert!(is_done, "{out}\n{log}");
+        let lines: Vec<String> =
+            log.lines().filter(|line| line.contains("siltstone::audit")).map(str::to_owned).collect();
+        (out, lines)
+    };
+    let trace = format!("{:032x}", 1);
+    let one = |lines: &[String], says: &[&str]| {
+        assert!(lines.len() == 1 && says.iter().all(|part| lines[0].contains(part)), "{lines:?}");
+    };
+    let (_, lines) = audited(&["delete", &trace]);
+    one(&lines, &["it was asked what a deletion would be about", "tenant=default", "traces=1"]);
+    let (did, lines) = audited(&["delete", &trace, "--yes"]);
+    let id = did.split("`siltstone deletion ").nth(1).unwrap().split('`').next().unwrap();
+    one(&lines, &["traces were deleted", id, "number=1"]);
+    let (_, lines) = audited(&["deletion", id]);
+    one(&lines, &["a receipt was asked for", id]);
+    ingest.end();
 }
 
 #[test]

@@ -28,6 +28,11 @@ fn what_is_old_goes_and_what_rules_name_stays() {
     }
     // An orderly end flushes what it has.
     ingest.end();
+    let early = command(&["retention", "set", RULES, "--dry-run"], &work, &store);
+    assert!(
+        early.contains("in no day\tnot merged yet\t100\t200\t") && !early.contains("nothing of"),
+        "{early}"
+    );
     command(&["compact", "--once"], &work, &store);
     assert_eq!(command(&["retention"], &work, &store), "no rules: all traces are kept for ever\n");
 

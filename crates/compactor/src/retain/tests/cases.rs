@@ -14,6 +14,7 @@ use super::truth::{DAY, HOUR, START, Sent};
 use super::world::World;
 use crate::plan::Policy;
 use crate::planted::{Bug, with_bug};
+use crate::retain::outlook::Fate;
 use crate::service::When;
 
 /// The hour in which the first day is over.
@@ -162,6 +163,8 @@ fn should_count_what_came_before_a_day_was_due_wherever_a_compactor_is_paused() 
         world.pass(HOUR);
     };
     assert_eq!(goes_if_paused(due_soon, say_otherwise, 1), None);
+    let later = || goes_if_paused(due_soon, say_otherwise, 1);
+    assert!(with_bug(Bug::LaterTime, later).is_some(), "it is not found");
 }
 
 #[test]
@@ -282,18 +285,81 @@ fn should_let_nothing_of_a_day_go_while_a_block_cannot_be_read_that_may_say_othe
     assert_eq!(untils(&world), [None].into());
 }
 
-#[test]
-fn should_let_nothing_of_a_day_go_that_has_more_traces_than_there_is_room_for() {
-    let rules = "keep 6h; keep 48h where status = error";
-    let spans: Vec<Sent> = (0..100).map(|number| failed(number, number, HOUR + number)).collect();
-    for (memory, put_off) in [(4 << 20, 0), (16_000, 1)] {
-        let world = World::with_memory(Some(rules), Policy::default(), memory);
-        world.flush(&spans);
-        world.flush(&[sent(200, 200, HOUR)]);
-        work_at(&world, 7);
-        assert_eq!(world.compactor.metrics().counts().days_put_off, put_off);
-        assert_eq!(seen(&world).len(), 100 + put_off as usize);
+/// Traces of which one span each is in one of these blocks and one in the next; of every third the later one failed, of
+/// every seventh a third one that is of the next day. What is there when the day was decided, and whether it was.
+fn decided_of_split_traces(memory: usize) -> (Vec<u64>, BTreeSet<Option<Until>>) {
+    const BLOCKS: u64 = 18;
+    const TRACES: u64 = 180;
+    let rules = "keep 6h; keep 48h where status = error; keep 90h where service_name = \"payment\"";
+    let one_by_one = Policy { most_rows: 1, ..Policy::default() };
+    let world = World::with_memory(Some(rules), one_by_one, memory);
+    for block in 0..BLOCKS {
+        let first = (0..TRACES).filter(|trace| trace % BLOCKS == block);
+        let first = first.map(|trace| sent(trace, trace, (block + 1) * HOUR + trace));
+        let later = (0..TRACES).filter(|trace| (trace + 1) % BLOCKS == block);
+        let later = later.map(|trace| Sent {
+            failed: trace % 3 == 0,
+            ..sent(TRACES + trace, trace, (block + 1) * HOUR + trace)
+        });
+        world.flush(&first.chain(later).collect::<Vec<_>>());
+        work_at(&world, 0);
     }
+    let beside = (0..TRACES).filter(|trace| trace % 7 == 0);
+    let beside = beside.map(|trace| Sent { paid: true, ..sent(2 * TRACES + trace, trace, DAY + trace) });
+    world.flush(&beside.collect::<Vec<_>>());
+    work_at(&world, 7);
+    assert_eq!(world.compactor.metrics().counts().days_put_off, 0);
+    (seen(&world), untils(&world))
+}
+
+#[test]
+fn should_decide_a_day_by_parts_that_has_more_traces_than_there_is_room_for() {
+    let all_at_once = decided_of_split_traces(4 << 20);
+    assert_eq!(all_at_once.1, [Some(Until::Hour(END + 48)), Some(Until::Hour(END + 90))].into());
+    let kept = |trace: u64| trace.is_multiple_of(3) || trace.is_multiple_of(7);
+    let expected = (0..360).filter(|number| kept(number % 180));
+    let beside = (0..180).filter(|trace| trace % 7 == 0).map(|trace| 360 + trace);
+    assert_eq!(all_at_once.0, expected.chain(beside).collect::<Vec<_>>());
+    // Room for fewer traces than are kept longer: for those of two blocks, of one, and of less than one.
+    for memory in [8_000, 4_000, 2_000] {
+        assert_eq!(decided_of_split_traces(memory), all_at_once, "{memory}");
+        let forgotten = with_bug(Bug::ForgetOtherParts, || decided_of_split_traces(memory));
+        assert_ne!(forgotten, all_at_once, "{memory}");
+    }
+}
+
+#[test]
+fn should_look_by_parts_as_far_as_all_at_once() {
+    let rules = "keep 6h; keep 48h where status = error";
+    let outlook_of = |memory_bytes| {
+        let world = World::new(None, Policy { most_rows: 1, ..Policy::default() });
+        for block in 0..4 {
+            let spans = (0..80).map(|trace| Sent {
+                failed: trace % 4 == block && trace % 3 != 0,
+                ..sent(block * 80 + trace, trace, (block + 1) * HOUR + trace)
+            });
+            world.flush(&spans.collect::<Vec<_>>());
+            work_at(&world, 0);
+        }
+        world.outlook(rules, memory_bytes)
+    };
+    let all_at_once = outlook_of(1 << 20);
+    assert_eq!(all_at_once.values().map(|share| share.spans).sum::<u64>(), 320);
+    let longer: Vec<u64> = all_at_once
+        .iter()
+        .filter(|((_, fate), _)| is_kept_longer(fate))
+        .map(|(_, share)| share.spans)
+        .collect();
+    assert_eq!(longer, [4 * 53]);
+    // Room for fewer traces than are kept longer.
+    for memory in [1_000, 500] {
+        assert_eq!(outlook_of(memory), all_at_once, "{memory}");
+        assert_ne!(with_bug(Bug::ForgetOtherParts, || outlook_of(memory)), all_at_once, "{memory}");
+    }
+}
+
+fn is_kept_longer(fate: &Fate) -> bool {
+    matches!(fate, Fate::WouldBeKept(Until::Hour(hour), _) if *hour > END + 6)
 }
 
 #[test]

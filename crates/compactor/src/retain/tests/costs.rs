@@ -9,7 +9,7 @@ use crate::plan::Policy;
 use crate::service::When;
 
 /// Blocks of four spans, all decided, that go together.
-fn world_with_decided(blocks: u64) -> World {
+pub(super) fn world_with_decided(blocks: u64) -> World {
     let policy = Policy { target_rows: 4, ..Policy::default() };
     let world = World::new(Some("keep 6h; keep 30h where status = error"), policy);
     let span = |number: u64| Sent {

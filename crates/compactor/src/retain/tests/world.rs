@@ -37,6 +37,8 @@ use super::truth::{START, Sent, trace_id};
 use crate::config::CompactorConfig;
 use crate::metrics::Metrics;
 use crate::plan::Policy;
+use crate::retain::Rules;
+use crate::retain::outlook::{Depth, Outlook, outlook};
 use crate::service::{Compactor, Round, When};
 use crate::test_clock::WaitingClock;
 
@@ -172,6 +174,13 @@ impl World {
         self.finish(self.catalog.publish(&change)).unwrap();
     }
 
+    /// What would become of all by other rules.
+    pub(super) fn outlook(&self, rules: &str, memory_bytes: usize) -> Outlook {
+        let rules = Rules { retention: rules.parse().unwrap(), number: 0, reapplied: 0 };
+        let (snapshot, depth) = (self.snapshot(), Depth::Rows { memory_bytes });
+        self.finish(outlook(&self.catalog, &snapshot, &Tenant::single(), rules, depth)).unwrap()
+    }
+
     /// Works until there is nothing to do.
     pub(super) fn compact(&self, when: When) -> Vec<Round> {
         let mut rounds = Vec::new();
@@ -237,6 +246,10 @@ impl World {
 
     pub(super) fn delete_object(&self, key: &ObjectKey) {
         self.finish(self.store.delete(&Path::from(key.to_string()))).unwrap();
+    }
+
+    pub(super) fn has_object(&self, key: &ObjectKey) -> bool {
+        self.finish(self.store.head(&Path::from(key.to_string()))).is_ok()
     }
 
     /// What was asked of the store meanwhile.

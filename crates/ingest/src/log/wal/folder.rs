@@ -16,8 +16,7 @@ use super::files::{FolderLock, LogFiles};
 use super::segment::{HEADER_LEN, Header, PartName};
 use super::{DeleteError, FoundSegment, Full, OpenError};
 use crate::log::SegmentName;
-
-const DAMAGED: &str = "damaged";
+use crate::set_aside::damaged;
 
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -74,7 +73,7 @@ impl Folder {
 
     /// Where damaged bytes are kept; made if it is not there.
     pub(super) fn damaged(&self) -> io::Result<PathBuf> {
-        let path = self.path.join(DAMAGED);
+        let path = damaged(&self.path);
         match self.files.create_dir(&path) {
             Ok(()) => self.files.sync_dir(&self.path)?,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
