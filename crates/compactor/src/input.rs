@@ -156,7 +156,8 @@ impl Input {
             source.get(&path, spans.metadata_offset..spans.bytes),
             source.get(&origins_path, origins.origins_offset..origins.bytes),
         )?;
-        let file = SpansFile::open(&spans_key.to_string(), spans, &metadata)?;
+        let mut file = SpansFile::open(&spans_key.to_string(), spans, &metadata)?;
+        file.pack_dictionaries();
         let read = OriginsFile::open(&origins_key.to_string(), origins, &tail)?;
         for (identity, key) in [(file.identity(), spans_key), (read.identity(), origins_key)] {
             if identity.block != entry.id() || &identity.tenant != entry.tenant() {

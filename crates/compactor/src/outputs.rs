@@ -48,6 +48,8 @@ pub(crate) struct Output {
 const GROUP_ROWS: usize = ROW_GROUP_ROWS / 16 * 15;
 /// or when its columns take so much memory.
 const GROUP_BYTES: usize = 48 << 20;
+/// This part of a row group's rows says how much room the columns of all of them need.
+const FIRST_PART: usize = 32;
 
 /// The outputs of one merge.
 pub(crate) struct Outputs {
@@ -70,11 +72,26 @@ pub(crate) struct Outputs {
 struct Begun {
     /// Rows of the next row group.
     rows: SpanColumns,
+    /// Whether they have room for all that will be in the row group.
+    has_room: bool,
     writer: Option<BlockWriter>,
     collapsed: u64,
 }
 
 impl Begun {
+    /// Adds rows to the next row group, which is written when it has so many.
+    fn add(&mut self, columns: &SpanColumns, rows: &[u32], group_rows: usize) -> Result<(), OutputError> {
+        self.rows.append(columns, rows)?;
+        if !self.has_room && self.rows.len() >= group_rows / FIRST_PART {
+            // Columns that grow in steps leave holes of all sizes behind, which take as much memory as they did.
+            let of_rows = group_rows / self.rows.len().max(1) + 1;
+            let of_bytes = GROUP_BYTES / self.rows.memory_bytes().max(1) + 1;
+            self.rows.make_room(of_rows.min(of_bytes));
+            self.has_room = true;
+        }
+        Ok(())
+    }
+
     fn bytes(&self) -> usize {
         self.rows.memory_bytes() + self.writer.as_ref().map_or(0, BlockWriter::held_bytes)
     }
@@ -135,7 +152,8 @@ impl Outputs {
         if !is_wanted || self.postponed.contains(&slice) {
             return Ok(());
         }
-        Ok(self.begun.entry(slice).or_default().rows.append(columns, rows)?)
+        let group_rows = self.group_rows();
+        self.begun.entry(slice).or_default().add(columns, rows, group_rows)
     }
 
     /// Whether slices are left for another pass, which this begins.
@@ -218,7 +236,7 @@ impl Outputs {
             without_twins(&mut begun.rows)?;
         }
         begun.collapsed += writer.append(&begun.rows, SameSpans::Collapse)? as u64;
-        begun.rows = SpanColumns::default();
+        (begun.rows, begun.has_room) = (SpanColumns::default(), false);
         Ok(())
     }
 

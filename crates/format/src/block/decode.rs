@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
 use parquet::basic::{Encoding, Type as Physical};
 
+use super::front::FrontCoded;
 use super::hybrid::Hybrid;
 use super::leaf::{Damage, Leaf};
 use super::split::{append_split, split_value};
@@ -34,22 +34,51 @@ pub(crate) enum Raw<'a> {
 /// The distinct values of a chunk.
 #[derive(Debug)]
 pub(crate) struct PageDictionary {
-    body: Bytes,
-    /// Where each value ends; texts only.
-    ends: Vec<u32>,
-    width: usize,
+    values: DistinctValues,
     len: usize,
 }
 
+#[derive(Debug)]
+enum DistinctValues {
+    Fixed {
+        width: usize,
+        bytes: Box<[u8]>,
+    },
+    /// End to end.
+    Texts {
+        bytes: Box<[u8]>,
+        ends: Vec<u32>,
+    },
+    Packed(FrontCoded),
+}
+
+/// Smaller ones take little anyway.
+const WORTH_PACKING_BYTES: usize = 8 * 1024;
+
 impl PageDictionary {
-    pub(crate) fn parse(leaf: &Leaf, body: Bytes, len: usize) -> Result<Self, Damage> {
-        let (ends, width) = match leaf.width {
-            Some(width) if width.checked_mul(len) == Some(body.len()) => (Vec::new(), width),
+    pub(crate) fn parse(leaf: &Leaf, page: &[u8], len: usize) -> Result<Self, Damage> {
+        let values = match leaf.width {
+            Some(width) if width.checked_mul(len) == Some(page.len()) => {
+                DistinctValues::Fixed { width, bytes: page.into() }
+            }
             Some(_) => return Err("a dictionary of another length"),
-            None if leaf.physical == Physical::BYTE_ARRAY => (text_ends(&body, len)?, 0),
+            None if leaf.physical == Physical::BYTE_ARRAY => {
+                let (bytes, ends) = texts_end_to_end(page, len)?;
+                DistinctValues::Texts { bytes, ends }
+            }
             None => return Err("a dictionary of truth values"),
         };
-        Ok(Self { body, ends, width, len })
+        Ok(Self { values, len })
+    }
+
+    /// The same in less memory, if it is of many texts: these are then found by [`Self::text`] alone, and slower.
+    pub(crate) fn packed(self) -> Self {
+        if !matches!(self.values, DistinctValues::Texts { .. }) || self.bytes() < WORTH_PACKING_BYTES {
+            return self;
+        }
+        let texts = (0..self.len as u32).map(|number| self.get(number).unwrap_or_default());
+        let packed = FrontCoded::of(texts);
+        Self { values: DistinctValues::Packed(packed), len: self.len }
     }
 
     /// How many values there are.
@@ -62,14 +91,30 @@ impl PageDictionary {
         if index >= self.len {
             return Err(BEYOND);
         }
-        Ok(match self.width {
-            // A text's length stands before it.
-            0 => {
-                let start = if index == 0 { 4 } else { self.ends[index - 1] as usize + 4 };
-                &self.body[start..self.ends[index] as usize]
+        match &self.values {
+            DistinctValues::Fixed { width, bytes } => Ok(&bytes[index * width..(index + 1) * width]),
+            DistinctValues::Texts { bytes, ends } => {
+                let start = if index == 0 { 0 } else { ends[index - 1] as usize };
+                Ok(&bytes[start..ends[index] as usize])
             }
-            width => &self.body[index * width..(index + 1) * width],
-        })
+            DistinctValues::Packed(_) => Err("a dictionary that is packed for another use"),
+        }
+    }
+
+    /// A text, which is put together in `room` if they are packed.
+    pub(crate) fn text<'a>(&'a self, number: u32, room: &'a mut Vec<u8>) -> Result<&'a [u8], Damage> {
+        match &self.values {
+            DistinctValues::Packed(texts) => texts.get(number as usize, room).ok_or(BEYOND),
+            _ => self.get(number),
+        }
+    }
+
+    /// All values, if they have this width.
+    fn fixed<const N: usize>(&self) -> Result<&[[u8; N]], Damage> {
+        match &self.values {
+            DistinctValues::Fixed { width, bytes } if *width == N => Ok(bytes.as_chunks::<N>().0),
+            _ => Err(WRONG_TYPE),
+        }
     }
 
     /// A value, of the type that the chunk has.
@@ -79,7 +124,11 @@ impl PageDictionary {
 
     /// Memory that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.body.len() + 4 * self.ends.len()
+        match &self.values {
+            DistinctValues::Fixed { bytes, .. } => bytes.len(),
+            DistinctValues::Texts { bytes, ends } => bytes.len() + 4 * ends.len(),
+            DistinctValues::Packed(texts) => texts.bytes(),
+        }
     }
 }
 
@@ -114,11 +163,12 @@ impl TextNumbers {
         out: &mut Vec<u32>,
     ) -> Result<(), Damage> {
         out.reserve(found.len());
+        let mut room = Vec::new();
         if self.numbers.is_empty() {
             self.looked_up += found.len();
             if self.looked_up < dictionary.len() / WORTH_A_TABLE {
                 for number in found {
-                    out.push(texts.intern(dictionary.get(*number)?).map_err(not_utf8)?);
+                    out.push(texts.intern(dictionary.text(*number, &mut room)?).map_err(not_utf8)?);
                 }
                 return Ok(());
             }
@@ -127,7 +177,7 @@ impl TextNumbers {
         for number in found {
             let known = self.numbers.get_mut(*number as usize).ok_or(BEYOND)?;
             if *known == UNKNOWN {
-                *known = texts.intern(dictionary.get(*number)?).map_err(not_utf8)?;
+                *known = texts.intern(dictionary.text(*number, &mut room)?).map_err(not_utf8)?;
             }
             out.push(*known);
         }
@@ -202,7 +252,7 @@ impl FlatValues<'_> {
             return Err(WRONG_TYPE);
         }
         if let Some((indices, dictionary)) = indices {
-            let (values, _) = dictionary.body.as_chunks::<N>();
+            let values = dictionary.fixed::<N>()?;
             let found = self.numbers(indices);
             if found.iter().any(|number| *number as usize >= values.len()) {
                 return Err(BEYOND);
@@ -377,14 +427,17 @@ fn bit(bytes: &[u8], index: usize) -> Result<bool, Damage> {
     Ok(byte >> (index % 8) & 1 == 1)
 }
 
-fn text_ends(body: &[u8], len: usize) -> Result<Vec<u32>, Damage> {
-    let mut ends = Vec::with_capacity(len.min(body.len() / 4));
+/// Texts of a page without the lengths that stand before them, and where each ends.
+fn texts_end_to_end(page: &[u8], len: usize) -> Result<(Box<[u8]>, Vec<u32>), Damage> {
+    // As many as a page of that size can have.
+    let mut ends = Vec::with_capacity(len.min(page.len() / 4));
+    let mut texts = Vec::with_capacity(page.len().saturating_sub(4 * len));
     let mut at = 0;
     for _ in 0..len {
-        read_text(body, &mut at)?;
-        ends.push(at as u32);
+        texts.extend_from_slice(read_text(page, &mut at)?);
+        ends.push(texts.len() as u32);
     }
-    if at == body.len() { Ok(ends) } else { Err("a dictionary of another length") }
+    if at == page.len() { Ok((texts.into(), ends)) } else { Err("a dictionary of another length") }
 }
 
 fn read_text<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], Damage> {
@@ -413,22 +466,27 @@ mod tests {
             body.extend_from_slice(&(text.len() as u32).to_le_bytes());
             body.extend_from_slice(text.as_bytes());
         }
-        let ends = text_ends(&body, 100).unwrap();
-        let dictionary = PageDictionary { body: body.into(), ends, width: 0, len: 100 };
-        let (mut known, mut columns, mut out) = (TextNumbers::default(), Dictionary::default(), Vec::new());
-        let mut asked = Vec::new();
-        for (found, has_table) in [(vec![7, 3], false), ((0..100).rev().collect(), true), (vec![7, 99], true)]
-        {
-            known.append(&dictionary, &found, &mut columns, &mut out).unwrap();
-            assert_eq!(!known.numbers.is_empty(), has_table);
-            asked.extend(found);
+        let (bytes, ends) = texts_end_to_end(&body, 100).unwrap();
+        let packed = FrontCoded::of(texts.iter().map(String::as_bytes));
+        for values in [DistinctValues::Texts { bytes, ends }, DistinctValues::Packed(packed)] {
+            let dictionary = PageDictionary { values, len: 100 };
+            let (mut known, mut columns, mut out) =
+                (TextNumbers::default(), Dictionary::default(), Vec::new());
+            let mut asked = Vec::new();
+            for (found, has_table) in
+                [(vec![7, 3], false), ((0..100).rev().collect(), true), (vec![7, 99], true)]
+            {
+                known.append(&dictionary, &found, &mut columns, &mut out).unwrap();
+                assert_eq!(!known.numbers.is_empty(), has_table);
+                asked.extend(found);
+            }
+            for (number, asked) in out.iter().zip(&asked) {
+                assert_eq!(columns.get(*number), texts[*asked as usize]);
+            }
+            assert_eq!((out.len(), columns.len()), (asked.len(), 100));
+            assert_eq!(known.append(&dictionary, &[100], &mut columns, &mut out), Err(BEYOND));
+            known.begin(1);
+            assert_eq!(known.append(&dictionary, &[100], &mut columns, &mut out), Err(BEYOND));
         }
-        for (number, asked) in out.iter().zip(&asked) {
-            assert_eq!(columns.get(*number), texts[*asked as usize]);
-        }
-        assert_eq!((out.len(), columns.len()), (asked.len(), 100));
-        assert_eq!(known.append(&dictionary, &[100], &mut columns, &mut out), Err(BEYOND));
-        known.begin(1);
-        assert_eq!(known.append(&dictionary, &[100], &mut columns, &mut out), Err(BEYOND));
     }
 }

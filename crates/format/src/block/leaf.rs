@@ -111,6 +111,11 @@ impl Leaf {
         self.max_definition == 0 && self.max_repetition == 0
     }
 
+    /// A row may have several values.
+    pub(crate) fn is_list(&self) -> bool {
+        self.max_repetition > 0
+    }
+
     /// Opens a page whose bytes are exactly these, header included.
     fn open<'a>(
         &self,
@@ -143,7 +148,7 @@ impl Leaf {
     /// Opens the dictionary page whose bytes are exactly these.
     pub(crate) fn dictionary(&self, page: &Bytes) -> Result<PageDictionary, Damage> {
         let (header, mut body) = self.open(page, PageKind::Dictionary, Encoding::PLAIN)?;
-        PageDictionary::parse(self, Bytes::copy_from_slice(body.whole()?), header.values)
+        PageDictionary::parse(self, body.whole()?, header.values)
     }
 
     /// Reads pieces of a page of single values: appends the rows that have one to

@@ -1,7 +1,7 @@
 //! Blocks: spans and origins as Parquet files.
 //!
 //! Down: `order` → `choose` → `gather` → `values`, `levels` → `chunk`, `frame` →
-//! `write`. Up: `read` → `pick`, `frame`, `leaf` → `decode`, `split` → `rows`. `origins` holds the second file.
+//! `write`. Up: `read` → `pick`, `frame`, `leaf` → `decode`, `front`, `split` → `rows`. `origins` holds the second file.
 
 mod attribute_counts;
 mod choose;
@@ -10,6 +10,7 @@ mod decode;
 pub mod error;
 mod footer;
 mod frame;
+mod front;
 mod gather;
 mod hybrid;
 pub mod identity;

@@ -60,6 +60,8 @@ pub struct SpansFile {
     /// By group, then by column.
     pub(crate) leaves: Vec<Vec<Leaf>>,
     pub(super) dictionaries: Vec<Vec<OnceLock<Arc<PageDictionary>>>>,
+    /// Whether those of texts are held in little memory.
+    pub(super) packs_dictionaries: bool,
 }
 
 impl SpansFile {
@@ -101,7 +103,9 @@ impl SpansFile {
         let dictionaries =
             leaves.iter().map(|group| group.iter().map(|_| OnceLock::new()).collect()).collect();
         let lists = ListColumns::after(attributes.len());
-        Ok(Self { object: object.to_owned(), identity, metadata, attributes, lists, leaves, dictionaries })
+        let object = object.to_owned();
+        let packs_dictionaries = false;
+        Ok(Self { object, identity, metadata, attributes, lists, leaves, dictionaries, packs_dictionaries })
     }
 
     pub fn identity(&self) -> &BlockIdentity {
@@ -435,7 +439,10 @@ impl SpansFile {
             return Ok(Some(held.clone()));
         }
         let page = fetched.get(range).map_err(|wrong| ReadError::new(&self.object, wrong))?;
-        let read = leaf.dictionary(&page).map_err(|what| self.damage(group, column, what))?;
+        let mut read = leaf.dictionary(&page).map_err(|what| self.damage(group, column, what))?;
+        if self.packs_dictionaries && !leaf.is_list() {
+            read = read.packed();
+        }
         Ok(Some(slot.get_or_init(|| Arc::new(read)).clone()))
     }
 

@@ -31,6 +31,12 @@ impl SpansFile {
         self.trace_bound(group, |index, last| index.max_value(last))
     }
 
+    /// Holds dictionaries of many texts in a third of the memory: for who reads rows of many files at the same time.
+    /// Nothing else can be asked of these columns then.
+    pub fn pack_dictionaries(&mut self) {
+        self.packs_dictionaries = true;
+    }
+
     /// Frees the dictionaries of a row group that were read.
     pub fn forget_dictionaries(&mut self, group: usize) {
         if let Some(dictionaries) = self.dictionaries.get_mut(group) {

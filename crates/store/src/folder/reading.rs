@@ -40,7 +40,16 @@ pub(super) async fn get(
     options: GetOptions,
 ) -> object_store::Result<GetResult> {
     let (wanted, reads) = (key.clone(), gate.clone());
-    gate.run(move || begin(&folder, reads, wanted, &options)).await.map_err(|failure| failure.about(key))
+    let buffer = match &options.range {
+        // It may end far behind the object.
+        Some(GetRange::Bounded(range)) => {
+            buffer_for(&(range.start..range.end.min(range.start.saturating_add(CHUNK_BYTES))))
+        }
+        _ => Vec::new(),
+    };
+    gate.run(move || begin(&folder, reads, wanted, &options, buffer))
+        .await
+        .map_err(|failure| failure.about(key))
 }
 
 pub(super) async fn get_ranges(
@@ -54,8 +63,8 @@ pub(super) async fn get_ranges(
     let ranges: Vec<Range<u64>> =
         ranges.iter().map(|range| within(&open.meta, &range.clone().into())).collect::<Result<_>>()?;
     let fetch = |range: Range<u64>| {
-        let (file, key) = (Arc::clone(&open.file), key.clone());
-        gate.run(move || read(file.as_ref(), &key, range))
+        let (file, key, buffer) = (Arc::clone(&open.file), key.clone(), buffer_for(&range));
+        gate.run(move || read(file.as_ref(), &key, range, buffer))
     };
     coalesce_ranges(&ranges, fetch, COALESCED_GAP_BYTES).await
 }
@@ -110,7 +119,7 @@ pub(super) fn open(folder: &Folder, key: Key) -> Result<Open> {
 }
 
 /// Checks what is asked for and reads the first chunk: most reads are done with that.
-fn begin(folder: &Folder, gate: Gate, key: Key, options: &GetOptions) -> Result<GetResult> {
+fn begin(folder: &Folder, gate: Gate, key: Key, options: &GetOptions, buffer: Vec<u8>) -> Result<GetResult> {
     if options.version.is_some() {
         let source = "a folder keeps no versions of an object".into();
         return Err(Failure::Store(object_store::Error::NotSupported { source }));
@@ -129,7 +138,7 @@ fn begin(folder: &Folder, gate: Gate, key: Key, options: &GetOptions) -> Result<
         None => 0..meta.size,
     };
     let first_end = range.end.min(range.start.saturating_add(CHUNK_BYTES));
-    let first = read(file.as_ref(), &key, range.start..first_end)?;
+    let first = read(file.as_ref(), &key, range.start..first_end, buffer)?;
     let rest = stream::try_unfold(first_end..range.end, move |left| {
         let (gate, file, key) = (gate.clone(), Arc::clone(&file), key.clone());
         async move {
@@ -137,8 +146,8 @@ fn begin(folder: &Folder, gate: Gate, key: Key, options: &GetOptions) -> Result<
                 return Ok(None);
             }
             let end = left.end.min(left.start.saturating_add(CHUNK_BYTES));
-            let about = key.clone();
-            let chunk = gate.run(move || read(file.as_ref(), &key, left.start..end)).await;
+            let (about, buffer) = (key.clone(), buffer_for(&(left.start..end)));
+            let chunk = gate.run(move || read(file.as_ref(), &key, left.start..end, buffer)).await;
             let chunk = chunk.map_err(|failure| failure.about(&about))?;
             Ok(Some((chunk, end..left.end)))
         }
@@ -159,10 +168,16 @@ fn within(meta: &ObjectMeta, range: &GetRange) -> Result<Range<u64>> {
     range.as_range(meta.size).map_err(|invalid| Failure::Range(Box::new(invalid)))
 }
 
-pub(super) fn read(file: &dyn ReadFile, key: &Key, range: Range<u64>) -> Result<Bytes> {
+/// Room for a range, made by the thread that asks for it: it is the one that frees it mostly. Threads that read are
+/// many, and an allocator keeps for each what others have freed of its memory.
+fn buffer_for(range: &Range<u64>) -> Vec<u8> {
+    vec![0; range.end.saturating_sub(range.start) as usize]
+}
+
+pub(super) fn read(file: &dyn ReadFile, key: &Key, range: Range<u64>, mut buffer: Vec<u8>) -> Result<Bytes> {
     let length = usize::try_from(range.end.saturating_sub(range.start))
         .map_err(|too_long| Failure::Range(Box::new(too_long)))?;
-    let mut buffer = vec![0; length];
+    buffer.resize(length, 0);
     file.read_exact_at(&mut buffer, range.start)
         .map_err(|error| Failure::io("read", Path::new(key.as_ref()), error))?;
     Ok(buffer.into())

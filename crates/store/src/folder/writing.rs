@@ -36,7 +36,7 @@ pub(super) fn copy(folder: &Folder, from: &Key, to: &Key, existing: Existing) ->
     let mut offset = 0;
     while offset < source.meta.size {
         let end = source.meta.size.min(offset.saturating_add(COPIED_AT_ONCE_BYTES));
-        let bytes = read(source.file.as_ref(), from, offset..end)?;
+        let bytes = read(source.file.as_ref(), from, offset..end, Vec::new())?;
         staged.write(&bytes, offset)?;
         offset = end;
     }
