@@ -26,6 +26,9 @@ const BEST_ROWS_FOR_A_TRACE: usize = 128;
 /// So many more of each piece: chance does not spread rows evenly.
 const SPARE_ROWS: usize = 64;
 
+/// No larger share of a block's rows is looked at that way: all rows take a step less.
+const LARGEST_SHARE: f64 = 1.0 / 16.0;
+
 impl Query<'_> {
     /// Matching rows among those with the best starts of all: where many rows match, these are enough, and nothing
     /// else is asked of the others. Nothing if they are too few traces.
@@ -38,6 +41,9 @@ impl Query<'_> {
         hidden: &HiddenHere,
     ) -> Result<Option<Vec<(TraceId, u64)>>, QueryError> {
         let share = traces.saturating_mul(BEST_ROWS_FOR_A_TRACE) as f64 / block.spans.rows() as f64;
+        if share > LARGEST_SHARE {
+            return Ok(None);
+        }
         let groups = block.spans.groups();
         let reads: Vec<_> =
             groups.map(|group| self.best_starts(block, group, wanted.window, order, share)).collect();
