@@ -64,7 +64,7 @@ impl<'a> Narrowing<'a> {
 
     /// The ranges that [`Self::rows`] needs.
     pub fn ranges(&self, file: &SpansFile, group: usize, among: &[GroupRows]) -> Vec<Range<u64>> {
-        if !self.may_match(file, group) {
+        if is_nothing(among) || !self.may_match(file, group) {
             return Vec::new();
         }
         self.predicates.iter().flat_map(|(part, _)| file.distinct_ranges(group, *part, among)).collect()
@@ -80,7 +80,7 @@ impl<'a> Narrowing<'a> {
     ) -> Result<Narrowed, ReadError> {
         let count = file.group_rows(group);
         let none = Narrowed { rows: Rows::none(count), is_exact: true };
-        if !self.may_match(file, group) {
+        if is_nothing(among) || !self.may_match(file, group) {
             return Ok(none);
         }
         // Dictionaries first: if one of them has nothing, no page is opened.
@@ -126,6 +126,11 @@ impl<'a> Narrowing<'a> {
             None => self.is_whole = false,
         }
     }
+}
+
+/// No page is read for no rows, so that none is there.
+fn is_nothing(among: &[GroupRows]) -> bool {
+    among.iter().all(|run| run.rows.is_empty())
 }
 
 /// Where the distinct values stand that decide a predicate.

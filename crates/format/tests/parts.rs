@@ -323,6 +323,25 @@ fn numbered(number: usize) -> Span {
 }
 
 #[test]
+fn should_read_the_same_where_dictionaries_are_packed() {
+    let spans: Vec<Span> = (0..3_000)
+        .map(|number| {
+            let mut span = numbered(number);
+            span.name = format!("a name that many others begin with, number {number}");
+            // Most of these have no column of their own.
+            let key = format!("a key that few spans have, number {}", number % 1_000);
+            span.attributes.push(Attribute { key, value: Value::Str(format!("text {number}")) });
+            span
+        })
+        .collect();
+    let (plain, mut packed) = (open(encode(&spans)), open(encode(&spans)));
+    assert!(overflows(&plain));
+    packed.spans.pack_dictionaries();
+    assert_eq!(whole(&packed).spans().unwrap(), whole(&plain).spans().unwrap());
+    assert!(packed.spans.held_bytes() < plain.spans.held_bytes());
+}
+
+#[test]
 fn should_tell_from_columns_which_rows_have_a_value() {
     let mut spans: Vec<Span> = (0..5_000).map(numbered).collect();
     spans[7].attributes.push(Attribute { key: "rare".to_owned(), value: Value::Str("here".to_owned()) });

@@ -57,9 +57,11 @@ pub(crate) async fn receipt(deleter: &Deleter, id: ObjectId) -> Result<Option<Re
     let (tenant, traces) = (&record.request.tenant, record.request.traces.as_slice());
     // One that is not in force hides nothing: all that is there counts.
     let before = number.unwrap_or(u64::MAX);
-    let blocks = left_of(catalog, &snapshot, tenant, traces, before).await.map_err(failed)?;
-    let logged_spans = logged(catalog, &record, before).await;
+    // What is flushed meanwhile stands in blocks that are looked at afterwards.
     let unflushed_spans = unflushed(deleter, &record, before).await;
+    let logged_spans = logged(catalog, &record, before).await;
+    let snapshot = catalog.snapshot(&fresh).await.map_err(failed)?;
+    let blocks = left_of(catalog, &snapshot, tenant, traces, before).await.map_err(failed)?;
     let (log, spool) = (deleter.data.join(LOG), deleter.data.join(SPOOL));
     let set_aside = set_aside(&log, &spool).map_err(|error| error.to_string());
     let unswept = snapshot.root.retired.iter().map(|retired| retired.blocks.len() as u64).sum();

@@ -47,6 +47,7 @@ impl Block {
         let narrowed = among(&[GroupRows { group: 0, rows: 0..right.of() }]);
         prop_assert_eq!(&right.clone().and_not(&narrowed.rows), &Rows::none(right.of()), "{:?}", filter);
         prop_assert!(!narrowed.is_exact || narrowed.rows == right, "{:?}", filter);
+        prop_assert!(among(&[]).rows.is_empty());
         // Among some rows it says the same of these.
         let third = |row| GroupRows { group: 0, rows: row..row + 1 };
         let thirds: Vec<_> = (0..right.of()).step_by(3).map(third).collect();

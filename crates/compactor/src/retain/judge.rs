@@ -2,7 +2,7 @@
 //!
 //! If nothing but traces that are kept longer stands in the table, or all traces of the day do, the day is decided at
 //! once. If there are too many of both, it goes by parts: some blocks of the day after the others, with the traces of
-//! these blocks and no others in the table. All blocks around are looked at for each part.
+//! these blocks and no others in the table, one block's in any case. All blocks around are looked at for each part.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;

@@ -1,4 +1,4 @@
-//! How long traces are kept, as far as something was said of them: one table, which never grows.
+//! How long traces are kept, as far as something was said of them: one table, which has its room from the beginning.
 
 use std::collections::HashMap;
 
@@ -9,6 +9,9 @@ use super::Hours;
 /// What a table takes of memory for a place. Of eight places seven are filled at most, and there are as many as a power
 /// of two: 24 bytes a trace in a full table, and never more than 48 for as many traces as it was made for.
 const PLACE_BYTES: usize = size_of::<(TraceId, Hours)>() + 1;
+
+/// Room is made at once for so many traces: a block that says it has more is not taken at its word.
+const MOST_RESERVED: usize = 1 << 22;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdicts {
@@ -29,7 +32,7 @@ pub(crate) fn room_within(bytes: usize) -> usize {
 impl Verdicts {
     /// Of so many traces at most, whichever they are.
     pub(crate) fn of_any(most: usize) -> Self {
-        Self { keeps: HashMap::with_capacity(most), most, ..Self::default() }
+        Self { keeps: HashMap::with_capacity(most.min(MOST_RESERVED)), most, ..Self::default() }
     }
 
     /// Of so many traces at most, and only of those that are added.

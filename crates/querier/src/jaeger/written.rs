@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::adjust::{Adjuster, Piece, Reading};
 use super::origins::WrittenOrigins;
-use crate::querier::QueryError;
+use crate::querier::{QueryError, Turn};
 use crate::stream::{TracePiece, TraceStream};
 
 /// Chunks that are written at the same time.
@@ -95,20 +95,18 @@ fn chunks<W: WriteTrace>(
     gaps: Gaps,
 ) -> impl Stream<Item = Result<Chunk<W::Item>, QueryError>> {
     let querier = Arc::clone(traces.querier());
-    // The query has its turn until the last of it is written.
-    let turn = Arc::clone(traces.turn());
     // Of each chunk that is written at the time.
     let kept = Arc::new(Mutex::new(Vec::<WrittenOrigins>::new()));
     // Of a trace of which a chunk does not have the end, its pen comes when that is written.
     let mut unfinished: Option<oneshot::Receiver<Pen<W>>> = None;
-    let write = move |pieces: Vec<TracePiece>| {
+    let write = move |(pieces, turn): (Vec<TracePiece>, Arc<Turn>)| {
         let before = unfinished.take();
         let hand_on = pieces.last().is_some_and(|piece| !piece.is_last).then(|| {
             let (hand_on, next) = oneshot::channel();
             unfinished = Some(next);
             hand_on
         });
-        let (querier, turn, kept) = (Arc::clone(&querier), Arc::clone(&turn), Arc::clone(&kept));
+        let (querier, kept) = (Arc::clone(&querier), Arc::clone(&kept));
         async move {
             let mut pen = match before {
                 Some(pen) => pen.await.map_err(|_| QueryError::NotDone)?,
@@ -134,11 +132,15 @@ fn chunks<W: WriteTrace>(
     written.try_filter(|chunk| std::future::ready(!chunk.items.is_empty()))
 }
 
-fn pieces(traces: TraceStream, gaps: Gaps) -> impl Stream<Item = Result<Vec<TracePiece>, QueryError>> {
+/// Pieces of a chunk each, and the turn of their query, which lasts until the last of them is written.
+fn pieces(
+    traces: TraceStream,
+    gaps: Gaps,
+) -> impl Stream<Item = Result<(Vec<TracePiece>, Arc<Turn>), QueryError>> {
     stream::try_unfold((traces, gaps), async |(mut traces, gaps)| {
         let next = traces.next_pieces().await?;
         *locked(&gaps) = traces.gaps().to_vec();
-        Ok(next.map(|pieces| (pieces, (traces, gaps))))
+        Ok(next.map(|pieces| ((pieces, Arc::clone(traces.turn())), (traces, gaps))))
     })
 }
 

@@ -180,5 +180,9 @@ pub(super) fn read(file: &dyn ReadFile, key: &Key, range: Range<u64>, mut buffer
     buffer.resize(length, 0);
     file.read_exact_at(&mut buffer, range.start)
         .map_err(|error| Failure::io("read", Path::new(key.as_ref()), error))?;
+    if buffer.capacity() / 2 > length {
+        // The object is much shorter than what was asked for.
+        buffer.shrink_to_fit();
+    }
     Ok(buffer.into())
 }
