@@ -62,6 +62,17 @@ const HEX: [[u8; 2]; 256] = {
     pairs
 };
 
+pub(crate) fn write_list<T>(items: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+    out.push(b'[');
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+    out.push(b']');
+}
+
 pub(crate) fn write_shown(shown: impl std::fmt::Display, out: &mut Vec<u8>) {
     use std::io::Write as _;
     // Writing into memory cannot fail.

@@ -8,7 +8,7 @@ use siltstone_format::value::{Attribute, Value};
 use super::value::Tags;
 use crate::jaeger::adjust::{WARNINGS, is_warnings};
 use crate::jaeger::ids::short_bytes;
-use crate::jaeger::json::{write_hex, write_shown, write_text};
+use crate::jaeger::json::{write_hex, write_list, write_shown, write_text};
 use crate::jaeger::kinds;
 
 const OK: i32 = 1;
@@ -43,17 +43,6 @@ pub(super) fn write_span(span: &Span, process: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\",\"warnings\":");
     write_warnings(&span.attributes, out);
     out.push(b'}');
-}
-
-fn write_list<T>(items: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
-    out.push(b'[');
-    for (place, item) in items.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        write(item, out);
-    }
-    out.push(b']');
 }
 
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use siltstone_format::value::{Attribute, Value};
 
-use crate::jaeger::json::{write_base64, write_double, write_safe_int, write_text};
+use crate::jaeger::json::{write_base64, write_double, write_list, write_safe_int, write_text};
 
 /// Tags as a list.
 pub(super) struct Tags<'a> {
@@ -80,16 +80,7 @@ fn write_json(value: &Value, out: &mut Vec<u8>) {
         Value::Double(double) => write_double(*double, out),
         Value::Bool(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
         Value::Bytes(bytes) => write_base64(bytes, out),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (place, item) in items.iter().enumerate() {
-                if place > 0 {
-                    out.push(b',');
-                }
-                write_json(item, out);
-            }
-            out.push(b']');
-        }
+        Value::Array(items) => write_list(items, out, write_json),
         Value::Map(entries) => {
             out.push(b'{');
             for (place, entry) in entries.iter().enumerate() {

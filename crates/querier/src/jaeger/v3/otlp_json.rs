@@ -10,7 +10,9 @@ use siltstone_format::value::{Attribute, Value};
 
 use crate::jaeger::adjust::Piece;
 use crate::jaeger::answer::{SPAN_BYTES, TraceList};
-use crate::jaeger::json::{write_base64, write_double, write_hex, write_quoted, write_shown, write_text};
+use crate::jaeger::json::{
+    write_base64, write_double, write_hex, write_list, write_quoted, write_shown, write_text,
+};
 use crate::jaeger::origins::WrittenOrigins;
 use crate::jaeger::written::WriteTrace;
 
@@ -42,7 +44,7 @@ impl WriteTrace for ResourceSpans {
             let Some(first) = spans.first() else { continue };
             out.push(b',');
             out.extend_from_slice(origins.of(&first.origin, write_before_spans));
-            write_items(&spans, |span, out| write_span(span, out), out);
+            write_list(&spans, out, |span, out| write_span(span, out));
             write_behind_spans(&first.origin, out);
         }
     }
@@ -245,17 +247,6 @@ impl<'a> Object<'a> {
         if items.is_empty() {
             return;
         }
-        self.member(name, |out| write_items(items, write, out));
+        self.member(name, |out| write_list(items, out, write));
     }
-}
-
-fn write_items<T>(items: &[T], write: impl Fn(&T, &mut Vec<u8>), out: &mut Vec<u8>) {
-    out.push(b'[');
-    for (place, item) in items.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        write(item, out);
-    }
-    out.push(b']');
 }
