@@ -8,7 +8,7 @@ use prost::Message;
 use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, ObjectId, WriterId};
 use siltstone_format::tenant::Tenant;
-use siltstone_format::version::FORMAT_VERSION;
+use siltstone_format::version::{FORMAT_VERSION, is_known};
 use ulid::Ulid;
 
 use crate::block_entry::{id_bytes, id_of};
@@ -241,6 +241,10 @@ impl Root {
 
     fn from_message(mut stored: Open<RootMessage>) -> Result<Self, Damage> {
         let message = std::mem::take(&mut stored.known);
+        // Files of that version may be there, and this program would take them for damaged.
+        if !is_known(message.write_version) {
+            return Err(Damage::Version(message.write_version));
+        }
         let recent = message.recent.iter().map(|recent| Ok((recent.number, id_of(&recent.nonce)?)));
         let floors = message.floors.iter();
         Ok(Self {
@@ -458,4 +462,17 @@ impl KnownTags for WriterMessage {
 
 impl KnownTags for TenantRefMessage {
     const KNOWN: &'static [u32] = &[1, 2, 3, 4, 5, 6, 7, 20];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn should_refuse_a_catalog_whose_files_it_may_not_be_able_to_read() {
+        let mut root = Root::first(Ulid::from_bytes([7; 16]));
+        assert!(Root::decode_any(&root.encode()).is_ok());
+        root.write_version = FORMAT_VERSION + 1;
+        assert_eq!(Root::decode_any(&root.encode()), Err(Damage::Version(FORMAT_VERSION + 1)));
+    }
 }

@@ -231,7 +231,6 @@ fn root() -> impl Strategy<Value = Root> {
             let mut root = Root::first(nonce);
             (root.number, root.recent, root.floors) = (number, recent, floors);
             (root.taken, root.unread) = taken;
-            root.write_version = times[0] as u32;
             root.floor = StoreTime(times[0]);
             (root.swept, root.forgotten, root.mark_number) =
                 (StoreTime(times[1]), StoreTime(times[2]), times[3]);
