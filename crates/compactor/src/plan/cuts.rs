@@ -144,9 +144,9 @@ fn of_neighbours(
     let head = within(parts, 0, alone_from);
     let alone = sum(&within(parts, alone_from, last.saturating_sub(fill)));
     let (before, aim) = (sum(&head), policy.slice_rows());
-    let begins = (0..=alone / aim).map(|slice| u128::from(before) + u128::from(slice) * u128::from(aim));
-    let mut cuts: Vec<u64> =
-        begins.take(MOST_SLICES as usize).map(|rows| first_with(parts, rows, 0, last)).collect();
+    let begins = (0..=alone / aim).map(|slice| before.saturating_add(slice.saturating_mul(aim)));
+    let begins = begins.take(MOST_SLICES as usize).filter(|rows| *rows > 0).map(|rows| rows as f64);
+    let mut cuts = after_rows(parts, begins);
     // What makes no full block is part of what is merged again.
     let tail = within(parts, cuts.last().copied().unwrap_or(alone_from), last);
     for seam in [head, tail] {
@@ -202,21 +202,37 @@ fn sum(parts: &[Part]) -> u64 {
 /// Times between slices of equal size.
 fn even(parts: &[Part], slices: u64) -> Vec<u64> {
     let slices = slices.clamp(1, MOST_SLICES);
-    let total: u128 = parts.iter().map(|part| u128::from(part.rows)).sum();
-    let bounds = (parts.iter().map(|part| part.from).min(), parts.iter().map(|part| part.to).max());
-    let (Some(from), Some(to)) = bounds else { return Vec::new() };
-    let wanted = (1..slices).map(|slice| total * u128::from(slice) / u128::from(slices));
-    wanted.map(|wanted| first_with(parts, wanted, from, to)).collect()
+    let total: u64 = sum(parts);
+    after_rows(parts, (1..slices).map(|slice| total as f64 * slice as f64 / slices as f64))
 }
 
-/// The first time before which at least so many rows lie.
-fn first_with(parts: &[Part], wanted: u128, mut from: u64, mut to: u64) -> u64 {
-    while from < to {
-        let middle = from + (to - from) / 2;
-        let before: u128 = parts.iter().map(|part| part.before(middle)).sum();
-        if before >= wanted { to = middle } else { from = middle + 1 }
+/// For each of some ascending numbers of rows, the time before which so many lie.
+fn after_rows(parts: &[Part], wanted: impl Iterator<Item = f64>) -> Vec<u64> {
+    // From each of these times on, so many rows more, or fewer, lie in a nanosecond.
+    let mut changes: Vec<(u64, f64)> = Vec::with_capacity(2 * parts.len());
+    for part in parts.iter().filter(|part| part.rows > 0) {
+        let length = part.to.saturating_sub(part.from).saturating_add(1);
+        let dense = part.rows as f64 / length as f64;
+        changes.extend([(part.from, dense), (part.from.saturating_add(length), -dense)]);
     }
-    from
+    changes.sort_unstable_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
+    let mut changes = changes.into_iter().peekable();
+    let (mut time, mut before, mut dense) = (0, 0.0, 0.0f64);
+    let times = wanted.map(|wanted| {
+        while let Some((change, more)) = changes.peek() {
+            let then = before + dense * (change - time) as f64;
+            if wanted <= then {
+                break;
+            }
+            (time, before, dense) = (*change, then, dense + more);
+            changes.next();
+        }
+        // Sums of fractions are not exact: behind the last change there is nothing.
+        let Some((end, _)) = changes.peek() else { return time };
+        let further = ((wanted - before) / dense).ceil().max(0.0);
+        time.saturating_add(further as u64).min(*end)
+    });
+    times.collect()
 }
 
 /// Ascending, and none beyond what there is.
