@@ -127,6 +127,10 @@ impl Judging {
 
     fn begin_part(&mut self, around: &Around, archived: &[TraceId]) {
         let mut left: Vec<&Placed> = self.waiting(around).collect();
+        if left.is_empty() {
+            self.part = Part::nothing(days_around(self.day));
+            return;
+        }
         let traces = |(_, block): &Placed| usize::try_from(block.summary.spans.traces).unwrap_or(usize::MAX);
         let all = left.iter().fold(0usize, |sum, block| sum.saturating_add(traces(block)));
         let fits = !self.rules.longer().is_empty() && all <= self.room;
