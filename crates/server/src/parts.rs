@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use crate::compact::start_compact;
 use crate::delete::Deleter;
 use crate::ingest::{IngestCore, start_ingest};
-use crate::query::start_query;
+use crate::query::{querier_without_ports, start_query};
 use crate::run::{Listening, Parts};
 use crate::settings::Resolved;
 
@@ -57,7 +57,10 @@ pub async fn start_parts(
         None => None,
     };
     let compact = settings.role.compacts().then(|| start_compact(settings, &shared));
-    let querier = query.as_ref().map(|ports| Arc::clone(&ports.querier));
+    let querier = match &query {
+        Some(ports) => Arc::clone(&ports.querier),
+        None => querier_without_ports(settings, &shared)?,
+    };
     let deleter = Some(Arc::new(Deleter::new(Arc::clone(&shared.catalog), querier, settings.data.clone())));
     Ok(Parts { ingest: ingest.map(|core| core as Arc<dyn IngestCore>), query, compact, deleter })
 }

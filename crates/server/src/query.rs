@@ -97,8 +97,11 @@ pub(crate) async fn start_query(
     ports(settings, querier).await
 }
 
-/// A querier of a process that does one thing and ends.
-pub(crate) fn querier_of_command(settings: &Resolved, shared: &Shared) -> Result<Arc<Querier>, StartError> {
+/// A querier without ports: of a command, or of a process that answers no questions and is told what to delete.
+pub(crate) fn querier_without_ports(
+    settings: &Resolved,
+    shared: &Shared,
+) -> Result<Arc<Querier>, StartError> {
     let bucket = shared.catalog.bucket();
     let config = QuerierConfig {
         caches: settings.query.caches,

@@ -16,6 +16,7 @@ use siltstone_ingest::set_aside::{SetAside, set_aside};
 use siltstone_live::question::{Question, Wanted};
 use siltstone_live::source::LiveSource;
 use siltstone_querier::jaeger::time::write_rfc3339;
+use tokio::task::spawn_blocking;
 
 use crate::delete::Deleter;
 use crate::ingest::{LOG, SPOOL};
@@ -63,7 +64,8 @@ pub(crate) async fn receipt(deleter: &Deleter, id: ObjectId) -> Result<Option<Re
     let snapshot = catalog.snapshot(&fresh).await.map_err(failed)?;
     let blocks = left_of(catalog, &snapshot, tenant, traces, before).await.map_err(failed)?;
     let (log, spool) = (deleter.data.join(LOG), deleter.data.join(SPOOL));
-    let set_aside = set_aside(&log, &spool).map_err(|error| error.to_string());
+    let set_aside = spawn_blocking(move || set_aside(&log, &spool)).await.map_err(failed)?;
+    let set_aside = set_aside.map_err(|error| error.to_string());
     let unswept = snapshot.root.retired.iter().map(|retired| retired.blocks.len() as u64).sum();
     tracing::info!(target: "siltstone::audit", deletion = %id, %tenant, "a receipt was asked for");
     let root = snapshot.root.number;
@@ -72,11 +74,8 @@ pub(crate) async fn receipt(deleter: &Deleter, id: ObjectId) -> Result<Option<Re
 
 /// Spans that ingesters have accepted without knowing of the deletion, and not flushed.
 async fn unflushed(deleter: &Deleter, record: &DeletionRecord, before: u64) -> Result<u64, String> {
-    let Some(querier) = &deleter.querier else {
-        return Err("this process asks no ingesters: `siltstone deletion` does".to_owned());
-    };
     let request = &record.request;
-    let found = querier.unflushed(&request.tenant, &request.traces, before).await;
+    let found = deleter.querier.unflushed(&request.tenant, &request.traces, before).await;
     let found = found.map_err(|error| error.to_string())?;
     if found.gaps.is_empty() { Ok(found.content) } else { Err(found.gaps.join("; ")) }
 }

@@ -9,8 +9,8 @@ use siltstone_catalog::expire::SetRetention;
 use siltstone_catalog::kept::Until;
 use siltstone_catalog::snapshot::{Cover, Snapshot};
 use siltstone_catalog::time::Clock;
-use siltstone_compactor::retain::Rules;
 use siltstone_compactor::retain::outlook::{Depth, Fate, Outlook, Share, in_no_day, outlook};
+use siltstone_compactor::retain::{Hours, Rules};
 use siltstone_format::day::Day;
 use siltstone_format::tenant::Tenant;
 
@@ -101,9 +101,10 @@ async fn said(
         false => Depth::Decided,
     };
     let mut text = rules_said(&rules, asked);
+    let retention = rules.retention.clone();
     let found = outlook(catalog, snapshot, &asked.tenant, rules, depth).await.map_err(failed)?;
     let now = catalog.time_of_store().await.map_err(failed)?;
-    add_outlook(&mut text, &found, u32::try_from(now.0 / 3_600_000).unwrap_or(0));
+    add_outlook(&mut text, &found, &retention, u32::try_from(now.0 / 3_600_000).unwrap_or(0));
     let Share { traces, spans, bytes } = in_no_day(catalog, snapshot, &asked.tenant).await.map_err(failed)?;
     if spans > 0 {
         let _ = writeln!(text, "in no day\tnot merged yet\t{traces}\t{spans}\t{bytes}");
@@ -126,17 +127,27 @@ fn rules_said(rules: &Rules, asked: &OfTenant) -> String {
 }
 
 /// A line for each day and class.
-fn add_outlook(text: &mut String, outlook: &Outlook, hour: u32) {
+fn add_outlook(text: &mut String, outlook: &Outlook, rules: &Retention, hour: u32) {
     text.push_str("day\twhat\ttraces\tspans\tbytes\n");
     for ((day, fate), share) in outlook {
         let what = match fate {
             Fate::Undecided => "not decided yet".to_owned(),
             Fate::IsKept(until) => format!("decided: {}", kept_until(*until, hour)),
-            Fate::WouldBeKept(until, hours) => format!("keep {hours}: {}", kept_until(*until, hour)),
+            Fate::WouldBeKept(until, hours) => {
+                format!("{}: {}", keeping(rules, *hours), kept_until(*until, hour))
+            }
         };
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{day}\t{what}\t{}\t{}\t{}", share.traces, share.spans, share.bytes);
     }
+}
+
+/// The rules that keep something so long: one, unless several say the same.
+fn keeping(rules: &Retention, hours: Hours) -> String {
+    let these = rules.rules().iter().filter(|rule| Hours::of(rule.keep) == hours);
+    let these: Vec<String> = these.map(ToString::to_string).collect();
+    // Archived traces of which no rule speaks.
+    if these.is_empty() { format!("keep {hours}, archived") } else { these.join("; ") }
 }
 
 fn kept_until(until: Until, hour: u32) -> String {

@@ -12,7 +12,7 @@ use siltstone_querier::usage::{Part, Usage, UsageOf, class_of};
 
 use crate::delete::tenants_in;
 use crate::parts::{StartError, failed, shared_with_catalog};
-use crate::query::querier_of_command;
+use crate::query::querier_without_ports;
 use crate::settings::Resolved;
 
 /// Of services and of attributes so many are shown: the dearest.
@@ -32,7 +32,7 @@ pub async fn usage(
     json: bool,
 ) -> Result<String, StartError> {
     let shared = shared_with_catalog(settings, clock).await?;
-    let querier = querier_of_command(settings, &shared)?;
+    let querier = querier_without_ports(settings, &shared)?;
     let answer = querier.usage(&of).await.map_err(failed)?;
     if json {
         return Ok(format!("{:#}\n", as_json(&answer)));

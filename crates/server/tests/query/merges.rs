@@ -203,6 +203,9 @@ fn each_deletion_leaves_a_line_for_auditors() {
     one(&lines, &["traces were deleted", id, "number=1"]);
     let (_, lines) = audited(&["deletion", id]);
     one(&lines, &["a receipt was asked for", id]);
+    let kept = format!("{:032x}", 2);
+    let (_, lines) = audited(&["archive", &kept]);
+    one(&lines, &["a trace was archived", "tenant=default", &kept]);
     ingest.end();
 }
 

@@ -41,6 +41,8 @@ fn what_is_old_goes_and_what_rules_name_stays() {
         would.contains("\tkeep 7d: goes now\t25\t50\t") && would.ends_with("Nothing was changed.\n"),
         "{would}"
     );
+    let of_errors = "\tkeep 300d where span[\"http.response.status_code\"] >= 500: goes at ";
+    assert!(would.contains(of_errors), "{would}");
     assert_eq!(command(&["retention"], &work, &store), "no rules: all traces are kept for ever\n");
     let set = command(&["retention", "set", RULES], &work, &store);
     assert!(
