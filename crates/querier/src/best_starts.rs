@@ -2,11 +2,11 @@
 //! it is asked whether they match.
 //!
 //! ```text
-//! starts of all rows ──▶ the best ones ──▶ those that match ──▶ their traces; too few: all rows are asked instead
+//! starts of all rows ──▶ the best ones (kept) ──▶ those that match ──▶ their traces; too few: all rows are asked instead
 //! ```
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use siltstone_ask::{Filter, Window};
@@ -44,22 +44,18 @@ impl Query<'_> {
         if share > LARGEST_SHARE {
             return Ok(None);
         }
-        let groups = block.spans.groups();
-        let reads: Vec<_> =
-            groups.map(|group| self.best_starts(block, group, wanted.window, order, share)).collect();
-        let groups: Vec<(usize, Vec<BestStarts>)> =
-            stream::iter(reads).buffered(PARALLEL_GROUPS).try_collect().await?;
+        let groups = self.best_starts_of_block(block, wanted.window, order, traces, share).await?;
         // Of all rows before it none was left out.
         let end = groups.iter().flat_map(|(_, pieces)| pieces).map(|piece| piece.end).min();
         let is_before = |start: u64| end.is_none_or(|end| order.rank_of_start(start) < end);
         let reads: Vec<_> = groups
-            .into_iter()
+            .iter()
             .map(|(group, pieces)| {
-                let rows = pieces.into_iter().flat_map(|piece| piece.rows);
+                let rows = pieces.iter().flat_map(|piece| &piece.rows);
                 let mut rows: Vec<usize> =
-                    rows.filter(|(start, _)| is_before(*start)).map(|(_, row)| row as usize).collect();
+                    rows.filter(|(start, _)| is_before(*start)).map(|(_, row)| *row as usize).collect();
                 rows.sort_unstable();
-                self.matching_among(block, exact_runs_of(rows.into_iter(), group), group, wanted)
+                self.matching_among(block, exact_runs_of(rows.into_iter(), *group), *group, wanted)
             })
             .collect();
         let found: Vec<Vec<_>> = stream::iter(reads).buffered(PARALLEL_GROUPS).try_collect().await?;
@@ -69,6 +65,32 @@ impl Query<'_> {
         let distinct = found.iter().map(|(trace, _)| *trace).collect::<HashSet<_>>().len();
         let are_all = end.is_none_or(|end| end == i128::MAX);
         Ok((are_all || distinct >= traces).then_some(found))
+    }
+
+    /// Rows of a block that start in the window, a share of them, the first in this order. Those of all rows are kept.
+    async fn best_starts_of_block(
+        &self,
+        block: &Arc<OpenedBlock>,
+        window: Window,
+        order: Order,
+        traces: usize,
+        share: f64,
+    ) -> Result<Arc<OfGroups>, QueryError> {
+        let mut starts = block.spans.groups().map(|group| block.spans.starts_of(group.group));
+        let is_of_all = starts.all(|starts| {
+            starts.is_some_and(|(first, last)| window.contains(first) && window.contains(last))
+        });
+        if let Some(kept) = block.best_starts.get((order, traces)).filter(|_| is_of_all) {
+            return Ok(kept);
+        }
+        let groups = block.spans.groups();
+        let reads: Vec<_> =
+            groups.map(|group| self.best_starts(block, group, window, order, share)).collect();
+        let found = stream::iter(reads).buffered(PARALLEL_GROUPS).try_collect().await.map(Arc::new)?;
+        if is_of_all {
+            block.best_starts.keep((order, traces), &found);
+        }
+        Ok(found)
     }
 
     /// Rows of a group that start in the window, a share of them, the first in this order, piece by piece. Rows lie
@@ -126,7 +148,43 @@ pub(crate) fn is_often_matched(block: &OpenedBlock, filter: &Filter) -> bool {
         && block.spans.groups().all(|group| narrowing.is_of_few_values(&block.spans, group.group))
 }
 
+/// By group and piece.
+type OfGroups = Vec<(usize, Vec<BestStarts>)>;
+
+/// The best starts of all rows of a block, by order and number of traces: whatever is asked of rows, they are the same.
+#[derive(Debug, Default)]
+pub(crate) struct KeptBestStarts(Mutex<HashMap<(Order, usize), Arc<OfGroups>>>);
+
+impl KeptBestStarts {
+    /// People ask for one number of traces or another, and mostly for the newest.
+    const MOST: usize = 4;
+
+    fn get(&self, of: (Order, usize)) -> Option<Arc<OfGroups>> {
+        self.kept().get(&of).cloned()
+    }
+
+    fn keep(&self, of: (Order, usize), found: &Arc<OfGroups>) {
+        let mut kept = self.kept();
+        if kept.len() >= Self::MOST {
+            kept.clear();
+        }
+        kept.insert(of, Arc::clone(found));
+    }
+
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let kept = self.kept();
+        let pieces = kept.values().flat_map(|groups| groups.iter()).flat_map(|(_, pieces)| pieces);
+        pieces.map(|piece| size_of::<BestStarts>() + piece.rows.capacity() * size_of::<(u64, u32)>()).sum()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<(Order, usize), Arc<OfGroups>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Rows of a piece that come first in an order.
+#[derive(Debug)]
 struct BestStarts {
     /// With their starts.
     rows: Vec<(u64, u32)>,
@@ -151,6 +209,7 @@ impl BestStarts {
                 first.truncate(most);
             }
         }
+        first.shrink_to_fit();
         Self { rows: first, end: last.map_or(i128::MAX, |last| order.rank_of_start(last)) }
     }
 }

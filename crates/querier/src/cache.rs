@@ -14,6 +14,8 @@ use siltstone_format::columns::OriginPool;
 use siltstone_format::filter::split_block::SplitBlockFilter;
 use siltstone_format::id::BlockId;
 
+use crate::best_starts::KeptBestStarts;
+
 /// Bytes of each kind that are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheSizes {
@@ -52,13 +54,14 @@ pub struct OpenedBlock {
     pub filters: FiltersSummary,
     pub spans: SpansFile,
     pub origins: OriginsFile,
-    /// What both take in memory, about, without dictionaries and shared origins.
+    pub(crate) best_starts: KeptBestStarts,
+    /// What both files take in memory, about, without dictionaries and shared origins.
     parsed_bytes: usize,
 }
 
 impl OpenedBlock {
     fn memory_bytes(&self) -> usize {
-        self.parsed_bytes + self.spans.held_bytes()
+        self.parsed_bytes + self.spans.held_bytes() + self.best_starts.bytes()
     }
 }
 
@@ -126,7 +129,8 @@ impl BlockCache {
         let (id, filters) = (entry.id(), entry.summary.filters.clone());
         origins.share(&mut self.origins.lock().unwrap_or_else(PoisonError::into_inner));
         let parsed_bytes = spans.parsed_bytes() + origins.own_bytes();
-        let opened = Arc::new(OpenedBlock { id, filters, spans, origins, parsed_bytes });
+        let best_starts = KeptBestStarts::default();
+        let opened = Arc::new(OpenedBlock { id, filters, spans, origins, best_starts, parsed_bytes });
         self.opened.insert(id, Arc::clone(&opened)).await;
         opened
     }

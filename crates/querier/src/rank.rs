@@ -7,7 +7,7 @@ use siltstone_format::id::TraceId;
 use crate::extent::Extent;
 
 /// Ties go by trace id, ascending, in every order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     /// By the start of the newest matching span in the window.
     Newest,
