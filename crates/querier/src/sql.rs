@@ -14,6 +14,7 @@ mod answer;
 mod arrays;
 mod attribute_of;
 mod attributes;
+mod counted;
 mod depth;
 mod error;
 mod exec;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod clause;
+mod groups;
 mod large;
 mod refusals;
 mod rows;

@@ -106,6 +106,19 @@ async fn only_what_is_asked_for_is_read() {
         assert!(!read.contains("span_attributes,") && !read.contains("attributes="), "{scan}");
         assert!(!scan.contains("span_attributes,") && !scan.contains("span_attributes]"), "{scan}");
     }
+    for (statement, is_counted) in [
+        ("SELECT service_name, count(*) FROM spans GROUP BY 1", true),
+        ("SELECT DISTINCT kind, name FROM spans WHERE start_time > '2020-01-01'", true),
+        ("SELECT name, count(*) FROM spans WHERE start_time > '2020-01-01' GROUP BY 1 LIMIT 1", true),
+        ("SELECT service_name, count(span_attributes['a']) FROM spans GROUP BY 1", false),
+        ("SELECT service_name, count(*) FROM spans WHERE duration > 5 GROUP BY 1", false),
+        ("SELECT service_name, count(*) FILTER (WHERE kind = 'server') FROM spans GROUP BY 1", false),
+        ("SELECT service_name, count(DISTINCT name) FROM spans GROUP BY 1", true),
+        ("SELECT kind, count(*) FROM (SELECT * FROM spans LIMIT 7) GROUP BY 1", false),
+    ] {
+        let plan = text(&rows(&querier, &format!("EXPLAIN {statement}")).await);
+        assert_eq!(plan.contains(", counted"), is_counted, "{statement}\n{plan}");
+    }
     // A filter may be wrong about one value in a hundred.
     let mut read = 0;
     for number in 0..20 {

@@ -25,6 +25,8 @@ use super::schema::SpanColumn;
 pub(super) struct SpansExec {
     scan: Arc<SpansScan>,
     outputs: Vec<Output>,
+    /// Rows with the same outputs come as one, with so many columns that say how many they are.
+    counts: Option<usize>,
     fetch: Option<usize>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -38,7 +40,7 @@ impl SpansExec {
         partitions: usize,
     ) -> Self {
         let (properties, metrics) = (scan_properties(schema, partitions), ExecutionPlanMetricsSet::new());
-        Self { scan, outputs, fetch: None, properties, metrics }
+        Self { scan, outputs, counts: None, fetch: None, properties, metrics }
     }
 
     fn partitions(&self) -> usize {
@@ -50,8 +52,14 @@ impl SpansExec {
         Self { fetch: self.fetch, ..exec }
     }
 
+    /// The same rows, grouped by these outputs and counted. None: they are not all of its rows.
+    pub(super) fn counting(&self, outputs: Vec<Output>, counts: usize, schema: SchemaRef) -> Option<Self> {
+        let is_plain = self.counts.is_none() && self.fetch.is_none();
+        is_plain.then(|| Self { counts: Some(counts), ..self.with_outputs(outputs, schema) })
+    }
+
     /// What an expression over the scan is, if the scan can put that out by itself.
-    fn output_of(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Output> {
+    pub(super) fn output_of(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Output> {
         if let Some(column) = expr.downcast_ref::<Column>() {
             return self.outputs.get(column.index()).cloned();
         }
@@ -97,6 +105,9 @@ impl DisplayAs for SpansExec {
             DisplayFormatType::TreeRender => write!(f, "columns=[{}]", outputs.join(", ")),
             _ => {
                 write!(f, "SpansExec: columns=[{}], {}", outputs.join(", "), self.scan)?;
+                if self.counts.is_some() {
+                    f.write_str(", counted")?;
+                }
                 self.fetch.map_or(Ok(()), |fetch| write!(f, ", fetch={fetch}"))
             }
         }
@@ -136,6 +147,7 @@ impl ExecutionPlan for SpansExec {
         let read = |batches| {
             let sink = Sink {
                 outputs: self.outputs.clone(),
+                counts: self.counts,
                 schema: self.schema(),
                 fetch: self.fetch,
                 batches,
@@ -158,11 +170,11 @@ impl ExecutionPlan for SpansExec {
     }
 
     fn supports_limit_pushdown(&self) -> bool {
-        true
+        self.counts.is_none()
     }
 
     fn with_fetch(&self, fetch: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        Some(Arc::new(Self { fetch, ..self.clone() }))
+        self.counts.is_none().then(|| Arc::new(Self { fetch, ..self.clone() }) as _)
     }
 
     fn fetch(&self) -> Option<usize> {
@@ -173,6 +185,9 @@ impl ExecutionPlan for SpansExec {
         &self,
         projection: &ProjectionExec,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if self.counts.is_some() {
+            return Ok(None);
+        }
         let outputs: Option<Vec<Output>> =
             projection.expr().iter().map(|projected| self.output_of(&projected.expr)).collect();
         if let Some(outputs) = outputs {

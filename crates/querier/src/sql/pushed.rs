@@ -1,7 +1,7 @@
 //! What a scan of `spans` can use of a WHERE clause: a filter of our own, a time window, trace ids.
 //!
-//! DataFusion evaluates the clause again over what the scan puts out, so this may let more rows through, and never
-//! fewer: what is not understood is left out of an `and`, and makes an `or` useless.
+//! DataFusion evaluates the clause again over what the scan puts out, but for bounds of `start_time`. So this may let
+//! more rows through, and never fewer: what is not understood is left out of an `and`, and makes an `or` useless.
 
 use std::collections::BTreeSet;
 
@@ -94,8 +94,8 @@ fn column_of(expr: &Expr) -> Option<SpanColumn> {
     }
 }
 
-/// The starts that a comparison leaves.
-fn window_of(expr: &Expr) -> Option<Window> {
+/// The starts that a comparison leaves, and no others.
+pub(super) fn window_of(expr: &Expr) -> Option<Window> {
     let (column, op, literal) = comparison_of(expr)?;
     let ScalarValue::TimestampNanosecond(Some(nanos), _) = literal else { return None };
     if column_of(column) != Some(SpanColumn::StartTime) {

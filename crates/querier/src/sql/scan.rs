@@ -27,6 +27,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::SqlQuery;
 use super::arrays::{ArrayError, array_of};
+use super::counted::counted;
 use super::output::Output;
 use super::pushed::Pushed;
 use super::receiving::Sent;
@@ -76,6 +77,8 @@ pub(super) struct Share {
 /// Where the rows of a share go.
 pub(super) struct Sink {
     pub(super) outputs: Vec<Output>,
+    /// Rows with the same outputs go as one, with so many columns that say how many they are.
+    pub(super) counts: Option<usize>,
     pub(super) schema: SchemaRef,
     /// More rows are not wanted.
     pub(super) fetch: Option<usize>,
@@ -315,6 +318,11 @@ impl Reader<'_> {
         columns: Arc<SpanColumns>,
         rows: Vec<u32>,
     ) -> Result<(), Stop> {
+        if let Some(counts) = self.sink.counts {
+            let (outputs, schema) = (self.sink.outputs.clone(), Arc::clone(&self.sink.schema));
+            let counted = move || counted(&outputs, counts, &schema, &columns, &rows);
+            return self.put(query.work(counted).await??).await;
+        }
         for some in rows.chunks(BATCH_ROWS * BATCHES_AT_ONCE) {
             let (columns, some) = (Arc::clone(&columns), some.to_vec());
             let (outputs, schema) = (self.sink.outputs.clone(), Arc::clone(&self.sink.schema));

@@ -13,9 +13,13 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::Analyzer;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use super::SqlQuery;
+use super::counted::CountWhereRead;
 use super::numbers::AttributesAsNumbers;
 use super::spans_table::SpansTable;
 use super::traces_table::TracesTable;
@@ -67,11 +71,16 @@ impl SqlEngine {
         let mut rules = Analyzer::new().rules;
         // Before both sides of a comparison are made one type.
         rules.insert(0, Arc::new(AttributesAsNumbers));
+        let mut physical = PhysicalOptimizer::new().rules;
+        // When scans have what they put out, and before anything comes between them and what reads them.
+        let last = physical.iter().position(|rule| rule.name() == EnsureCooperative::new().name());
+        physical.insert(last.unwrap_or(physical.len()), Arc::new(CountWhereRead));
         let template = SessionStateBuilder::new()
             .with_config(session)
             .with_runtime_env(Arc::clone(&environment))
             .with_default_features()
             .with_analyzer_rules(rules)
+            .with_physical_optimizer_rules(physical)
             .build();
         Ok(Self { template, environment })
     }

@@ -14,7 +14,7 @@ use super::SqlQuery;
 use super::error::to_datafusion;
 use super::exec::SpansExec;
 use super::output::Output;
-use super::pushed::Pushed;
+use super::pushed::{Pushed, window_of};
 use super::scan::SpansScan;
 use super::schema::{SpanColumn, spans_schema};
 
@@ -33,9 +33,14 @@ impl TableProvider for SpansTable {
         TableType::Base
     }
 
-    /// What is pushed down leaves out rows, and not all that do not match: clauses are evaluated again above.
+    /// What is pushed down leaves out rows, and but for bounds of `start_time` not all that do not match: other clauses
+    /// are evaluated again above.
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+        let support = |clause: &&Expr| match window_of(clause) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(support).collect())
     }
 
     async fn scan(
