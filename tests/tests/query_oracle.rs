@@ -183,6 +183,7 @@ async fn check_red(querier: &Querier, scene: &Scene, asked: &Asked) -> Result<()
     prop_assert!(found.keys().eq(right.keys()), "{found:#?}\n{right:#?}");
     for (red, (calls, errors, mut durations)) in found.values().zip(right.into_values()) {
         prop_assert_eq!((red.calls, red.errors, red.durations.count()), (calls, errors, calls));
+        prop_assert_eq!(red.sum_nanos, durations.iter().map(|nanos| nanos.unsigned_abs()).sum::<u128>());
         durations.sort_unstable();
         let (median, exact) =
             (red.durations.quantile(0.5).unwrap(), durations[(durations.len() - 1) / 2] as f64);

@@ -134,6 +134,7 @@ fn same_dependencies(
         let mut durations: Vec<i128> = right.durations_nanos.iter().map(|nanos| (*nanos).max(0)).collect();
         durations.sort_unstable();
         prop_assert_eq!(red.durations.count(), right.calls);
+        prop_assert_eq!(red.sum_nanos, durations.iter().map(|nanos| nanos.unsigned_abs()).sum::<u128>());
         for share in [0.5, 1.0] {
             let place = ((share * durations.len() as f64).ceil() as usize).max(1) - 1;
             let (found, exact) = (red.durations.quantile(share).unwrap(), durations[place] as f64);

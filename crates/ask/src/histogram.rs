@@ -58,6 +58,19 @@ impl Histogram {
         self.none + self.buckets.values().sum::<u64>()
     }
 
+    /// How many took less than two to the power of a number of nanoseconds, and no less than to the one before.
+    pub fn by_powers_of_two(&self) -> Vec<(u32, u64)> {
+        let mut counts = BTreeMap::<u32, u64>::new();
+        if self.none > 0 {
+            counts.insert(0, self.none);
+        }
+        for (bucket, count) in &self.buckets {
+            let power = f64::from(*bucket).div_euclid(BUCKETS_A_DOUBLING) + 1.0;
+            *counts.entry(power as u32).or_default() += count;
+        }
+        counts.into_iter().collect()
+    }
+
     /// The duration that a share (0 to 1) of all do not exceed, in nanoseconds. None of nothing.
     pub fn quantile(&self, share: f64) -> Option<f64> {
         let count = self.count();
@@ -120,6 +133,13 @@ mod tests {
         both.merge(&of(&[0, 0, 1_000, 70_000]));
         both.take_back(&of(&[0, 5, 1_000, 1_000]));
         assert_eq!(both, of(&[0, 0, 1_000, 70_000]));
+    }
+
+    #[test]
+    fn should_count_by_powers_of_two() {
+        let mut histogram = Histogram::default();
+        [0, -5, 1, 3, 1_000, 1_023, 1_025].iter().for_each(|nanos| histogram.add(*nanos));
+        assert_eq!(histogram.by_powers_of_two(), [(0, 2), (1, 1), (2, 1), (10, 2), (11, 1)]);
     }
 
     #[test]

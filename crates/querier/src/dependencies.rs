@@ -14,7 +14,7 @@ use siltstone_format::value::{Attribute, Value, ValueError};
 
 use crate::limits::LimitReached;
 use crate::querier::{Answer, Querier, QueryError};
-use crate::red::Red;
+use crate::red::{Red, Steps};
 use crate::slice::{At, Slice};
 use crate::tally::Sum;
 
@@ -60,6 +60,14 @@ pub struct Dependencies {
     pub without_parent: BTreeMap<String, u64>,
 }
 
+/// The same in steps of time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DependenciesInSteps {
+    /// By when the step begins, too.
+    pub edges: BTreeMap<(Edge, u64), Red>,
+    pub without_parent: BTreeMap<String, u64>,
+}
+
 impl Querier {
     /// Calls of which the span starts in the window: the callee's, or the caller's if the callee sends none.
     pub async fn dependencies(
@@ -67,11 +75,24 @@ impl Querier {
         tenant: &Tenant,
         window: Window,
     ) -> Result<Answer<Dependencies>, QueryError> {
+        let Answer { content, gaps, cost } = self.dependencies_in_steps(tenant, window, Steps::ONE).await?;
+        let edges = content.edges.into_iter().map(|((edge, _), red)| (edge, red)).collect();
+        let content = Dependencies { edges, without_parent: content.without_parent };
+        Ok(Answer { content, gaps, cost })
+    }
+
+    /// The same by the step in which that span starts.
+    pub async fn dependencies_in_steps(
+        &self,
+        tenant: &Tenant,
+        window: Window,
+        steps: Steps,
+    ) -> Result<Answer<DependenciesInSteps>, QueryError> {
         self.within(tenant, async |mut query| {
             let mut walk = query.whole_traces(tenant, window, parts()).await?;
-            let mut all = Dependencies::default();
+            let mut all = DependenciesInSteps::default();
             while let Some(slice) = query.next_slice(&mut walk).await? {
-                all.add(query.work(move || of_slice(&slice, window)).await??);
+                all.add(query.work(move || of_slice(&slice, window, steps)).await??);
                 if all.edges.len() + all.without_parent.len() > query.limits.groups {
                     return Err(LimitReached::Groups(query.limits.groups).into());
                 }
@@ -95,7 +116,7 @@ fn parts() -> Parts {
     }
 }
 
-impl Dependencies {
+impl DependenciesInSteps {
     fn add(&mut self, more: Self) {
         for (edge, red) in more.edges {
             self.edges.entry(edge).or_default().add(red);
@@ -106,10 +127,11 @@ impl Dependencies {
     }
 }
 
-fn of_slice(slice: &Slice, window: Window) -> Result<Dependencies, ValueError> {
+fn of_slice(slice: &Slice, window: Window, steps: Steps) -> Result<DependenciesInSteps, ValueError> {
     let mut names = Names::default();
     let services = slice.chunks().iter().map(|columns| names.services_of(columns)).collect();
-    let mut found = Found { slice, window, services, names, edges: HashMap::new(), orphans: HashMap::new() };
+    let (edges, orphans) = Default::default();
+    let mut found = Found { slice, window, steps, services, names, edges, orphans };
     for trace in slice.traces() {
         found.add_trace(trace)?;
     }
@@ -156,10 +178,12 @@ enum Via {
 struct Found<'a> {
     slice: &'a Slice,
     window: Window,
+    steps: Steps,
     /// By chunk and origin.
     services: Vec<Vec<u32>>,
     names: Names,
-    edges: HashMap<(u32, u32, Via), Red>,
+    /// By when the step begins, too.
+    edges: HashMap<(u32, u32, Via, u64), Red>,
     orphans: HashMap<u32, u64>,
 }
 
@@ -250,15 +274,16 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    fn add_edge(&mut self, edge: (u32, u32, Via), span: &Member<'_>) {
-        self.edges.entry(edge).or_default().add_span(span.columns, span.row);
+    fn add_edge(&mut self, (caller, callee, via): (u32, u32, Via), span: &Member<'_>) {
+        let step = self.steps.start_of(span.columns.starts[span.row].cast_unsigned());
+        self.edges.entry((caller, callee, via, step)).or_default().add_span(span.columns, span.row);
     }
 
     fn starts_inside(&self, member: &Member<'_>) -> bool {
         self.window.contains(member.columns.starts[member.row].cast_unsigned())
     }
 
-    fn spelled_out(self) -> Dependencies {
+    fn spelled_out(self) -> DependenciesInSteps {
         let names = self.names;
         let kind = |via| match via {
             Via::Service => EdgeKind::Service,
@@ -266,12 +291,10 @@ impl<'a> Found<'a> {
             Via::Database => EdgeKind::Database,
             Via::Peer => EdgeKind::Peer,
         };
-        let edge = |(caller, callee, via)| Edge {
-            caller: names.name(caller),
-            callee: names.name(callee),
-            kind: kind(via),
+        let edge = |(caller, callee, via, step)| {
+            (Edge { caller: names.name(caller), callee: names.name(callee), kind: kind(via) }, step)
         };
-        Dependencies {
+        DependenciesInSteps {
             edges: self.edges.into_iter().map(|(numbers, red)| (edge(numbers), red)).collect(),
             without_parent: self.orphans.into_iter().map(|(name, spans)| (names.name(name), spans)).collect(),
         }

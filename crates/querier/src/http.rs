@@ -15,6 +15,7 @@ use axum::routing::get;
 
 use crate::jaeger;
 use crate::jaeger::settings::JaegerSettings;
+use crate::prometheus;
 use crate::querier::Querier;
 
 pub(crate) use status::{partial_header, status_of};
@@ -39,10 +40,12 @@ pub struct HttpConfig {
 pub fn router(querier: Arc<Querier>, config: HttpConfig) -> Router {
     let HttpConfig { tenants, jaeger: settings } = config;
     let service = Service { querier: Arc::clone(&querier), tenants };
+    let prometheus = prometheus::http::router(Arc::clone(&querier), tenants);
     let jaeger = jaeger::http::Jaeger::new(querier, tenants, settings);
     Router::new()
         .route("/api/sql", get(sql::by_get).post(sql::by_post))
         .route("/api/siltstone/usage", get(usage::by_get))
         .with_state(service)
+        .merge(prometheus)
         .merge(jaeger::http::router(jaeger))
 }

@@ -17,7 +17,7 @@ mod written;
 // Over HTTP: both generations, and what they share.
 mod answer;
 pub(crate) mod http;
-mod json;
+pub(crate) mod json;
 mod legacy;
 mod v3;
 

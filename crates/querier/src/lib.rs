@@ -62,9 +62,10 @@ mod tally;
 pub mod usage;
 // SQL over all of it.
 pub mod sql;
-// How they are asked from outside: as Jaeger's clients do, and over HTTP.
+// How they are asked from outside: as clients of Jaeger and of Prometheus do, and over HTTP.
 pub mod http;
 pub mod jaeger;
+mod prometheus;
 // The plain reader: whole traces, and all there is.
 pub mod find;
 

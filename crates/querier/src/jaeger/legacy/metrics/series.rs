@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use siltstone_ask::Histogram;
-
 use super::asked::Times;
 use crate::jaeger::ask::shown_service;
 use crate::jaeger::json::{write_double, write_text};
@@ -94,52 +92,33 @@ impl Series {
 
     /// What a point says of no calls is no number, but for their rate.
     fn points(&self, measure: Measure, times: &Times) -> Vec<(i64, f64)> {
-        let mut sliding = Sliding::default();
+        let mut sliding = Red::default();
         let (mut coming, mut going) = (self.steps.iter().peekable(), self.steps.iter().peekable());
         let point = |point: i64| {
             while let Some((_, red)) = coming.next_if(|(start, _)| **start < point) {
-                sliding.add(red);
+                sliding.merge(red);
             }
             while let Some((_, red)) =
                 going.next_if(|(start, _)| **start < point.saturating_sub(times.rate_per))
             {
                 sliding.take_back(red);
             }
-            (point, sliding.value(measure, times))
+            (point, measure.of(&sliding, times))
         };
         times.points().map(point).collect()
     }
 }
 
-/// What lies in the time that a point is about.
-#[derive(Default)]
-struct Sliding {
-    calls: u64,
-    errors: u64,
-    durations: Histogram,
-}
-
-impl Sliding {
-    fn add(&mut self, red: &Red) {
-        self.calls += red.calls;
-        self.errors += red.errors;
-        self.durations.merge(&red.durations);
-    }
-
-    fn take_back(&mut self, red: &Red) {
-        self.calls -= red.calls;
-        self.errors -= red.errors;
-        self.durations.take_back(&red.durations);
-    }
-
-    fn value(&self, measure: Measure, times: &Times) -> f64 {
-        match measure {
-            Measure::Latency { share } => {
-                self.durations.quantile(share).map_or(f64::NAN, |nanos| nanos / NANOS_PER_MILLI)
+impl Measure {
+    /// Of what lies in the time that a point is about.
+    fn of(self, red: &Red, times: &Times) -> f64 {
+        match self {
+            Self::Latency { share } => {
+                red.durations.quantile(share).map_or(f64::NAN, |nanos| nanos / NANOS_PER_MILLI)
             }
-            Measure::Calls => self.calls as f64 * MILLIS_PER_SECOND / times.rate_per as f64,
-            Measure::Errors if self.calls == 0 => f64::NAN,
-            Measure::Errors => self.errors as f64 / self.calls as f64,
+            Self::Calls => red.calls as f64 * MILLIS_PER_SECOND / times.rate_per as f64,
+            Self::Errors if red.calls == 0 => f64::NAN,
+            Self::Errors => red.errors as f64 / red.calls as f64,
         }
     }
 }
