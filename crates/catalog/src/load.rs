@@ -36,6 +36,9 @@ pub enum LoadError {
         "root {number} is damaged ({damage}), and no older root is left: rebuild the catalog from the blocks"
     )]
     Damaged { number: u64, damage: Damage },
+    /// It is well, and whoever goes on from an older one, or makes another, takes away what is there.
+    #[error("root {number} is of a later release: {damage}")]
+    LaterRelease { number: u64, damage: Damage },
     #[error(
         "root and log changed under every one of {MOST_TRIES} attempts to read them: \
          is a sweeper with other windows at work, or a store that is slower than they allow?"
@@ -137,6 +140,9 @@ async fn newest_root(
             Ok(root) => {
                 *held(&cache.root) = Some(Arc::clone(&root));
                 return Ok(Some((root, *landed, damaged)));
+            }
+            Err(damage @ Damage::Version(_)) => {
+                return Err(LoadError::LaterRelease { number: *number, damage });
             }
             Err(damage) => damaged = damaged.or(Some((*number, damage))),
         }

@@ -7,7 +7,9 @@ use siltstone_format::day::Day;
 use siltstone_format::id::{BlockId, ObjectId, TraceId};
 use siltstone_format::path::ObjectKey;
 use siltstone_format::tenant::Tenant;
+use siltstone_format::version::FORMAT_VERSION;
 use siltstone_testkit::{Fault, FaultPlan, Operation, Rule};
+use ulid::Ulid;
 
 use super::*;
 use crate::block_page::Section;
@@ -477,6 +479,28 @@ fn should_not_go_on_over_a_block_of_a_later_release_whatever_it_is_told() {
     lived.lose_roots();
     let refused = lived.world.finish(catalog.rebuild(Force::No));
     assert!(matches!(refused, Err(RebuildError::LaterRelease { .. })), "{refused:?}");
+}
+
+#[test]
+fn should_touch_nothing_where_the_root_is_of_a_later_release() {
+    let lived = lived();
+    let catalog = lived.world.process();
+    let newest = lived.world.finish(catalog.load()).unwrap().root;
+    let mut later = newest.successor(StoreTime(0), Ulid::from_bytes([7; 16]));
+    later.write_version = FORMAT_VERSION + 1;
+    lived.world.put(&ObjectKey::Root { number: later.number }, later.encode().to_vec());
+    let catalog = lived.world.process();
+    // Nobody goes on from the older root, which can be read.
+    let looked = lived.world.finish(catalog.load());
+    assert!(
+        matches!(looked, Err(LoadError::LaterRelease { number, .. }) if number == later.number),
+        "{looked:?}"
+    );
+    for force in [Force::No, Force::Yes] {
+        let refused = lived.world.finish(catalog.rebuild(force));
+        let is_told = |error: &RebuildError| error.to_string().contains("use the release that wrote it");
+        assert!(refused.as_ref().is_err_and(is_told), "{refused:?}");
+    }
 }
 
 #[test]
