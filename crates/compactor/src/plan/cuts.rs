@@ -145,8 +145,8 @@ fn of_neighbours(
     let alone = sum(&within(parts, alone_from, last.saturating_sub(fill)));
     let (before, aim) = (sum(&head), policy.slice_rows());
     let begins = (0..=alone / aim).map(|slice| before.saturating_add(slice.saturating_mul(aim)));
-    let begins = begins.take(MOST_SLICES as usize).filter(|rows| *rows > 0).map(|rows| rows as f64);
-    let mut cuts = after_rows(parts, begins);
+    let begins = begins.take(MOST_SLICES as usize).filter(|rows| *rows > 0);
+    let mut cuts = after_rows(parts, begins.map(u128::from));
     // What makes no full block is part of what is merged again.
     let tail = within(parts, cuts.last().copied().unwrap_or(alone_from), last);
     for seam in [head, tail] {
@@ -202,35 +202,26 @@ fn sum(parts: &[Part]) -> u64 {
 /// Times between slices of equal size.
 fn even(parts: &[Part], slices: u64) -> Vec<u64> {
     let slices = slices.clamp(1, MOST_SLICES);
-    let total: u64 = sum(parts);
-    after_rows(parts, (1..slices).map(|slice| total as f64 * slice as f64 / slices as f64))
+    let total: u128 = parts.iter().map(|part| u128::from(part.rows)).sum();
+    after_rows(parts, (1..slices).map(|slice| total * u128::from(slice) / u128::from(slices)))
 }
 
-/// For each of some ascending numbers of rows, the time before which so many lie.
-fn after_rows(parts: &[Part], wanted: impl Iterator<Item = f64>) -> Vec<u64> {
-    // From each of these times on, so many rows more, or fewer, lie in a nanosecond.
-    let mut changes: Vec<(u64, f64)> = Vec::with_capacity(2 * parts.len());
-    for part in parts.iter().filter(|part| part.rows > 0) {
-        let length = part.to.saturating_sub(part.from).saturating_add(1);
-        let dense = part.rows as f64 / length as f64;
-        changes.extend([(part.from, dense), (part.from.saturating_add(length), -dense)]);
-    }
-    changes.sort_unstable_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
-    let mut changes = changes.into_iter().peekable();
-    let (mut time, mut before, mut dense) = (0, 0.0, 0.0f64);
-    let times = wanted.map(|wanted| {
-        while let Some((change, more)) = changes.peek() {
-            let then = before + dense * (change - time) as f64;
-            if wanted <= then {
-                break;
-            }
-            (time, before, dense) = (*change, then, dense + more);
-            changes.next();
-        }
-        // Sums of fractions are not exact: behind the last change there is nothing.
-        let Some((end, _)) = changes.peek() else { return time };
-        let further = ((wanted - before) / dense).ceil().max(0.0);
-        time.saturating_add(further as u64).min(*end)
+/// For each of some numbers of rows, the time before which so many lie. Between two times at which parts begin or end,
+/// rows lie evenly.
+fn after_rows(parts: &[Part], wanted: impl Iterator<Item = u128>) -> Vec<u64> {
+    let mut times: Vec<u64> = parts.iter().flat_map(|part| [part.from, part.to.saturating_add(1)]).collect();
+    times.sort_unstable();
+    times.dedup();
+    let before = |time: u64| parts.iter().map(|part| part.before(time)).sum::<u128>();
+    let known: Vec<(u64, u128)> = times.into_iter().map(|time| (time, before(time))).collect();
+    let times = wanted.filter_map(|wanted| {
+        let next = known.partition_point(|(_, rows)| *rows < wanted);
+        let (to, upto) = *known.get(next).or(known.last())?;
+        let Some((from, rows)) = next.checked_sub(1).map(|last| known[last]) else { return Some(to) };
+        // With more than there are, both are the end.
+        let further =
+            (u128::from(to - from) * (wanted - rows).min(upto - rows)).div_ceil((upto - rows).max(1));
+        Some(from.saturating_add(u64::try_from(further).unwrap_or(u64::MAX)))
     });
     times.collect()
 }
@@ -243,4 +234,26 @@ pub(super) fn useful(mut cuts: Vec<u64>, pieces: &[&Piece]) -> Vec<u64> {
     cuts.sort_unstable();
     cuts.dedup();
     cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn should_find_the_time_before_which_so_many_rows_lie() {
+        let day = 24 * 3_600_000_000_000;
+        // Few rows all day, and many of one instant.
+        let parts = [
+            Part { from: 0, to: day - 1, rows: 1_000 },
+            Part { from: day / 2, to: day / 2, rows: 8_000_000 },
+        ];
+        let found =
+            after_rows(&parts, [0, 250, 500, 501, 8_000_500, 8_000_750, 8_001_000, 9_000_000].into_iter());
+        let half = day / 2;
+        assert_eq!(found, [0, day / 4, half, half + 1, half + 1, day / 4 * 3 + 1, day, day]);
+        let gap = [Part { from: 10, to: 19, rows: 10 }, Part { from: 50, to: 59, rows: 10 }];
+        assert_eq!(after_rows(&gap, [5, 10, 11, 20].into_iter()), [15, 20, 51, 60]);
+        assert!(after_rows(&[], [5].into_iter()).is_empty());
+    }
 }
