@@ -54,6 +54,11 @@ impl Histogram {
         self.buckets.retain(|_, count| *count > 0);
     }
 
+    /// How many buckets it has, for who must know what it takes.
+    pub fn buckets(&self) -> usize {
+        self.buckets.len()
+    }
+
     pub fn count(&self) -> u64 {
         self.none + self.buckets.values().sum::<u64>()
     }

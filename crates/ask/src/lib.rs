@@ -45,8 +45,11 @@ mod retention;
 
 // What counts as one answer.
 mod same;
-// How long spans took, in short.
+// Numbers over many spans: how long they took, in short; of operations; between services, from whole traces.
+pub mod calls;
 mod histogram;
+pub mod red;
+pub mod slice;
 
 pub use error::FilterError;
 pub use field::Field;

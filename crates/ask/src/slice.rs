@@ -6,21 +6,23 @@ use siltstone_format::columns::SpanColumns;
 use siltstone_format::id::{SpanId, TraceId};
 
 /// Spans that were read together.
-pub(crate) struct Chunk {
-    pub(crate) columns: SpanColumns,
+#[derive(Debug)]
+pub struct Chunk {
+    pub columns: SpanColumns,
     /// Those that are seen.
-    pub(crate) rows: Vec<u32>,
+    pub rows: Vec<u32>,
 }
 
 /// Where a span lies in a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct At {
-    pub(crate) chunk: u32,
-    pub(crate) row: u32,
+pub struct At {
+    pub chunk: u32,
+    pub row: u32,
 }
 
 /// Whole traces, each span once.
-pub(crate) struct Slice {
+#[derive(Debug)]
+pub struct Slice {
     chunks: Vec<SpanColumns>,
     /// By trace, start and id.
     order: Vec<At>,
@@ -29,7 +31,8 @@ pub(crate) struct Slice {
 type Key = (TraceId, i64, SpanId);
 
 impl Chunk {
-    pub(crate) fn of(columns: SpanColumns, is_seen: impl Fn(&TraceId, u64) -> bool) -> Self {
+    /// With those that are seen, by trace and start.
+    pub fn of(columns: SpanColumns, is_seen: impl Fn(&TraceId, u64) -> bool) -> Self {
         let ids = columns.trace_ids.iter().zip(&columns.starts).enumerate();
         let seen = ids.filter(|(_, (trace, start))| is_seen(trace, start.cast_unsigned()));
         let rows = seen.map(|(row, _)| row as u32).collect();
@@ -39,7 +42,7 @@ impl Chunk {
 
 impl Slice {
     /// With the traces, sorted, of which a span may be there twice.
-    pub(crate) fn of(chunks: Vec<Chunk>) -> (Self, Vec<TraceId>) {
+    pub fn of(chunks: Vec<Chunk>) -> (Self, Vec<TraceId>) {
         let mut keyed: Vec<(Key, u32, u32)> = Vec::new();
         for (number, chunk) in chunks.iter().enumerate() {
             let of_row = |row: &u32| (key(&chunk.columns, *row), number as u32, *row);
@@ -54,7 +57,7 @@ impl Slice {
     }
 
     /// The same with other spans for some traces: all spans of these, in order.
-    pub(crate) fn with_instead(mut self, traces: &[TraceId], spans: SpanColumns) -> Self {
+    pub fn with_instead(mut self, traces: &[TraceId], spans: SpanColumns) -> Self {
         let mut order = std::mem::take(&mut self.order);
         order.retain(|at| traces.binary_search(&self.trace_of(*at)).is_err());
         let chunk = self.chunks.len() as u32;
@@ -67,16 +70,17 @@ impl Slice {
     }
 
     /// One trace after the other, ascending by id: its spans by start and id.
-    pub(crate) fn traces(&self) -> impl Iterator<Item = &[At]> {
+    pub fn traces(&self) -> impl Iterator<Item = &[At]> {
         self.order.chunk_by(|one, next| self.trace_of(*one) == self.trace_of(*next))
     }
 
     /// The columns and the row of a span.
-    pub(crate) fn span(&self, at: At) -> (&SpanColumns, usize) {
+    pub fn span(&self, at: At) -> (&SpanColumns, usize) {
         (&self.chunks[at.chunk as usize], at.row as usize)
     }
 
-    pub(crate) fn chunks(&self) -> &[SpanColumns] {
+    /// What its spans were read in.
+    pub fn chunks(&self) -> &[SpanColumns] {
         &self.chunks
     }
 

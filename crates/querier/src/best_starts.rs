@@ -158,6 +158,8 @@ pub(crate) struct KeptBestStarts(Mutex<HashMap<(Order, usize), Arc<OfGroups>>>);
 impl KeptBestStarts {
     /// People ask for one number of traces or another, and mostly for the newest.
     const MOST: usize = 4;
+    /// What is kept of one. More is so many traces that reading the starts again is the smaller part.
+    const MOST_BYTES: usize = 512 << 10;
 
     fn get(&self, of: (Order, usize)) -> Option<Arc<OfGroups>> {
         self.kept().get(&of).cloned()
@@ -165,6 +167,9 @@ impl KeptBestStarts {
 
     fn keep(&self, of: (Order, usize), found: &Arc<OfGroups>) {
         let mut kept = self.kept();
+        if bytes_of(found) > Self::MOST_BYTES || kept.contains_key(&of) {
+            return;
+        }
         if kept.len() >= Self::MOST {
             kept.clear();
         }
@@ -173,14 +178,17 @@ impl KeptBestStarts {
 
     /// What it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        let kept = self.kept();
-        let pieces = kept.values().flat_map(|groups| groups.iter()).flat_map(|(_, pieces)| pieces);
-        pieces.map(|piece| size_of::<BestStarts>() + piece.rows.capacity() * size_of::<(u64, u32)>()).sum()
+        self.kept().values().map(|groups| bytes_of(groups)).sum()
     }
 
     fn kept(&self) -> MutexGuard<'_, HashMap<(Order, usize), Arc<OfGroups>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn bytes_of(groups: &OfGroups) -> usize {
+    let pieces = groups.iter().flat_map(|(_, pieces)| pieces);
+    pieces.map(|piece| size_of::<BestStarts>() + piece.rows.capacity() * size_of::<(u64, u32)>()).sum()
 }
 
 /// Rows of a piece that come first in an order.

@@ -39,7 +39,6 @@ mod large;
 pub mod stream;
 // Whole traces, slice by slice.
 mod ids;
-mod slice;
 mod whole;
 // Rows of blocks that are worth reading; which match; which traces come first; how long traces are.
 mod best_starts;

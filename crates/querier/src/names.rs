@@ -12,14 +12,7 @@ use siltstone_format::tenant::Tenant;
 use crate::querier::{Answer, Querier, Query, QueryError};
 use crate::tally::{Counting, OfRows};
 
-/// A name of a service's spans, with the kind that they have.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Operation {
-    pub service: String,
-    pub name: String,
-    /// By OTLP's number.
-    pub kind: i32,
-}
+pub use siltstone_ask::red::Operation;
 
 /// Which operations are wanted.
 #[derive(Clone, Debug, Default)]

@@ -21,6 +21,7 @@ mod exec;
 mod lists;
 mod meant;
 mod metrics;
+mod minutes_table;
 mod number_functions;
 mod numbers;
 mod output;

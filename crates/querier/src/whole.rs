@@ -15,6 +15,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
+use siltstone_ask::slice::{Chunk, Slice};
 use siltstone_ask::{Filter, Window};
 use siltstone_catalog::block_entry::BlockEntry;
 use siltstone_format::block::parts::Parts;
@@ -32,7 +33,6 @@ use crate::limits::LimitReached;
 use crate::once::joined;
 use crate::plan::Plan;
 use crate::querier::{Query, QueryError};
-use crate::slice::{Chunk, Slice};
 use crate::traces::{once_in_order, only_traces};
 use crate::view::View;
 

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use siltstone_ingest::bucket_live::BucketReader;
 use siltstone_ingest::receive::connections::Answer;
 use siltstone_live::RemoteLimits;
+use siltstone_querier::cache::CacheSizes;
 use siltstone_querier::http::ui::{Ui, with_ui};
 use siltstone_querier::http::{HttpConfig, router};
 use siltstone_querier::jaeger::grpc::{GrpcServices, JaegerGrpc};
@@ -24,6 +25,8 @@ use tower::ServiceExt;
 use crate::otlp_json::IngestersJson;
 use crate::parts::{Shared, StartError, failed};
 use crate::settings::Resolved;
+
+const CACHES_WITHOUT_PORTS: u64 = 64 << 20;
 
 /// How the content type of every call of gRPC begins.
 const GRPC: &[u8] = b"application/grpc";
@@ -104,7 +107,8 @@ pub(crate) fn querier_without_ports(
 ) -> Result<Arc<Querier>, StartError> {
     let bucket = shared.catalog.bucket();
     let config = QuerierConfig {
-        caches: settings.query.caches,
+        // Nobody asks twice, and a process of another role has its memory for that.
+        caches: CacheSizes::of(CACHES_WITHOUT_PORTS),
         limits: settings.query.limits.clone(),
         turns: settings.query.turns,
         sql: SqlConfig { partitions: 1, spill: None, spill_bytes: settings.query.spill_bytes },

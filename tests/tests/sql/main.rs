@@ -5,6 +5,7 @@
 mod clause;
 mod groups;
 mod large;
+mod minutes;
 mod refusals;
 mod rows;
 mod tables;

@@ -17,7 +17,7 @@ use siltstone_tests::sql_rows::sql_rows as rows;
 use siltstone_traffic::{Traffic, TrafficConfig};
 
 use crate::clause::{Column, Described, described, duration};
-use crate::groups;
+use crate::{groups, minutes};
 
 const COLUMNS: [Column; 10] = [
     Column::TraceId,
@@ -88,6 +88,7 @@ fn random_clauses_select_what_they_say_wherever_spans_lie() {
             let querier = scene.world.querier(QueryLimits::default());
             let spans = collapse(scene.spans);
             groups::check(&querier, &spans).await?;
+            minutes::check(&querier, &spans).await?;
             for described in &described {
                 let found = check(&querier, &spans, described).await?;
                 let mut tally = tally.borrow_mut();

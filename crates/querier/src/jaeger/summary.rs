@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use siltstone_ask::red::ERROR;
 use siltstone_format::id::{SpanId, TraceId};
 use siltstone_format::origin::Origin;
 use siltstone_format::span::Span;
@@ -11,7 +12,6 @@ use crate::jaeger::adjust::Piece;
 use crate::jaeger::ask::shown_service;
 use crate::jaeger::origins::WrittenOrigins;
 use crate::jaeger::written::WriteTrace;
-use crate::red::ERROR;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceSummary {

@@ -7,19 +7,22 @@ use siltstone_ask::Histogram;
 use siltstone_format::tenant::Tenant;
 
 use super::expr::{Binary, Expr, Grouping, Operator, Rate};
-use super::fetch::{Counted, FetchError, InSteps, Labels, counted};
+use super::fetch::{Counted, Counting, CountingError, InSteps, Labels, merge};
 use super::names::Part;
 use super::times::Times;
-use crate::querier::{Answer, Querier};
+use crate::querier::{Answer, Querier, QueryError};
 use crate::red::Red;
 
 /// The bound of a bucket, as a label.
 const LE: &str = "le";
 const MILLIS_OF_SECOND: f64 = 1e3;
 
-/// Points of all series that a rate comes to; how durations are spread takes as much memory as so many of them.
-const MOST_POINTS: usize = 4_000_000;
-const POINTS_OF_SPREAD: usize = 64;
+/// Numbers that a query may hold: points of series, and buckets of points.
+const MOST_NUMBERS: usize = 8_000_000;
+/// What a point without buckets takes of them.
+const NUMBERS_OF_SPREAD: usize = 8;
+/// Different things that are counted for a query.
+const MOST_COUNTED: usize = 8;
 
 /// What a query comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,35 +59,58 @@ struct Unit {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EvaluateError {
     #[error(transparent)]
-    Fetch(#[from] FetchError),
+    Counting(#[from] CountingError),
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("it counts more than {MOST_COUNTED} different things: ask several queries")]
+    TooManyCounted,
+    #[error("that is too many points of too many series: give a longer step, or sum over fewer labels")]
+    TooManyPoints,
     #[error("{0}")]
     Meaning(&'static str),
 }
 
-/// Counts what the query is about, and evaluates it.
+/// Counts what the query is about, each thing once and all as one query, and evaluates it.
 pub(super) async fn evaluate(
     querier: &Arc<Querier>,
     tenant: &Tenant,
     expr: Expr,
     times: Times,
 ) -> Result<Answer<Value>, EvaluateError> {
-    let mut answer = Answer::<Vec<Counted>>::nothing();
+    let rates = distinct(&expr)?;
+    let of = |(rate, with_buckets): &(Rate, bool)| Counting::of(rate.clone(), *with_buckets, times);
+    let counting = rates.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    let answered = querier.within(tenant, async |mut query| {
+        let mut counted = Vec::new();
+        for ((rate, _), counting) in rates.into_iter().zip(counting) {
+            counted.push((rate, counting.count(&mut query, tenant).await?));
+        }
+        let evaluate = move || Evaluation { times, counted, left: MOST_NUMBERS }.value(&expr);
+        let value = query.work(evaluate).await?;
+        Ok(query.answer(value))
+    });
+    let Answer { content, gaps, cost } = answered.await?;
+    Ok(Answer { content: content?, gaps, cost })
+}
+
+/// What is counted, and whether somebody asks how durations are spread.
+fn distinct(expr: &Expr) -> Result<Vec<(Rate, bool)>, EvaluateError> {
+    let mut distinct: Vec<(Rate, bool)> = Vec::new();
     for rate in expr.rates() {
-        let Answer { content, gaps, cost } = counted(querier, tenant, rate, &times).await?;
-        answer.content.push(content);
-        answer.gaps.extend(gaps);
-        answer.cost = cost;
+        let with_buckets = rate.metric.part == Part::Buckets;
+        match distinct.iter_mut().find(|(known, _)| known.counts_the_same(rate)) {
+            Some((_, known)) => *known |= with_buckets,
+            None => distinct.push((rate.clone(), with_buckets)),
+        }
     }
-    let Answer { content: counted, gaps, cost } = answer;
-    let evaluate = move || Evaluation { times, counted: counted.into_iter() }.value(&expr);
-    let content = querier.work(evaluate).await.map_err(FetchError::from)??;
-    Ok(Answer { content, gaps, cost })
+    if distinct.len() > MOST_COUNTED { Err(EvaluateError::TooManyCounted) } else { Ok(distinct) }
 }
 
 struct Evaluation {
     times: Times,
-    /// Of each rate, in the order in which they are met.
-    counted: std::vec::IntoIter<Counted>,
+    counted: Vec<(Rate, Counted)>,
+    /// Numbers that may still be made.
+    left: usize,
 }
 
 impl Evaluation {
@@ -143,56 +169,60 @@ impl Evaluation {
     }
 
     fn rate(&mut self, rate: &Rate, grouping: Option<&Grouping>) -> Result<Value, EvaluateError> {
-        let mut counted = self.counted.next().unwrap_or_default();
+        let found = self.counted.iter().find(|(known, _)| known.counts_the_same(rate));
+        let mut counted = found.map(|(_, counted)| counted.clone()).unwrap_or_default();
         if let Some(grouping) = grouping {
             counted = added_up(counted, grouping);
         }
-        let is_spread = rate.metric.part == Part::Buckets;
-        let most = MOST_POINTS / if is_spread { POINTS_OF_SPREAD } else { 1 };
-        if counted.len().saturating_mul(self.times.count()) > most {
-            return Err(EvaluateError::Meaning(
-                "that is too many points of too many series: give a longer step, or sum over fewer labels",
-            ));
-        }
         let seconds = if rate.is_per_second { rate.range_millis as f64 / MILLIS_OF_SECOND } else { 1.0 };
         let (part, nanos) = (rate.metric.part, rate.metric.nanos_of_unit);
-        let number_of = move |red: &Red| {
+        if part == Part::Buckets {
+            let (mut spreads, unit) = (Vec::new(), Unit { nanos, seconds });
+            for (labels, steps) in counted {
+                let points = self.slide(&steps, rate.range_millis, |red| {
+                    (red.durations.clone(), NUMBERS_OF_SPREAD + red.durations.buckets())
+                })?;
+                spreads.push(Spread { labels, points, unit });
+            }
+            return Ok(Value::Spread(spreads));
+        }
+        let number_of = |red: &Red| {
             let number = match part {
                 Part::Failed => red.errors as f64,
                 Part::Sum => red.sum_nanos as f64 / nanos,
                 Part::Total | Part::Buckets => red.calls as f64,
             };
-            Some(number / seconds)
+            (Some(number / seconds), 1)
         };
-        if is_spread {
-            let unit = Unit { nanos, seconds };
-            let spreads = counted.into_iter().map(|(labels, steps)| {
-                let points = self.slide(&steps, rate.range_millis, |red| red.durations.clone());
-                Spread { labels, points, unit }
-            });
-            return Ok(Value::Spread(spreads.collect()));
+        let mut series = Vec::new();
+        for (labels, steps) in counted {
+            series.push(Series { labels, points: self.slide(&steps, rate.range_millis, number_of)? });
         }
-        let series = counted.into_iter().map(|(labels, steps)| {
-            let points = self.slide(&steps, rate.range_millis, number_of);
-            Series { labels, points }
-        });
-        Ok(Value::Series(series.collect()))
+        Ok(Value::Series(series))
     }
 
-    /// What the steps in the range before each point come to.
-    fn slide<T>(&self, steps: &InSteps, range: u64, number_of: impl Fn(&Red) -> T) -> Vec<T> {
+    /// What the steps in the range before each point come to, and what that takes.
+    fn slide<T>(
+        &mut self,
+        steps: &InSteps,
+        range: u64,
+        number_of: impl Fn(&Red) -> (T, usize),
+    ) -> Result<Vec<T>, EvaluateError> {
         let (mut coming, mut going) = (steps.iter().peekable(), steps.iter().peekable());
         let mut sum = Red::default();
-        let points = self.times.ranges(range).map(|window| {
+        let mut points = Vec::with_capacity(self.times.count());
+        for window in self.times.ranges(range) {
             while let Some((_, red)) = coming.next_if(|(start, _)| **start < window.end) {
                 sum.merge(red);
             }
             while let Some((_, red)) = going.next_if(|(start, _)| **start < window.start) {
                 sum.take_back(red);
             }
-            number_of(&sum)
-        });
-        points.collect()
+            let (point, takes) = number_of(&sum);
+            self.left = self.left.checked_sub(takes).ok_or(EvaluateError::TooManyPoints)?;
+            points.push(point);
+        }
+        Ok(points)
     }
 }
 
@@ -279,7 +309,7 @@ fn added_up(counted: Counted, grouping: &Grouping) -> Counted {
     let mut sums = Counted::new();
     for (labels, steps) in counted {
         let sum = sums.entry(grouping.of(&labels)).or_default();
-        steps.into_iter().for_each(|(start, red)| sum.entry(start).or_default().merge(&red));
+        merge(sum, steps);
     }
     sums
 }

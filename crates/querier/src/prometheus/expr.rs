@@ -56,6 +56,14 @@ pub(super) enum Test {
     Matches(Pattern),
 }
 
+impl Rate {
+    /// Whether both are numbers of the same spans.
+    pub(super) fn counts_the_same(&self, other: &Self) -> bool {
+        let of = |rate: &Self| (rate.metric.family, rate.range_millis);
+        of(self) == of(other) && self.matchers == other.matchers
+    }
+}
+
 impl Matcher {
     pub(super) fn matches(&self, value: &str) -> bool {
         let holds = match &self.test {
@@ -122,7 +130,7 @@ impl Binary {
 }
 
 impl Expr {
-    /// All counting that it asks for, in the order in which it is evaluated.
+    /// All counting that it asks for.
     pub(super) fn rates(&self) -> Vec<&Rate> {
         match self {
             Self::Number(_) => Vec::new(),

@@ -1,9 +1,8 @@
 //! What a query counts, fetched: labels, and numbers by steps of time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use siltstone_ask::{Comparison, Field, Filter, FilterError, Literal};
+use siltstone_ask::{Comparison, Field, Filter, FilterError, Histogram, Literal, Window};
 use siltstone_format::tenant::Tenant;
 
 use super::expr::{Matcher, Rate, Test};
@@ -13,9 +12,8 @@ use crate::counts::Of;
 use crate::dependencies::{Edge, EdgeKind};
 use crate::jaeger::kinds;
 use crate::names::Operation;
-use crate::querier::{Answer, Querier, QueryError};
-use crate::red::{Outcome, Red};
-use crate::tally::Sum;
+use crate::querier::{Query, QueryError};
+use crate::red::{Outcome, Red, Steps};
 
 /// Labels that say something.
 pub(super) type Labels = BTreeMap<String, String>;
@@ -30,49 +28,81 @@ const SERVICE: [&str; 2] = ["service", "service_name"];
 const STATUS_CODES: [&str; 3] = ["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
 const NO_KIND: &str = "SPAN_KIND_UNSPECIFIED";
 
+/// How something is counted.
+#[derive(Clone, Debug)]
+pub(super) struct Counting {
+    rate: Rate,
+    filter: Filter,
+    /// How durations are spread is asked for.
+    with_buckets: bool,
+    times: Times,
+    steps: Steps,
+    window: Window,
+}
+
+/// Why something is not counted.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub(super) enum CountingError {
     #[error(transparent)]
     Times(#[from] TimesError),
     #[error(transparent)]
     Filter(#[from] FilterError),
-    #[error(transparent)]
-    Query(#[from] QueryError),
 }
 
-/// Counts what a rate is about.
-pub(super) async fn counted(
-    querier: &Arc<Querier>,
-    tenant: &Tenant,
-    rate: &Rate,
-    times: &Times,
-) -> Result<Answer<Counted>, FetchError> {
-    let (steps, window) = times.counted(rate.range_millis)?;
-    let mut counted = Counted::new();
-    let mut add = |labels: Labels, start: u64, red: Red| {
-        let value = |matcher: &Matcher| labels.get(&matcher.label).map_or("", String::as_str);
-        if rate.matchers.iter().all(|matcher| matcher.matches(value(matcher))) {
-            counted.entry(labels).or_default().entry(start).or_default().add(red);
-        }
-    };
-    let (gaps, cost) = match rate.metric.family {
-        Family::Spans => {
-            let of = Of { tenant: tenant.clone(), filter: filter_of(&rate.matchers)?, window };
-            let Answer { content, gaps, cost } = querier.red_by_status(&of, steps).await?;
-            for (outcome, red) in content {
-                add(labels_of_spans(&outcome), outcome.step.start_unix_nano, red);
+impl Counting {
+    pub(super) fn of(rate: Rate, with_buckets: bool, times: Times) -> Result<Self, CountingError> {
+        let (steps, window) = times.counted(rate.range_millis)?;
+        let filter = filter_of(&rate.matchers)?;
+        Ok(Self { rate, filter, with_buckets, times, steps, window })
+    }
+
+    pub(super) async fn count(self, query: &mut Query<'_>, tenant: &Tenant) -> Result<Counted, QueryError> {
+        match self.rate.metric.family {
+            Family::Spans => {
+                let of = Of { tenant: tenant.clone(), filter: self.filter.clone(), window: self.window };
+                let found = query.red_by_status(&of, self.steps).await?.into_iter();
+                let found = found.map(|(Outcome { step, status_code }, red)| {
+                    (((step.operation, status_code), step.start_unix_nano), red)
+                });
+                query.work(move || self.labelled(found, labels_of_spans)).await
             }
-            (gaps, cost)
-        }
-        Family::Calls => {
-            let Answer { content, gaps, cost } = querier.dependencies_in_steps(tenant, window, steps).await?;
-            for ((edge, start), red) in content.edges {
-                add(labels_of_call(edge), start, red);
+            Family::Calls => {
+                let found = query.dependencies_in_steps(tenant, self.window, self.steps).await?;
+                query.work(move || self.labelled(found.edges.into_iter(), labels_of_call)).await
             }
-            (gaps, cost)
         }
-    };
-    Ok(Answer { content: counted, gaps, cost })
+    }
+
+    /// Numbers by what is counted and steps, with labels. These are found once for all steps.
+    fn labelled<Of: Ord>(
+        &self,
+        found: impl Iterator<Item = ((Of, u64), Red)>,
+        labels_of: fn(Of) -> Labels,
+    ) -> Counted {
+        let mut in_steps = BTreeMap::<Of, InSteps>::new();
+        for ((of, start), mut red) in found {
+            if !self.with_buckets {
+                red.durations = Histogram::default();
+            }
+            if self.times.are_about(start, self.rate.range_millis) {
+                in_steps.entry(of).or_default().insert(start, red);
+            }
+        }
+        let mut counted = Counted::new();
+        for (of, steps) in in_steps {
+            let labels = labels_of(of);
+            let value = |matcher: &Matcher| labels.get(&matcher.label).map_or("", String::as_str);
+            if self.rate.matchers.iter().all(|matcher| matcher.matches(value(matcher))) {
+                merge(counted.entry(labels).or_default(), steps);
+            }
+        }
+        counted
+    }
+}
+
+/// Adds numbers step by step.
+pub(super) fn merge(sums: &mut InSteps, more: InSteps) {
+    more.into_iter().for_each(|(start, red)| sums.entry(start).or_default().merge(&red));
 }
 
 /// What excludes spans before they are read; labels are looked at again in any case.
@@ -100,14 +130,14 @@ fn filter_of(matchers: &[Matcher]) -> Result<Filter, FilterError> {
     Filter::and(parts)
 }
 
-fn labels_of_spans(outcome: &Outcome) -> Labels {
-    let Operation { service, name, kind } = &outcome.step.operation;
-    let kind = kinds::name_of(*kind)
+fn labels_of_spans((operation, status_code): (Operation, i32)) -> Labels {
+    let Operation { service, name, kind } = operation;
+    let kind = kinds::name_of(kind)
         .map_or_else(|| NO_KIND.to_owned(), |kind| format!("SPAN_KIND_{}", kind.to_ascii_uppercase()));
-    let status = usize::try_from(outcome.status_code).ok().and_then(|code| STATUS_CODES.get(code));
+    let status = usize::try_from(status_code).ok().and_then(|code| STATUS_CODES.get(code));
     let status = (*status.unwrap_or(&STATUS_CODES[0])).to_owned();
     let [one, other] = SERVICE.map(|label| (label, service.clone()));
-    said([one, other, ("span_name", name.clone()), ("span_kind", kind), ("status_code", status)])
+    said([one, other, ("span_name", name), ("span_kind", kind), ("status_code", status)])
 }
 
 fn labels_of_call(edge: Edge) -> Labels {

@@ -13,7 +13,7 @@ use serde_json::json;
 use siltstone_format::tenant::UnclearTenant;
 
 use super::evaluate::{EvaluateError, Series, Value, evaluate};
-use super::fetch::{FetchError, Labels};
+use super::fetch::Labels;
 use super::text::{MOST_BYTES, TextError, millis_of, parse};
 use super::times::{Times, TimesError};
 use crate::http::{status_of, tenant_of};
@@ -102,7 +102,9 @@ async fn answer(
     write: impl FnOnce(Value, &Times, &mut Vec<u8>) + Send + 'static,
 ) -> Result<Response, Failure> {
     let tenant = tenant_of(headers, service.tenants)?;
-    let expr = parse(fields.get("query").ok_or(Failure::Missing { field: "query" })?)?;
+    let text = fields.required("query")?.to_owned();
+    // Regular expressions take a while.
+    let expr = service.querier.work(move || parse(&text)).await??;
     let Answer { content, gaps, .. } = evaluate(&service.querier, &tenant, expr, times).await?;
     let write = move || {
         let mut out = b"{\"status\":\"success\",".to_vec();
@@ -238,7 +240,7 @@ fn millis_of_seconds(text: &str) -> Option<u64> {
 impl Failure {
     fn status(&self) -> (StatusCode, &'static str) {
         let query = match self {
-            Self::Evaluate(EvaluateError::Fetch(FetchError::Query(error))) | Self::Query(error) => error,
+            Self::Evaluate(EvaluateError::Query(error)) | Self::Query(error) => error,
             _ => return (StatusCode::BAD_REQUEST, "bad_data"),
         };
         match status_of(query) {

@@ -10,7 +10,7 @@
 //!         | operator [by] "(" query ")" [by]      | "topk" [by] "(" query "," query ")" [by]
 //! ```
 
-use siltstone_ask::Pattern;
+use siltstone_ask::{MAX_PATTERNS, Pattern};
 
 use super::expr::{Binary, Expr, Grouping, Matcher, Operator, Rate, Test};
 use super::names::{self, Metric};
@@ -18,6 +18,7 @@ use super::names::{self, Metric};
 pub(super) const MOST_BYTES: usize = 16 << 10;
 const MOST_DEPTH: usize = 32;
 const MOST_OPERATORS: usize = 128;
+const MOST_MATCHERS: usize = 64;
 
 /// Why a text is no query that can be answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +31,7 @@ pub(super) struct TextError {
 
 /// Reads a query.
 pub(super) fn parse(text: &str) -> Result<Expr, TextError> {
-    let mut parser = Parser { text, at: 0, depth: 0, operators: 0 };
+    let mut parser = Parser { text, at: 0, depth: 0, operators: 0, matchers: 0, patterns: 0 };
     if text.len() > MOST_BYTES {
         return Err(parser.error(format!("the query has more than {MOST_BYTES} bytes")));
     }
@@ -46,6 +47,8 @@ struct Parser<'a> {
     at: usize,
     depth: usize,
     operators: usize,
+    matchers: usize,
+    patterns: usize,
 }
 
 const OPERATORS: [(&str, Operator); 6] = [
@@ -234,6 +237,7 @@ impl<'a> Parser<'a> {
         let mut matchers = Vec::new();
         while self.peek() != Some('}') {
             let label = self.name()?.to_owned();
+            self.refuse_label(&label)?;
             let signs = ["=~", "!~", "!=", "="];
             let sign = signs.into_iter().find(|sign| self.takes(sign));
             let sign = sign.ok_or_else(|| self.unexpected("one of =, !=, =~, !~"))?;
@@ -241,6 +245,12 @@ impl<'a> Parser<'a> {
             let value = self.quoted()?;
             let test = match sign.ends_with('~') {
                 true => {
+                    self.patterns += 1;
+                    if self.patterns > MAX_PATTERNS {
+                        return Err(
+                            self.error(format!("it has more than {MAX_PATTERNS} regular expressions"))
+                        );
+                    }
                     let pattern = Pattern::new(&value);
                     Test::Matches(pattern.map_err(|error| self.error_at(begin, error.to_string()))?)
                 }
@@ -253,6 +263,21 @@ impl<'a> Parser<'a> {
         }
         self.expect('}')?;
         Ok(matchers)
+    }
+
+    fn refuse_label(&mut self, label: &str) -> Result<(), TextError> {
+        self.matchers += 1;
+        let problem = match label {
+            _ if self.matchers > MOST_MATCHERS => {
+                format!("it has more than {MOST_MATCHERS} labels in braces")
+            }
+            "le" => {
+                "`le` is not chosen in braces: ask for `histogram_quantile`, or for all, `by (le)`".to_owned()
+            }
+            "__name__" => "the name of a metric stands before the braces".to_owned(),
+            _ => return Ok(()),
+        };
+        Err(self.error(problem))
     }
 
     /// `1h30m`, in milliseconds.

@@ -76,6 +76,14 @@ impl Times {
         Ok((Steps { from_unix_nano: after(self.first), nanos }, window))
     }
 
+    /// Whether a step that begins then is in the range of a point.
+    pub(super) fn are_about(&self, start_unix_nano: u64, range: u64) -> bool {
+        let first = self.first.saturating_mul(NANOS_OF_MILLI).saturating_add(1);
+        let Some(since) = start_unix_nano.checked_sub(first) else { return true };
+        let step = self.step.saturating_mul(NANOS_OF_MILLI);
+        since % step >= step.saturating_sub(range.saturating_mul(NANOS_OF_MILLI))
+    }
+
     /// For each point, from when to when steps begin that are of its range, in nanoseconds.
     pub(super) fn ranges(&self, range: u64) -> impl Iterator<Item = Window> + use<> {
         self.millis().map(move |point| {
@@ -107,6 +115,12 @@ mod tests {
             assert_eq!([range.start, range.end].map(|edge| steps.start_of(edge)), [range.start, range.end]);
             assert_eq!(steps.start_of(range.end - 1), range.end - 10_000_000_000);
         }
+        let apart = Times::between(100_000, 200_000, 50_000).unwrap();
+        let (steps, window) = apart.counted(20_000).unwrap();
+        let all = (0..).map(|step| window.start + step * steps.nanos).take_while(|start| *start < window.end);
+        let about: Vec<u64> =
+            all.filter(|start| apart.are_about(*start, 20_000)).map(|start| start / 1_000_000_000).collect();
+        assert_eq!(about, [80, 90, 130, 140, 180, 190]);
         let (steps, window) = Times::at(5_000).counted(60_000).unwrap();
         assert_eq!((steps.start_of(7), window), (0, Window { start: 0, end: 5_000_000_001 }));
     }

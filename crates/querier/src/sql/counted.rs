@@ -30,8 +30,9 @@ use super::exec::SpansExec;
 use super::output::Output;
 use super::schema::{Holder, SpanColumn};
 
-/// A table of places for groups has so many at most; with more, places are looked up.
+/// A table of places for groups has so many at most, and not many more than there are rows; else places are looked up.
 const LARGEST_TABLE: usize = 1 << 20;
+const PLACES_OF_ROW: usize = 16;
 
 /// Lets scans count, wherever a plan does nothing else with their rows.
 #[derive(Debug)]
@@ -148,7 +149,8 @@ impl Groups {
         let mut first_rows: Vec<u32> = rows.first().copied().into_iter().collect();
         for numbers in numbers {
             let largest = rows.iter().map(|row| numbers.of(*row)).max().unwrap_or(0);
-            let mut places = Places::new(first_rows.len(), largest);
+            let most = rows.len().saturating_mul(PLACES_OF_ROW).min(LARGEST_TABLE);
+            let mut places = Places::new(first_rows.len(), largest, most);
             first_rows.clear();
             for (group, row) in group_of.iter_mut().zip(rows) {
                 let next = first_rows.len() as u32;
@@ -173,9 +175,9 @@ enum Places {
 impl Places {
     const NONE: u32 = u32::MAX;
 
-    fn new(groups: usize, largest: u32) -> Self {
+    fn new(groups: usize, largest: u32, most: usize) -> Self {
         let width = largest as usize + 1;
-        match groups.checked_mul(width).filter(|places| *places <= LARGEST_TABLE) {
+        match groups.checked_mul(width).filter(|places| *places <= most) {
             Some(places) => Self::Table { width, places: vec![Self::NONE; places] },
             None => Self::LookedUp(HashMap::new()),
         }

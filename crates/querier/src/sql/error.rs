@@ -19,8 +19,8 @@ pub enum SqlError {
     )]
     TooDeep { operators: usize, most: usize },
     #[error(
-        "{what}: statements may only read. There are the tables `spans` and `traces`; `SHOW TABLES` and \
-         `DESCRIBE spans` tell more"
+        "{what}: statements may only read. There are the tables `{}`; `SHOW TABLES` and `DESCRIBE spans` tell more",
+        TABLES.join("`, `")
     )]
     NotReading { what: String },
     #[error(transparent)]
@@ -73,7 +73,7 @@ fn without_table(text: &str) -> Option<String> {
     let name = name.rsplit('.').next().unwrap_or(name);
     let guess = closest(name, TABLES.into_iter())
         .map_or_else(|| ".".to_owned(), |table| format!(": did you mean `{table}`?"));
-    Some(format!("there is no table `{name}`{guess} There are `{}`", TABLES.join("` and `")))
+    Some(format!("there is no table `{name}`{guess} There are `{}`", TABLES.join("`, `")))
 }
 
 /// The message alone, without the names of the engine's own kinds of errors.

@@ -321,7 +321,11 @@ impl Reader<'_> {
         if let Some(counts) = self.sink.counts {
             let (outputs, schema) = (self.sink.outputs.clone(), Arc::clone(&self.sink.schema));
             let counted = move || counted(&outputs, counts, &schema, &columns, &rows);
-            return self.put(query.work(counted).await??).await;
+            let groups = query.work(counted).await??;
+            for first in (0..groups.num_rows()).step_by(BATCH_ROWS) {
+                self.put(groups.slice(first, BATCH_ROWS.min(groups.num_rows() - first))).await?;
+            }
+            return Ok(());
         }
         for some in rows.chunks(BATCH_ROWS * BATCHES_AT_ONCE) {
             let (columns, some) = (Arc::clone(&columns), some.to_vec());

@@ -14,12 +14,14 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::Analyzer;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::combine_partial_final_agg::CombinePartialFinalAggregate;
 use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use super::SqlQuery;
 use super::counted::CountWhereRead;
+use super::minutes_table::{Minutes, MinutesTable};
 use super::numbers::AttributesAsNumbers;
 use super::spans_table::SpansTable;
 use super::traces_table::TracesTable;
@@ -28,7 +30,9 @@ use super::traces_table::TracesTable;
 const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
 const CATALOG: &str = "siltstone";
 const SCHEMA: &str = "public";
-pub(super) const TABLES: [&str; 2] = ["spans", "traces"];
+pub(super) const TABLES: [&str; 4] = ["spans", "traces", "red", "edges"];
+
+type Rules = Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>;
 
 #[derive(Clone, Debug)]
 pub struct SqlConfig {
@@ -71,10 +75,17 @@ impl SqlEngine {
         let mut rules = Analyzer::new().rules;
         // Before both sides of a comparison are made one type.
         rules.insert(0, Arc::new(AttributesAsNumbers));
-        let mut physical = PhysicalOptimizer::new().rules;
-        // When scans have what they put out, and before anything comes between them and what reads them.
-        let last = physical.iter().position(|rule| rule.name() == EnsureCooperative::new().name());
-        physical.insert(last.unwrap_or(physical.len()), Arc::new(CountWhereRead));
+        let mut physical: Rules = Vec::new();
+        for rule in PhysicalOptimizer::new().rules {
+            // Before both halves of an aggregation become one; and when scans put out what was above them, before
+            // anything comes between them and what reads them.
+            if [CombinePartialFinalAggregate::new().name(), EnsureCooperative::new().name()]
+                .contains(&rule.name())
+            {
+                physical.push(Arc::new(CountWhereRead));
+            }
+            physical.push(rule);
+        }
         let template = SessionStateBuilder::new()
             .with_config(session)
             .with_runtime_env(Arc::clone(&environment))
@@ -106,9 +117,12 @@ impl SqlEngine {
 
 fn tables(query: &Arc<SqlQuery>) -> Result<Arc<dyn CatalogProviderList>, DataFusionError> {
     let schema = MemorySchemaProvider::new();
-    let [spans, traces] = TABLES.map(str::to_owned);
+    let [spans, traces, red, edges] = TABLES.map(str::to_owned);
     schema.register_table(spans, Arc::new(SpansTable { query: Arc::clone(query) }))?;
     schema.register_table(traces, Arc::new(TracesTable { query: Arc::clone(query) }))?;
+    for (name, of) in [(red, Minutes::Operations), (edges, Minutes::Calls)] {
+        schema.register_table(name, Arc::new(MinutesTable { query: Arc::clone(query), of }))?;
+    }
     let catalog = MemoryCatalogProvider::new();
     catalog.register_schema(SCHEMA, Arc::new(schema))?;
     let list = MemoryCatalogProviderList::new();

@@ -7,13 +7,13 @@ use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, ListArray, St
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
+use siltstone_ask::red::ERROR;
+use siltstone_ask::slice::{At, Slice};
 use siltstone_format::block::parts::Parts;
 use siltstone_format::id::{SpanId, TraceId};
 
 use super::arrays::{ids, times};
 use super::schema::time_type;
-use crate::red::ERROR;
-use crate::slice::{At, Slice};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TraceColumn {

@@ -15,6 +15,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use siltstone_ask::Window;
+use siltstone_ask::slice::{Chunk, Slice};
 use siltstone_format::id::TraceId;
 use tokio::sync::mpsc;
 
@@ -25,7 +26,6 @@ use super::query::SqlQuery;
 use super::receiving::{Receiving, Sent, scan_properties};
 use super::trace_rows::{TraceColumn, parts_of, rows_of, traces_schema};
 use crate::querier::QueryError;
-use crate::slice::{Chunk, Slice};
 use crate::tally::TRACES_AT_ONCE;
 
 #[derive(Debug)]

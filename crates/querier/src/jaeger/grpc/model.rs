@@ -15,6 +15,7 @@
 
 use bytes::Bytes;
 use siltstone_ask::Field;
+use siltstone_ask::red::ERROR;
 use siltstone_format::id::{SpanId, TraceId};
 use siltstone_format::origin::{Origin, SERVICE_NAME};
 use siltstone_format::span::{Event, Span};
@@ -27,7 +28,6 @@ use crate::jaeger::proto::wire::{
     put_bytes, put_fixed64, put_message, set_bytes, set_int32, set_number, set_text,
 };
 use crate::jaeger::shorten::shortened;
-use crate::red::ERROR;
 
 /// Spans of one message.
 const CHUNK_SPANS: usize = 10;

@@ -18,9 +18,9 @@ fn counted(all: &[(&str, &str, u64, u64, u64)]) -> Counted {
 /// At 60, 70 and 80 seconds, what a query says of spans of these seconds.
 fn value_of(text: &str, all: &[(&str, &str, u64, u64, u64)]) -> Result<Value, EvaluateError> {
     let expr = parse(text).unwrap();
-    let counted = expr.rates().iter().map(|_| counted(all)).collect::<Vec<_>>();
+    let counted = distinct(&expr)?.into_iter().map(|(rate, _)| (rate, counted(all))).collect();
     let times = Times::between(60_000, 80_000, 10_000).unwrap();
-    Evaluation { times, counted: counted.into_iter() }.value(&expr)
+    Evaluation { times, counted, left: 1_000_000 }.value(&expr)
 }
 
 const CALLS: [(&str, &str, u64, u64, u64); 4] = [
@@ -139,7 +139,11 @@ fn should_refuse_what_means_nothing() {
     ] {
         assert!(value_of(&text, &CALLS).is_err(), "{text}");
     }
-    let many: Vec<(String, u64)> = (0..30_000).map(|number| (number.to_string(), number)).collect();
+    let apart: Vec<String> =
+        (0..9).map(|n| format!("rate(traces_spanmetrics_calls_total[{}s])", n + 1)).collect();
+    assert!(matches!(value_of(&apart.join(" + "), &CALLS), Err(EvaluateError::TooManyCounted)));
+    assert!(value_of(&apart[1..].join(" + "), &CALLS).is_ok());
+    let many: Vec<(String, u64)> = (0..60_000).map(|number| (number.to_string(), number)).collect();
     let many: Vec<_> = many.iter().map(|(name, _)| ("cart", name.as_str(), 50, 1, 0)).collect();
     let buckets = "traces_spanmetrics_latency_bucket[20s]";
     let refused = value_of(&format!("histogram_quantile(0.5, rate({buckets}))"), &many).unwrap_err();

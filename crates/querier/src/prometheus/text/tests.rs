@@ -70,6 +70,8 @@ fn should_refuse_by_name_what_is_not_answered() {
         ("rate(traces_spanmetrics_calls_total{a=~\"(\"}[5m])", "at character 40: `(` is not a regular"),
         ("rate(traces_spanmetrics_calls_total{a=\"\\x\"}[5m])", "means nothing"),
         ("rate(traces_spanmetrics_calls_total{a=\"b}[5m])", "no \" at its end"),
+        ("rate(traces_spanmetrics_latency_bucket{le=\"0.5\"}[5m])", "`le` is not chosen"),
+        ("rate(traces_spanmetrics_calls_total{__name__=\"a\"}[5m])", "before the braces"),
         ("{a=\"b\"}", "name the metric"),
         ("histogram_quantile(0.5)", "takes 2 arguments, and 1 are given"),
         ("sum(1, 2)", "takes 1 arguments, and 2 are given"),
@@ -79,6 +81,9 @@ fn should_refuse_by_name_what_is_not_answered() {
     ] {
         assert!(problem(text).contains(says), "{text}: {}", problem(text));
     }
+    let many = |matcher: &str| format!("rate(traces_spanmetrics_calls_total{{{}}}[5m])", matcher.repeat(65));
+    assert!(problem(&many("a=~`\\w{40}`,")).contains("16 regular expressions"));
+    assert!(problem(&many("a=`b`,")).contains("64 labels"));
     assert!(problem(&"(".repeat(10_000)).contains("levels deep"));
     assert!(problem(&"-".repeat(10_000)).contains("levels deep"));
     assert!(problem(&"1+".repeat(1_000)).contains("operators"));
