@@ -1,6 +1,6 @@
 //! Rates, latencies and the graph of services as Prometheus tells them, against the oracle, wherever spans lie.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+#![expect(clippy::unwrap_used, reason = "these are tests")]
 
 use std::collections::BTreeMap;
 

@@ -257,6 +257,19 @@ fn a_filter_deletes_over_http_for_who_has_the_token() {
     }
     let receipt = read(ask(right, &format!("GET {PATH}/{}", did["id"].as_str().unwrap()), ""));
     assert!(receipt["hidden"] == json!(true) && receipt["matching"]["filter"].is_string(), "{receipt}");
+    // A process that answers no questions looks as far, and takes filters.
+    let compactor = ["--config", file.to_str().unwrap()];
+    let compactor = Process::start_with("compact", &folder.path().join("three"), &store, &compactor);
+    let headers = format!("application/json\r\nauthorization: Bearer {right}");
+    let id = did["id"].as_str().unwrap();
+    let receipt = read(compactor.ask_as(&headers, "admin", &format!("GET {PATH}/{id}"), ""));
+    assert!(
+        receipt["unflushed_spans_left"] == json!(0) && receipt["unflushed_unread"].is_null(),
+        "{receipt}"
+    );
+    let would = read(compactor.ask_as(&headers, "admin", &format!("POST {PATH}"), &asked(false)));
+    assert!(would["deleted"] == json!(false) && would["traces"] == json!(0), "{would}");
+    compactor.end();
     // Spans that come under its id are refused, alone, and the sender is told.
     let mut again = 0;
     let refused = loop {

@@ -131,7 +131,7 @@ fn should_tell_quantiles_and_buckets() {
 fn should_refuse_what_means_nothing() {
     for text in [
         format!("histogram_quantile(0.5, rate({TOTAL}))"),
-        format!("histogram_quantile(0.5, sum(rate(traces_spanmetrics_latency_bucket[5m])))"),
+        "histogram_quantile(0.5, sum(rate(traces_spanmetrics_latency_bucket[5m])))".to_owned(),
         format!("histogram_quantile(rate({TOTAL}), rate(traces_spanmetrics_latency_bucket[5m]))"),
         "sum(1)".to_owned(),
         "topk(1, 1)".to_owned(),
