@@ -251,6 +251,54 @@ async fn latencies_are_within_two_percent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn editors_are_offered_what_there_is() {
+    let scene = traffic().await;
+    let asking = Asking::of(&scene);
+    let spans = scene.oracle.spans();
+    let get = async |path: &str, fields: &[(&str, &str)]| {
+        let path = format!(
+            "/api/v1/{path}?end={}&start=0&{}",
+            LATEST_MILLIS / 1_000,
+            serde_urlencoded::to_string(fields).unwrap()
+        );
+        let (status, answer) = asking.send(Request::get(path).body(Body::empty()).unwrap()).await;
+        assert_eq!((status, &answer["status"]), (200, &json!("success")), "{answer}");
+        answer["data"].clone()
+    };
+    let names = get("label/__name__/values", &[]).await;
+    assert!(names.as_array().unwrap().contains(&json!("traces_spanmetrics_calls_total")));
+    let set = |texts: &mut dyn Iterator<Item = &str>| json!(texts.collect::<std::collections::BTreeSet<_>>());
+    let services = set(&mut spans.iter().map(CanonicalSpan::service_name));
+    assert_eq!(get("label/service/values", &[]).await, services);
+    let by_name =
+        [("match[]", "{__name__=\"traces_spanmetrics_calls_total\", status_code=\"STATUS_CODE_ERROR\"}")];
+    let failed = spans.iter().filter(|span| span.status_code == 2);
+    assert_eq!(
+        get("label/service_name/values", &by_name).await,
+        set(&mut failed.map(CanonicalSpan::service_name))
+    );
+    assert_eq!(get("label/absent/values", &[]).await, json!([]));
+    assert_eq!(
+        get("labels", &[("match[]", "traces_service_graph_request_total")]).await,
+        json!(["__name__", "client", "connection_type", "server"])
+    );
+    assert!(get("labels", &[]).await.as_array().unwrap().contains(&json!("span_name")));
+    assert_eq!(get("metadata", &[]).await["traces_spanmetrics_latency"][0]["type"], json!("histogram"));
+    let edges = get("series", &[("match[]", "traces_service_graph_request_total")]).await;
+    let calls =
+        asking.at(&format!("increase(traces_service_graph_request_total{EVER})"), LATEST_MILLIS).await;
+    assert_eq!(edges.as_array().unwrap().len(), calls.len());
+    assert!(
+        edges[0]["__name__"] == json!("traces_service_graph_request_total") && edges[0]["client"].is_string()
+    );
+    // Nothing was sent in the last hour.
+    let request = Request::get("/api/v1/label/service/values").body(Body::empty()).unwrap();
+    assert_eq!(asking.send(request).await.1["data"], json!([]));
+    let request = Request::get("/api/v1/series?match[]=up").body(Body::empty()).unwrap();
+    assert_eq!(asking.send(request).await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_asks_wrongly_is_told_why() {
     let scene = Scene::of(&[], Layout::LiveOnly, 3, |_| 0).await;
     let asking = Asking::of(&scene);

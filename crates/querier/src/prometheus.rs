@@ -12,6 +12,7 @@ mod evaluate;
 mod expr;
 mod fetch;
 pub(crate) mod http;
+mod labels;
 mod names;
 mod text;
 mod times;

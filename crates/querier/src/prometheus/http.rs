@@ -1,4 +1,4 @@
-//! `/api/v1/query` and `/api/v1/query_range`, as Prometheus answers them.
+//! `/api/v1/query` and `/api/v1/query_range`, as Prometheus answers them, and what editors ask beside them.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use siltstone_format::tenant::UnclearTenant;
 
 use super::evaluate::{EvaluateError, Series, Value, evaluate};
 use super::fetch::Labels;
+use super::labels;
 use super::text::{MOST_BYTES, TextError, millis_of, parse};
 use super::times::{Times, TimesError};
 use crate::http::{status_of, tenant_of};
@@ -24,24 +25,30 @@ use crate::querier::{Answer, Querier, QueryError};
 const MILLIS_OF_SECOND: f64 = 1e3;
 
 #[derive(Clone)]
-struct Service {
-    querier: Arc<Querier>,
+pub(super) struct Service {
+    pub(super) querier: Arc<Querier>,
     /// Requests must name their tenant.
-    tenants: bool,
+    pub(super) tenants: bool,
 }
 
 pub(crate) fn router(querier: Arc<Querier>, tenants: bool) -> Router {
     Router::new()
         .route("/api/v1/query", get(at).post(at))
         .route("/api/v1/query_range", get(between).post(between))
+        .route("/api/v1/labels", get(labels::labels).post(labels::labels))
+        .route("/api/v1/label/{label}/values", get(labels::values))
+        .route("/api/v1/series", get(labels::series).post(labels::series))
+        .route("/api/v1/metadata", get(labels::metadata))
         .with_state(Service { querier, tenants })
 }
 
 /// Fields of the address and of a form, as clients send either.
-struct Fields(Vec<(String, String)>);
+pub(super) struct Fields(Vec<(String, String)>);
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
+    #[error("more than {0} selectors are given: ask one after the other")]
+    TooManySelectors(usize),
     #[error("`{field}` is missing")]
     Missing { field: &'static str },
     #[error("`{field}` is `{given}`: {wanted}")]
@@ -121,7 +128,7 @@ async fn answer(
     Ok(json_of(StatusCode::OK, service.querier.work(write).await?))
 }
 
-fn json_of(status: StatusCode, body: Vec<u8>) -> Response {
+pub(super) fn json_of(status: StatusCode, body: Vec<u8>) -> Response {
     (status, [(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
@@ -194,7 +201,7 @@ fn write_point(millis: u64, value: f64, out: &mut Vec<u8>) {
 }
 
 impl Fields {
-    fn of(address: Option<String>, form: &Bytes) -> Self {
+    pub(super) fn of(address: Option<String>, form: &Bytes) -> Self {
         let address = address.unwrap_or_default();
         // Whatever stands there is some pairs of texts. Nothing is longer than a query.
         let some = |text: &[u8]| -> Vec<(String, String)> {
@@ -204,16 +211,20 @@ impl Fields {
         Self(some(form).into_iter().chain(some(address.as_bytes())).collect())
     }
 
-    fn get(&self, field: &str) -> Option<&str> {
-        let mut found = self.0.iter().filter(|(name, text)| name == field && !text.is_empty());
-        found.next().map(|(_, text)| text.as_str())
+    pub(super) fn all<'a, 'f>(&'a self, field: &'f str) -> impl Iterator<Item = &'a str> + use<'a, 'f> {
+        let found = self.0.iter().filter(move |(name, text)| name == field && !text.is_empty());
+        found.map(|(_, text)| text.as_str())
+    }
+
+    pub(super) fn get(&self, field: &str) -> Option<&str> {
+        self.all(field).next()
     }
 
     fn required(&self, field: &'static str) -> Result<&str, Failure> {
         self.get(field).ok_or(Failure::Missing { field })
     }
 
-    fn time(&self, field: &'static str) -> Result<u64, Failure> {
+    pub(super) fn time(&self, field: &'static str) -> Result<u64, Failure> {
         let text = self.required(field)?;
         let millis = millis_of_seconds(text)
             .or_else(|| unix_nano_of_rfc3339(text).ok().map(|nanos| nanos / 1_000_000));

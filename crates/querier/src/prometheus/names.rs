@@ -72,6 +72,22 @@ pub(super) fn all() -> Vec<String> {
     counters.chain(durations).collect()
 }
 
+/// Counters, and histograms without the names of their parts.
+pub(super) fn kinds() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let counters = COUNTERS.iter().map(|(name, ..)| (*name, "counter"));
+    counters.chain(DURATIONS.iter().map(|(name, ..)| (*name, "histogram")))
+}
+
+impl Family {
+    /// Labels that its series may have.
+    pub(super) fn labels(self) -> &'static [&'static str] {
+        match self {
+            Self::Spans => &["service", "service_name", "span_kind", "span_name", "status_code"],
+            Self::Calls => &["client", "connection_type", "server"],
+        }
+    }
+}
+
 /// What is said to whoever asks for another one.
 pub(super) fn unknown(name: &str) -> String {
     let all = all();

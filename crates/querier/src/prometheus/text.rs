@@ -17,6 +17,8 @@ use super::names::{self, Metric};
 
 pub(super) const MOST_BYTES: usize = 16 << 10;
 const MOST_DEPTH: usize = 32;
+/// The label that is the name of a metric.
+pub(super) const NAME: &str = "__name__";
 const MOST_OPERATORS: usize = 128;
 const MOST_MATCHERS: usize = 64;
 
@@ -31,15 +33,30 @@ pub(super) struct TextError {
 
 /// Reads a query.
 pub(super) fn parse(text: &str) -> Result<Expr, TextError> {
-    let mut parser = Parser { text, at: 0, depth: 0, operators: 0, matchers: 0, patterns: 0 };
-    if text.len() > MOST_BYTES {
-        return Err(parser.error(format!("the query has more than {MOST_BYTES} bytes")));
-    }
+    let mut parser = Parser::of(text)?;
     let expr = parser.compared()?;
     match parser.peek() {
         None => Ok(expr),
         Some(_) => Err(parser.unexpected("an operator, or the end")),
     }
+}
+
+/// Reads what series are asked for by.
+pub(super) fn parse_selector(text: &str) -> Result<Selector, TextError> {
+    let mut parser = Parser::of(text)?;
+    let selector = parser.selector()?;
+    match parser.peek() {
+        None => Ok(selector),
+        Some(_) => Err(parser.unexpected("the end")),
+    }
+}
+
+/// Which series of a metric.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Selector {
+    pub(super) name: String,
+    pub(super) metric: Metric,
+    pub(super) matchers: Vec<Matcher>,
 }
 
 struct Parser<'a> {
@@ -77,6 +94,14 @@ const REFUSED: [&str; 10] =
     ["and", "or", "unless", "offset", "bool", "on", "ignoring", "group_left", "group_right", "atan2"];
 
 impl<'a> Parser<'a> {
+    fn of(text: &'a str) -> Result<Self, TextError> {
+        let parser = Self { text, at: 0, depth: 0, operators: 0, matchers: 0, patterns: 0 };
+        match text.len() > MOST_BYTES {
+            true => Err(parser.error(format!("the query has more than {MOST_BYTES} bytes"))),
+            false => Ok(parser),
+        }
+    }
+
     fn compared(&mut self) -> Result<Expr, TextError> {
         self.chain(&COMPARED, |parser| parser.chain(&SUMS, |parser| parser.chain(&PRODUCTS, Self::operand)))
     }
@@ -219,17 +244,33 @@ impl<'a> Parser<'a> {
 
     fn rate(&mut self, is_per_second: bool) -> Result<Expr, TextError> {
         self.expect('(')?;
-        self.skip_space();
-        let begin = self.at;
-        let name = self.name()?;
-        let metric = Metric::of_name(name).ok_or_else(|| self.error_at(begin, names::unknown(name)))?;
-        let matchers = if self.peek() == Some('{') { self.matchers()? } else { Vec::new() };
+        let Selector { metric, matchers, .. } = self.selector()?;
         self.expect('[')?;
         let range_millis = self.duration()?;
         self.expect(']')?;
         self.refuse_words()?;
         self.expect(')')?;
         Ok(Expr::Rate(Rate { metric, matchers, range_millis, is_per_second }))
+    }
+
+    /// `metric{…}`, or `{__name__="metric", …}`.
+    fn selector(&mut self) -> Result<Selector, TextError> {
+        self.skip_space();
+        let begin = self.at;
+        let before = if self.peek() == Some('{') { None } else { Some(self.name()?.to_owned()) };
+        let mut matchers = if self.peek() == Some('{') { self.matchers()? } else { Vec::new() };
+        let within = matchers.iter().position(|matcher| matcher.label == NAME);
+        let name = match (before, within.map(|place| matchers.remove(place))) {
+            (Some(name), None) => name,
+            (None, Some(Matcher { is_negated: false, test: Test::Equals(name), .. })) => name,
+            _ => {
+                let problem =
+                    "the name of a metric stands before the braces, or is one `__name__=\"…\"` in them";
+                return Err(self.error_at(begin, problem.to_owned()));
+            }
+        };
+        let metric = Metric::of_name(&name).ok_or_else(|| self.error_at(begin, names::unknown(&name)))?;
+        Ok(Selector { name, metric, matchers })
     }
 
     fn matchers(&mut self) -> Result<Vec<Matcher>, TextError> {
@@ -274,7 +315,6 @@ impl<'a> Parser<'a> {
             "le" => {
                 "`le` is not chosen in braces: ask for `histogram_quantile`, or for all, `by (le)`".to_owned()
             }
-            "__name__" => "the name of a metric stands before the braces".to_owned(),
             _ => return Ok(()),
         };
         Err(self.error(problem))

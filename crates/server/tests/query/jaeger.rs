@@ -79,8 +79,8 @@ async fn a_jaeger_keeps_its_spans_with_us_and_finds_them() {
     let Some(program) = program(JAEGER) else { return };
     let folder = tempfile::tempdir().unwrap();
     let siltstone = Process::start("all", &folder.path().join("data"), &folder.path().join("store"));
-    let storage = siltstone.listen["jaeger_storage"].as_str().unwrap().parse().unwrap();
-    let jaeger = Jaeger::start(program, storage).await.unwrap();
+    let at = |port: &str| siltstone.listen[port].as_str().unwrap().parse().unwrap();
+    let jaeger = Jaeger::start(program, at("jaeger_storage"), at("query")).await.unwrap();
     let now = crate::now_nanos() - 10 * SECOND;
     let (otlp, body) = (jaeger.otlp_http().to_string(), export(now).to_string());
     let (head, body) = ask_at(&otlp, "application/json", "POST /v1/traces", &body);
@@ -91,6 +91,7 @@ async fn a_jaeger_keeps_its_spans_with_us_and_finds_them() {
     searches(&asked);
     one_trace(&asked, now / 1_000);
     dependencies(&asked, now / 1_000_000);
+    metrics(&asked, now / 1_000_000);
     otlp_again(&asked);
     drop(jaeger);
     siltstone.end();
@@ -190,6 +191,27 @@ fn dependencies(asked: &Asked, now_millis: u128) {
     assert_eq!(calls, json!([{"parent": "shop", "child": "cart", "callCount": 1}]));
     let before = now_millis - 3_600_000;
     assert_eq!(asked.data(&format!("/api/dependencies?endTs={before}&lookback=3600000")), json!([]));
+}
+
+/// What its page *Monitor* shows, which it asks of a Prometheus.
+fn metrics(asked: &Asked, now_millis: u128) {
+    let about =
+        format!("service=cart&endTs={}&lookback=60000&step=60000&ratePer=600000", now_millis + 60_000);
+    // The last point of the one series.
+    let last = |path: &str| {
+        let (status, answer) = asked.get(&format!("/api/metrics/{path}{about}"));
+        assert_eq!(status, "200", "{path}: {answer}");
+        let series = answer["metrics"].as_array().unwrap();
+        assert_eq!(series.len(), 1, "{answer}");
+        assert_eq!(series[0]["labels"][0], json!({"name": "service_name", "value": "cart"}));
+        series[0]["metricPoints"].as_array().unwrap().last().unwrap()["gaugeValue"]["doubleValue"]
+            .as_f64()
+            .unwrap()
+    };
+    assert!((last("calls?") - 1.0 / 600.0).abs() < 1e-9);
+    assert_eq!(last("errors?"), 1.0);
+    let millis = last("latencies?quantile=0.95&");
+    assert!((millis / 200.0 - 1.0).abs() < 0.02, "{millis}");
 }
 
 /// Its newer interface too, which goes the same way.

@@ -18,8 +18,13 @@ pub struct Jaeger {
 }
 
 impl Jaeger {
-    /// `storage` speaks Jaeger's protocol for remote storage, without TLS, and takes OTLP.
-    pub async fn start(program: PathBuf, storage: SocketAddr) -> Result<Self, ServerError> {
+    /// `storage` speaks Jaeger's protocol for remote storage, without TLS, and takes OTLP; `metrics` is asked as a
+    /// Prometheus is.
+    pub async fn start(
+        program: PathBuf,
+        storage: SocketAddr,
+        metrics: SocketAddr,
+    ) -> Result<Self, ServerError> {
         // A new one each time: one that was taken meanwhile is why a process ends before it answers.
         let otlp_port = Mutex::new(0);
         let command = |port: u16, data: &Path| {
@@ -27,7 +32,7 @@ impl Jaeger {
             *otlp_port.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = chosen;
             let settings = data.join("jaeger.yaml");
             // If it cannot be written, Jaeger says so.
-            let _ = std::fs::write(&settings, settings_of(port, chosen, storage));
+            let _ = std::fs::write(&settings, settings_of(port, chosen, storage, metrics));
             let mut command = Command::new(&program);
             command.arg("--config").arg(settings);
             command
@@ -49,7 +54,7 @@ impl Jaeger {
 }
 
 /// Without a batch processor and without a queue, so that a sender is answered when the storage has answered.
-fn settings_of(query_port: u16, otlp_port: u16, storage: SocketAddr) -> String {
+fn settings_of(query_port: u16, otlp_port: u16, storage: SocketAddr, metrics: SocketAddr) -> String {
     format!(
         "\
 service:
@@ -69,9 +74,16 @@ extensions:
           endpoint: {storage}
           tls:
             insecure: true
+    metric_backends:
+      siltstone_metrics:
+        prometheus:
+          endpoint: http://{metrics}
+          normalize_calls: true
+          normalize_duration: true
   jaeger_query:
     storage:
       traces: siltstone
+      metrics: siltstone_metrics
     http:
       endpoint: 127.0.0.1:{query_port}
     grpc:
