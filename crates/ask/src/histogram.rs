@@ -21,6 +21,15 @@ impl Bucket {
     pub fn of(nanos: i128) -> Self {
         Self((nanos > 0).then(|| bucket_of(nanos as f64)))
     }
+
+    /// Ascending with durations.
+    pub(crate) fn number(self) -> u16 {
+        self.0.map_or(0, |bucket| bucket.cast_unsigned() + 1)
+    }
+
+    pub(crate) fn of_number(number: u16) -> Self {
+        Self(number.checked_sub(1).map(u16::cast_signed))
+    }
 }
 
 impl Histogram {
@@ -125,6 +134,16 @@ mod tests {
             assert!((found / exact - 1.0).abs() < 0.0115, "{share}: {found} for {exact}");
         }
         assert_eq!(all.count(), 40_000);
+    }
+
+    #[test]
+    fn should_find_buckets_again_by_their_numbers() {
+        let mut before = 0;
+        for nanos in [-1, 0, 1, 2, 1_000, i128::from(u64::MAX)] {
+            let bucket = Bucket::of(nanos);
+            assert!(Bucket::of_number(bucket.number()) == bucket && bucket.number() >= before);
+            before = bucket.number();
+        }
     }
 
     #[test]

@@ -45,8 +45,10 @@ mod retention;
 
 // What counts as one answer.
 mod same;
-// Numbers over many spans: how long they took, in short; of operations; between services, from whole traces.
+// Numbers over many spans: which are alike, how long they took, in short; of operations; between services, from whole
+// traces.
 pub mod calls;
+mod groups;
 mod histogram;
 pub mod red;
 pub mod slice;
@@ -56,6 +58,7 @@ pub use field::Field;
 pub use filter::{
     Comparison, Filter, Level, MAX_DEPTH, MAX_NODES, MAX_PATTERNS, Nested, Node, Predicate, Target, Test,
 };
+pub use groups::Groups;
 pub use histogram::{Bucket, Histogram};
 pub use literal::{Literal, Operand};
 pub use meant::closest;

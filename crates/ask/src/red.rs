@@ -1,11 +1,11 @@
 //! Rate, errors and durations of each operation in time steps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use foldhash::fast::RandomState;
 use siltstone_format::block::parts::Parts;
 use siltstone_format::columns::SpanColumns;
 
+use crate::groups::Groups;
 use crate::histogram::{Bucket, Histogram};
 
 /// OTLP's number of a status that is an error.
@@ -64,12 +64,20 @@ impl Steps {
 
     /// When the step begins that holds a time.
     pub fn start_of(self, unix_nano: u64) -> u64 {
+        self.start_of_number(self.number_of(unix_nano))
+    }
+
+    /// The number of the step that holds a time. The first one, before the first that is whole, has 0.
+    fn number_of(self, unix_nano: u64) -> u64 {
         let nanos = self.nanos.max(1);
-        let phase = self.from_unix_nano % nanos;
-        match unix_nano.checked_sub(phase) {
-            Some(behind) => unix_nano - behind % nanos,
-            None => 0,
-        }
+        unix_nano
+            .checked_sub(self.from_unix_nano % nanos)
+            .map_or(0, |behind| (behind / nanos).saturating_add(1))
+    }
+
+    fn start_of_number(self, number: u64) -> u64 {
+        let nanos = self.nanos.max(1);
+        number.checked_sub(1).map_or(0, |whole| self.from_unix_nano % nanos + whole * nanos)
     }
 }
 
@@ -126,61 +134,52 @@ pub fn parts() -> Parts {
 
 /// What some rows of columns say, by operation and step; by status as well, or with none.
 pub fn of_rows(columns: &SpanColumns, rows: &[u32], steps: Steps, by_status: bool) -> BTreeMap<Outcome, Red> {
-    let Counted { services, numbers, mut reds, durations } = Counted::of(columns, rows, steps, by_status);
-    for same in durations.chunk_by(|one, next| one == next) {
-        let (number, bucket) = same[0];
-        let red = &mut reds[number as usize];
-        red.calls += same.len() as u64;
-        red.durations.add_counted(bucket, same.len() as u64);
+    let (services, service_of_origin) = services_of(columns);
+    let service_of = |row: usize| service_of_origin[columns.origins_of_rows[row] as usize];
+    let step_of = |row: usize| steps.number_of(columns.starts[row].cast_unsigned());
+    let mut groups = Groups::of(rows);
+    groups.cut(|row| u64::from(service_of(row)));
+    groups.cut(|row| u64::from(columns.names_of_rows[row]));
+    groups.cut(|row| u64::from(columns.kinds[row].cast_unsigned()));
+    groups.cut(step_of);
+    if by_status {
+        groups.cut(|row| u64::from(columns.status_codes[row].cast_unsigned()));
     }
-    // By numbers until here: texts are spelled out once for each operation, status and step.
-    let spelled_out = numbers.into_iter().map(|((service, name, kind, status_code, start), number)| {
-        let service = services[service as usize].clone();
-        let operation = Operation { service, name: columns.names.get(name).to_owned(), kind };
-        let outcome = Outcome { step: Step { operation, start_unix_nano: start }, status_code };
-        (outcome, std::mem::take(&mut reds[number as usize]))
+    // By numbers until here: texts are spelled out once for each group.
+    let spelled_out = groups.first_rows().iter().zip(reds_of(columns, rows, &groups)).map(|(row, red)| {
+        let row = *row as usize;
+        let operation = Operation {
+            service: services[service_of(row) as usize].clone(),
+            name: columns.names.get(columns.names_of_rows[row]).to_owned(),
+            kind: columns.kinds[row],
+        };
+        let step = Step { operation, start_unix_nano: steps.start_of_number(step_of(row)) };
+        (Outcome { step, status_code: if by_status { columns.status_codes[row] } else { 0 } }, red)
     });
     spelled_out.collect()
 }
 
-/// Service, name, kind, status and start of the step.
-type Key = (u32, u32, i32, i32, u64);
-
-/// Spans by operation, status and step, all by numbers.
-struct Counted {
-    services: Vec<String>,
-    numbers: HashMap<Key, u32, RandomState>,
-    /// By number, without calls and how their durations are spread.
-    reds: Vec<Red>,
-    /// Of each span its number and how long it took, sorted: counting neighbours is cheaper than finding a bucket
-    /// for each.
-    durations: Vec<(u32, Bucket)>,
-}
-
-impl Counted {
-    fn of(columns: &SpanColumns, rows: &[u32], steps: Steps, by_status: bool) -> Self {
-        let (services, service_of_origin) = services_of(columns);
-        let mut numbers = HashMap::<Key, u32, RandomState>::default();
-        let mut reds: Vec<Red> = Vec::new();
-        let mut durations = Vec::with_capacity(rows.len());
-        for row in rows.iter().map(|row| *row as usize) {
-            let start = steps.start_of(columns.starts[row].cast_unsigned());
-            let service = service_of_origin[columns.origins_of_rows[row] as usize];
-            let (kind, status_code) = (columns.kinds[row], columns.status_codes[row]);
-            let key =
-                (service, columns.names_of_rows[row], kind, if by_status { status_code } else { 0 }, start);
-            let number = *numbers.entry(key).or_insert(reds.len() as u32);
-            if number as usize == reds.len() {
-                reds.push(Red::default());
-            }
-            let (red, duration) = (&mut reds[number as usize], duration_of(columns, row));
-            red.errors += u64::from(status_code == ERROR);
-            red.sum_nanos += taken(duration);
-            durations.push((number, Bucket::of(duration)));
-        }
-        durations.sort_unstable();
-        Self { services, numbers, reds, durations }
+/// Of each group.
+fn reds_of(columns: &SpanColumns, rows: &[u32], groups: &Groups<'_>) -> Vec<Red> {
+    let mut reds = vec![Red::default(); groups.first_rows().len()];
+    // Of each span its group, and in the last 16 bits how long it took. Counting neighbours is cheaper than finding a
+    // bucket for each.
+    let mut durations: Vec<u64> = Vec::with_capacity(rows.len());
+    for (row, group) in rows.iter().zip(groups.of_rows()) {
+        let (red, row) = (&mut reds[*group as usize], *row as usize);
+        let duration = duration_of(columns, row);
+        red.errors += u64::from(columns.status_codes[row] == ERROR);
+        red.sum_nanos += taken(duration);
+        durations.push(u64::from(*group) << 16 | u64::from(Bucket::of(duration).number()));
     }
+    durations.sort_unstable();
+    for same in durations.chunk_by(|one, next| one == next) {
+        let (group, bucket) = (same[0] >> 16, Bucket::of_number(same[0] as u16));
+        let red = &mut reds[group as usize];
+        red.calls += same.len() as u64;
+        red.durations.add_counted(bucket, same.len() as u64);
+    }
+    reds
 }
 
 /// The services that there are, and which each origin is of.
@@ -192,4 +191,18 @@ fn services_of(columns: &SpanColumns) -> (Vec<String>, Vec<u32>) {
     let number = |name: &String| services.partition_point(|known| known < name) as u32;
     let of_origins = names.iter().map(number).collect();
     (services, of_origins)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn should_begin_steps_at_a_time() {
+        let steps = Steps { from_unix_nano: 1_007, nanos: 10 };
+        let starts = [0, 6, 7, 16, 17, 1_006, 1_007, u64::MAX].map(|time| steps.start_of(time));
+        assert_eq!(starts, [0, 0, 7, 7, 17, 997, 1_007, u64::MAX - 8]);
+        assert_eq!([0, 1, u64::MAX - 1].map(|time| Steps::ONE.start_of(time)), [0; 3]);
+        assert_eq!([5, i64::MAX as u64].map(|time| Steps::of(1).start_of(time)), [5, i64::MAX as u64]);
+    }
 }

@@ -21,6 +21,8 @@ use crate::scan::{PARALLEL_GROUPS, rows_in, seen_rows};
 
 /// Blocks that are read at the same time.
 const PARALLEL_BLOCKS: usize = 4;
+/// Fewer are added up where they come in.
+const MANY_KEYS: usize = 256;
 /// Doubtful traces that are read whole at a time.
 pub(crate) const TRACES_AT_ONCE: usize = 1_000;
 
@@ -87,14 +89,20 @@ impl Query<'_> {
         let mut sums = BTreeMap::new();
         for segment in &view.live {
             let unseen = shared.unseen_at(segment.known_deletions);
-            let rows = shared.filter.rows_within(counting.window, &segment.spans)?;
-            let rows = unseen.seen_of(&rows, &segment.spans);
-            add_all(&mut sums, (counting.of_rows)(&segment.spans, &rows)?);
+            let (filter, spans) = (Arc::clone(&shared.filter), Arc::clone(&segment.spans));
+            let (of_rows, window) = (Arc::clone(&counting.of_rows), counting.window);
+            let of_segment = move || {
+                let rows = unseen.seen_of(&filter.rows_within(window, &spans)?, &spans);
+                add_all(&mut sums, of_rows(&spans, &rows)?);
+                Ok::<_, QueryError>(sums)
+            };
+            sums = self.work(of_segment).await??;
         }
         let reads: Vec<_> = plan.blocks.iter().map(|entry| self.count_block(entry, &shared)).collect();
         let mut reads = stream::iter(reads).buffer_unordered(PARALLEL_BLOCKS);
         while let Some(read) = reads.next().await {
-            add_all(&mut sums, read.map_err(|error| self.late_or(&view, error))?);
+            let read = read.map_err(|error| self.late_or(&view, error))?;
+            sums = self.added(sums, read).await?;
             if sums.len() > self.limits.groups {
                 return Err(LimitReached::Groups(self.limits.groups).into());
             }
@@ -124,7 +132,7 @@ impl Query<'_> {
         let mut reads = stream::iter(reads).buffer_unordered(PARALLEL_GROUPS);
         let mut sums = BTreeMap::new();
         while let Some(read) = reads.next().await {
-            add_all(&mut sums, read?);
+            sums = self.added(sums, read?).await?;
         }
         drop(reads);
         self.querier.blocks.used(&block).await;
@@ -149,8 +157,30 @@ impl Query<'_> {
             Ok(of_rows(&columns, &unseen.seen_of(&rows, &columns))?)
         });
         let mut sums = BTreeMap::new();
-        pieces.await?.into_iter().for_each(|piece| add_all(&mut sums, piece));
+        for piece in pieces.await? {
+            sums = self.added(sums, piece).await?;
+        }
         Ok(sums)
+    }
+
+    /// Adds up; many keys on a worker, as there may be hundreds of thousands.
+    async fn added<K: Ord + Send + 'static, V: Sum>(
+        &self,
+        mut sums: BTreeMap<K, V>,
+        more: BTreeMap<K, V>,
+    ) -> Result<BTreeMap<K, V>, QueryError> {
+        if sums.is_empty() {
+            return Ok(more);
+        }
+        if more.len() < MANY_KEYS {
+            add_all(&mut sums, more);
+            return Ok(sums);
+        }
+        self.work(move || {
+            add_all(&mut sums, more);
+            sums
+        })
+        .await
     }
 
     /// Spans of whole traces, collapsed.

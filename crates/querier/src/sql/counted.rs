@@ -9,8 +9,6 @@
 //! DataFusion looks the text of every row up in a table. What is read has numbers in the place of texts, and these are
 //! places in a table. Groups come once of each part that is read: DataFusion adds them up as it does its own.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
@@ -23,16 +21,13 @@ use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use siltstone_ask::Groups;
 use siltstone_format::columns::SpanColumns;
 
 use super::arrays::{ArrayError, array_of};
 use super::exec::SpansExec;
 use super::output::Output;
 use super::schema::{Holder, SpanColumn};
-
-/// A table of places for groups has so many at most, and not many more than there are rows; else places are looked up.
-const LARGEST_TABLE: usize = 1 << 20;
-const PLACES_OF_ROW: usize = 16;
 
 /// Lets scans count, wherever a plan does nothing else with their rows.
 #[derive(Debug)]
@@ -89,10 +84,10 @@ enum Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    fn of(&self, row: u32) -> u32 {
+    fn cut(&self, groups: &mut Groups<'_>) {
         match self {
-            Self::Unsigned(numbers) => numbers[row as usize],
-            Self::Signed(numbers) => numbers[row as usize].cast_unsigned(),
+            Self::Unsigned(numbers) => groups.cut(|row| u64::from(numbers[row])),
+            Self::Signed(numbers) => groups.cut(|row| u64::from(numbers[row].cast_unsigned())),
         }
     }
 }
@@ -124,95 +119,18 @@ pub(super) fn counted(
     columns: &SpanColumns,
     rows: &[u32],
 ) -> Result<RecordBatch, ArrayError> {
-    let numbers: Vec<Numbers<'_>> = outputs.iter().filter_map(|output| numbers_of(output, columns)).collect();
-    let groups = Groups::of(&numbers, rows);
+    let mut groups = Groups::of(rows);
+    outputs
+        .iter()
+        .filter_map(|output| numbers_of(output, columns))
+        .for_each(|numbers| numbers.cut(&mut groups));
     let mut arrays: Vec<ArrayRef> = outputs
         .iter()
-        .map(|output| array_of(output, columns)(&groups.first_rows))
+        .map(|output| array_of(output, columns)(groups.first_rows()))
         .collect::<Result<_, _>>()?;
-    let count: ArrayRef = Arc::new(Int64Array::from(groups.counts));
+    let mut of_groups = vec![0; groups.first_rows().len()];
+    groups.of_rows().iter().for_each(|group| of_groups[*group as usize] += 1);
+    let count: ArrayRef = Arc::new(Int64Array::from(of_groups));
     arrays.extend(std::iter::repeat_n(count, counts));
     Ok(RecordBatch::try_new(Arc::clone(schema), arrays)?)
-}
-
-/// Rows that have the same numbers.
-struct Groups {
-    /// Of each group, ascending.
-    first_rows: Vec<u32>,
-    counts: Vec<i64>,
-}
-
-impl Groups {
-    fn of(numbers: &[Numbers<'_>], rows: &[u32]) -> Self {
-        // One column after the other cuts groups into smaller ones.
-        let mut group_of = vec![0; rows.len()];
-        let mut first_rows: Vec<u32> = rows.first().copied().into_iter().collect();
-        for numbers in numbers {
-            let largest = rows.iter().map(|row| numbers.of(*row)).max().unwrap_or(0);
-            let most = rows.len().saturating_mul(PLACES_OF_ROW).min(LARGEST_TABLE);
-            let mut places = Places::new(first_rows.len(), largest, most);
-            first_rows.clear();
-            for (group, row) in group_of.iter_mut().zip(rows) {
-                let next = first_rows.len() as u32;
-                *group = places.place(*group, numbers.of(*row), next);
-                if *group == next {
-                    first_rows.push(*row);
-                }
-            }
-        }
-        let mut counts = vec![0; first_rows.len()];
-        group_of.iter().for_each(|group| counts[*group as usize] += 1);
-        Self { first_rows, counts }
-    }
-}
-
-/// Which group is meant by one that is cut, and a number.
-enum Places {
-    Table { width: usize, places: Vec<u32> },
-    LookedUp(HashMap<(u32, u32), u32>),
-}
-
-impl Places {
-    const NONE: u32 = u32::MAX;
-
-    fn new(groups: usize, largest: u32, most: usize) -> Self {
-        let width = largest as usize + 1;
-        match groups.checked_mul(width).filter(|places| *places <= most) {
-            Some(places) => Self::Table { width, places: vec![Self::NONE; places] },
-            None => Self::LookedUp(HashMap::new()),
-        }
-    }
-
-    /// The known one, else the next one.
-    fn place(&mut self, group: u32, number: u32, next: u32) -> u32 {
-        let place = match self {
-            Self::Table { width, places } => &mut places[group as usize * *width + number as usize],
-            Self::LookedUp(places) => match places.entry((group, number)) {
-                Entry::Occupied(known) => return *known.get(),
-                Entry::Vacant(new) => new.insert(Self::NONE),
-            },
-        };
-        if *place == Self::NONE {
-            *place = next;
-        }
-        *place
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn should_count_rows_with_the_same_numbers_in_the_order_of_their_first() {
-        let names = [7, 7, 3, 7, 3, 9];
-        for kinds in [[1, 2, 1, 1, 1, 1], [i32::MIN, -1, 5, i32::MIN, 5, 5]] {
-            let numbers = [Numbers::Unsigned(&names), Numbers::Signed(&kinds)];
-            let all = Groups::of(&numbers, &[0, 1, 2, 3, 4, 5]);
-            assert_eq!((all.first_rows, all.counts), (vec![0, 1, 2, 5], vec![2, 1, 2, 1]));
-            let some = Groups::of(&numbers[..1], &[1, 2, 4]);
-            assert_eq!((some.first_rows, some.counts), (vec![1, 2], vec![1, 2]));
-        }
-        assert!(Groups::of(&[Numbers::Unsigned(&names)], &[]).counts.is_empty());
-    }
 }
