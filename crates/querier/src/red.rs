@@ -1,6 +1,8 @@
 //! Rate, errors and durations of each operation in time steps, computed from the spans themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
+use std::iter::Peekable;
+use std::ops::Range;
 use std::sync::Arc;
 
 use siltstone_ask::red::{of_rows, parts};
@@ -15,6 +17,39 @@ pub use siltstone_ask::red::{Operation, Outcome, Red, Step, Steps};
 impl Sum for Red {
     fn add(&mut self, more: Self) {
         self.merge(&more);
+    }
+}
+
+/// The longest step of which both are multiples.
+pub(crate) fn common_step(mut one: u64, mut other: u64) -> u64 {
+    while other != 0 {
+        (one, other) = (other, one % other);
+    }
+    one
+}
+
+/// What steps in a range of time come to, while the range moves on.
+pub(crate) struct Sliding<'a, At> {
+    coming: Peekable<btree_map::Iter<'a, At, Red>>,
+    going: Peekable<btree_map::Iter<'a, At, Red>>,
+    sum: Red,
+}
+
+impl<'a, At: Ord> Sliding<'a, At> {
+    /// By when the steps begin.
+    pub(crate) fn over(steps: &'a BTreeMap<At, Red>) -> Self {
+        Self { coming: steps.iter().peekable(), going: steps.iter().peekable(), sum: Red::default() }
+    }
+
+    /// Of steps that begin in a range, which begins and ends no earlier than the last one.
+    pub(crate) fn within(&mut self, range: &Range<At>) -> &Red {
+        while let Some((_, red)) = self.coming.next_if(|(start, _)| **start < range.end) {
+            self.sum.merge(red);
+        }
+        while let Some((_, red)) = self.going.next_if(|(start, _)| **start < range.start) {
+            self.sum.take_back(red);
+        }
+        &self.sum
     }
 }
 

@@ -11,7 +11,7 @@ use super::fetch::{Counted, Counting, CountingError, InSteps, Labels, merge};
 use super::names::Part;
 use super::times::Times;
 use crate::querier::{Answer, Querier, QueryError};
-use crate::red::Red;
+use crate::red::{Red, Sliding};
 
 /// The bound of a bucket, as a label.
 const LE: &str = "le";
@@ -83,7 +83,7 @@ pub(super) async fn evaluate(
     let answered = querier.within(tenant, async |mut query| {
         let mut counted = Vec::new();
         for ((rate, _), counting) in rates.into_iter().zip(counting) {
-            counted.push((rate, counting.count(&mut query, tenant).await?));
+            counted.push((rate, Arc::new(counting.count(&mut query, tenant).await?)));
         }
         let evaluate = move || Evaluation { times, counted, left: MOST_NUMBERS }.value(&expr);
         let value = query.work(evaluate).await?;
@@ -108,7 +108,7 @@ fn distinct(expr: &Expr) -> Result<Vec<(Rate, bool)>, EvaluateError> {
 
 struct Evaluation {
     times: Times,
-    counted: Vec<(Rate, Counted)>,
+    counted: Vec<(Rate, Arc<Counted>)>,
     /// Numbers that may still be made.
     left: usize,
 }
@@ -170,19 +170,19 @@ impl Evaluation {
 
     fn rate(&mut self, rate: &Rate, grouping: Option<&Grouping>) -> Result<Value, EvaluateError> {
         let found = self.counted.iter().find(|(known, _)| known.counts_the_same(rate));
-        let mut counted = found.map(|(_, counted)| counted.clone()).unwrap_or_default();
+        let mut counted = found.map(|(_, counted)| Arc::clone(counted)).unwrap_or_default();
         if let Some(grouping) = grouping {
-            counted = added_up(counted, grouping);
+            counted = Arc::new(added_up(&counted, grouping));
         }
         let seconds = if rate.is_per_second { rate.range_millis as f64 / MILLIS_OF_SECOND } else { 1.0 };
         let (part, nanos) = (rate.metric.part, rate.metric.nanos_of_unit);
         if part == Part::Buckets {
             let (mut spreads, unit) = (Vec::new(), Unit { nanos, seconds });
-            for (labels, steps) in counted {
-                let points = self.slide(&steps, rate.range_millis, |red| {
+            for (labels, steps) in &*counted {
+                let points = self.slide(steps, rate.range_millis, |red| {
                     (red.durations.clone(), NUMBERS_OF_SPREAD + red.durations.buckets())
                 })?;
-                spreads.push(Spread { labels, points, unit });
+                spreads.push(Spread { labels: labels.clone(), points, unit });
             }
             return Ok(Value::Spread(spreads));
         }
@@ -195,8 +195,9 @@ impl Evaluation {
             (Some(number / seconds), 1)
         };
         let mut series = Vec::new();
-        for (labels, steps) in counted {
-            series.push(Series { labels, points: self.slide(&steps, rate.range_millis, number_of)? });
+        for (labels, steps) in &*counted {
+            let points = self.slide(steps, rate.range_millis, number_of)?;
+            series.push(Series { labels: labels.clone(), points });
         }
         Ok(Value::Series(series))
     }
@@ -208,17 +209,10 @@ impl Evaluation {
         range: u64,
         number_of: impl Fn(&Red) -> (T, usize),
     ) -> Result<Vec<T>, EvaluateError> {
-        let (mut coming, mut going) = (steps.iter().peekable(), steps.iter().peekable());
-        let mut sum = Red::default();
+        let mut sliding = Sliding::over(steps);
         let mut points = Vec::with_capacity(self.times.count());
         for window in self.times.ranges(range) {
-            while let Some((_, red)) = coming.next_if(|(start, _)| **start < window.end) {
-                sum.merge(red);
-            }
-            while let Some((_, red)) = going.next_if(|(start, _)| **start < window.start) {
-                sum.take_back(red);
-            }
-            let (point, takes) = number_of(&sum);
+            let (point, takes) = number_of(sliding.within(&(window.start..window.end)));
             self.left = self.left.checked_sub(takes).ok_or(EvaluateError::TooManyPoints)?;
             points.push(point);
         }
@@ -305,10 +299,10 @@ fn grouped<T>(
     groups
 }
 
-fn added_up(counted: Counted, grouping: &Grouping) -> Counted {
+fn added_up(counted: &Counted, grouping: &Grouping) -> Counted {
     let mut sums = Counted::new();
     for (labels, steps) in counted {
-        let sum = sums.entry(grouping.of(&labels)).or_default();
+        let sum = sums.entry(grouping.of(labels)).or_default();
         merge(sum, steps);
     }
     sums

@@ -93,7 +93,7 @@ impl Counting {
             let labels = labels_of(of);
             let value = |matcher: &Matcher| labels.get(&matcher.label).map_or("", String::as_str);
             if self.rate.matchers.iter().all(|matcher| matcher.matches(value(matcher))) {
-                merge(counted.entry(labels).or_default(), steps);
+                merge(counted.entry(labels).or_default(), &steps);
             }
         }
         counted
@@ -101,8 +101,8 @@ impl Counting {
 }
 
 /// Adds numbers step by step.
-pub(super) fn merge(sums: &mut InSteps, more: InSteps) {
-    more.into_iter().for_each(|(start, red)| sums.entry(start).or_default().merge(&red));
+pub(super) fn merge(sums: &mut InSteps, more: &InSteps) {
+    more.iter().for_each(|(start, red)| sums.entry(*start).or_default().merge(red));
 }
 
 /// What excludes spans before they are read; labels are looked at again in any case.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
@@ -68,37 +68,20 @@ pub(super) enum Failure {
 const TIME: &str = "give seconds since 1970, or a time such as 2026-08-01T00:00:00Z";
 const STEP: &str = "give seconds, or a duration such as 1m";
 
-async fn at(
-    State(service): State<Service>,
-    RawQuery(address): RawQuery,
-    headers: HeaderMap,
-    form: Bytes,
-) -> Response {
-    let fields = Fields::of(address, &form);
-    let answer = async {
-        let now = service.querier.clock.wall_millis();
-        let millis = if fields.get("time").is_some() { fields.time("time")? } else { now };
-        answer(&service, &headers, &fields, Times::at(millis), |value, times, out| {
-            let millis = times.millis().next().unwrap_or(0);
-            write_at(value, millis, out);
-        })
-        .await
-    };
-    answer.await.unwrap_or_else(IntoResponse::into_response)
+async fn at(State(service): State<Service>, headers: HeaderMap, fields: Fields) -> Result<Response, Failure> {
+    let now = service.querier.clock.wall_millis();
+    let millis = if fields.get("time").is_some() { fields.time("time")? } else { now };
+    let write = move |value: Value, _: &Times, out: &mut Vec<u8>| write_at(value, millis, out);
+    answer(&service, &headers, &fields, Times::at(millis), write).await
 }
 
 async fn between(
     State(service): State<Service>,
-    RawQuery(address): RawQuery,
     headers: HeaderMap,
-    form: Bytes,
-) -> Response {
-    let fields = Fields::of(address, &form);
-    let answer = async {
-        let times = Times::between(fields.time("start")?, fields.time("end")?, fields.step()?)?;
-        answer(&service, &headers, &fields, times, write_between).await
-    };
-    answer.await.unwrap_or_else(IntoResponse::into_response)
+    fields: Fields,
+) -> Result<Response, Failure> {
+    let times = Times::between(fields.time("start")?, fields.time("end")?, fields.step()?)?;
+    answer(&service, &headers, &fields, times, write_between).await
 }
 
 async fn answer(
@@ -200,9 +183,18 @@ fn write_point(millis: u64, value: f64, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
+impl FromRequest<Service> for Fields {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, service: &Service) -> Result<Self, Response> {
+        let address = request.uri().query().unwrap_or_default().to_owned();
+        let form = Bytes::from_request(request, service).await.map_err(IntoResponse::into_response)?;
+        Ok(Self::of(&address, &form))
+    }
+}
+
 impl Fields {
-    pub(super) fn of(address: Option<String>, form: &Bytes) -> Self {
-        let address = address.unwrap_or_default();
+    fn of(address: &str, form: &[u8]) -> Self {
         // Whatever stands there is some pairs of texts. Nothing is longer than a query.
         let some = |text: &[u8]| -> Vec<(String, String)> {
             let is_short = text.len() <= 4 * MOST_BYTES;

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Path, State};
+use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value as Json, json};
 
@@ -38,58 +37,41 @@ struct Found {
 pub(super) async fn values(
     State(service): State<Service>,
     Path(label): Path<String>,
-    RawQuery(address): RawQuery,
     headers: HeaderMap,
-    form: Bytes,
-) -> Response {
+    fields: Fields,
+) -> Result<Response, Failure> {
     if label == NAME {
-        return success(json!(names::all()), &[]);
+        return Ok(success(json!(names::all()), &[]));
     }
-    let asking = Asking { service: &service, headers: &headers, fields: Fields::of(address, &form) };
-    match asking.of_label(&label).await {
-        Ok(Found { series, gaps }) => {
-            let values: BTreeSet<String> =
-                series.into_iter().filter_map(|mut series| series.labels.remove(&label)).collect();
-            success(json!(values), &gaps)
-        }
-        Err(failure) => failure.into_response(),
-    }
+    let asking = Asking { service: &service, headers: &headers, fields };
+    let Found { series, gaps } = asking.of_label(&label).await?;
+    let values: BTreeSet<String> =
+        series.into_iter().filter_map(|mut series| series.labels.remove(&label)).collect();
+    Ok(success(json!(values), &gaps))
 }
 
 pub(super) async fn labels(
     State(service): State<Service>,
-    RawQuery(address): RawQuery,
     headers: HeaderMap,
-    form: Bytes,
-) -> Response {
-    let asking = Asking { service: &service, headers: &headers, fields: Fields::of(address, &form) };
-    match asking.selectors().await {
-        Ok(selectors) => {
-            let mut families: Vec<Family> = selectors.iter().map(|selector| selector.metric.family).collect();
-            if families.is_empty() {
-                families = vec![Family::Spans, Family::Calls];
-            }
-            let labels = families.into_iter().flat_map(Family::labels).copied();
-            let labels: BTreeSet<&str> = labels.chain([NAME]).collect();
-            success(json!(labels), &[])
-        }
-        Err(failure) => failure.into_response(),
+    fields: Fields,
+) -> Result<Response, Failure> {
+    let selectors = Asking { service: &service, headers: &headers, fields }.selectors().await?;
+    let mut families: Vec<Family> = selectors.iter().map(|selector| selector.metric.family).collect();
+    if families.is_empty() {
+        families = Family::ALL.to_vec();
     }
+    let labels = families.into_iter().flat_map(Family::labels).copied();
+    let labels: BTreeSet<&str> = labels.chain([NAME]).collect();
+    Ok(success(json!(labels), &[]))
 }
 
 pub(super) async fn series(
     State(service): State<Service>,
-    RawQuery(address): RawQuery,
     headers: HeaderMap,
-    form: Bytes,
-) -> Response {
-    let asking = Asking { service: &service, headers: &headers, fields: Fields::of(address, &form) };
-    match asking.series().await {
-        Ok(Found { series, gaps }) => {
-            success(series.into_iter().map(|series| json!(series.labels)).collect(), &gaps)
-        }
-        Err(failure) => failure.into_response(),
-    }
+    fields: Fields,
+) -> Result<Response, Failure> {
+    let Found { series, gaps } = Asking { service: &service, headers: &headers, fields }.series().await?;
+    Ok(success(series.into_iter().map(|series| json!(series.labels)).collect(), &gaps))
 }
 
 /// What kind of number each metric is.
@@ -123,8 +105,7 @@ impl Asking<'_> {
     async fn of_label(&self, label: &str) -> Result<Found, Failure> {
         let mut selectors = self.selectors().await?;
         if selectors.is_empty() {
-            let families = [Family::Spans, Family::Calls].into_iter();
-            let with_label = families.filter(|family| family.labels().contains(&label));
+            let with_label = Family::ALL.into_iter().filter(|family| family.labels().contains(&label));
             selectors.extend(with_label.map(Selector::of_all));
         }
         let mut found = Found::default();

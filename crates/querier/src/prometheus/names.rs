@@ -79,6 +79,8 @@ pub(super) fn kinds() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 impl Family {
+    pub(super) const ALL: [Self; 2] = [Self::Spans, Self::Calls];
+
     /// Labels that its series may have.
     pub(super) fn labels(self) -> &'static [&'static str] {
         match self {

@@ -2,7 +2,7 @@
 
 use siltstone_ask::Window;
 
-use crate::red::Steps;
+use crate::red::{Steps, common_step};
 
 /// As many as Prometheus gives.
 const MOST_POINTS: u64 = 11_000;
@@ -63,41 +63,36 @@ impl Times {
     /// with the point, and does not have the time at which it begins.
     pub(super) fn counted(&self, range: u64) -> Result<(Steps, Window), TimesError> {
         // Of one point, all of its range is counted at once.
-        let common = if self.steps == 0 { range } else { greatest_common_divisor(self.step, range) };
+        let common = if self.steps == 0 { range } else { common_step(self.step, range) };
         if (self.steps * self.step).saturating_add(range) / common.max(1) > MOST_STEPS {
             return Err(TimesError::Uneven { step: self.step, range, common });
         }
-        let after = |millis: u64| millis.saturating_mul(NANOS_OF_MILLI).saturating_add(1);
-        let window = Window {
-            start: self.first.checked_sub(range).map_or(0, after),
-            end: after(self.first + self.steps * self.step),
-        };
+        let window =
+            Window { end: after(self.first + self.steps * self.step), ..range_before(self.first, range) };
         let nanos = common.saturating_mul(NANOS_OF_MILLI);
         Ok((Steps { from_unix_nano: after(self.first), nanos }, window))
     }
 
     /// Whether a step that begins then is in the range of a point.
     pub(super) fn are_about(&self, start_unix_nano: u64, range: u64) -> bool {
-        let first = self.first.saturating_mul(NANOS_OF_MILLI).saturating_add(1);
-        let Some(since) = start_unix_nano.checked_sub(first) else { return true };
+        let Some(since) = start_unix_nano.checked_sub(after(self.first)) else { return true };
         let step = self.step.saturating_mul(NANOS_OF_MILLI);
         since % step >= step.saturating_sub(range.saturating_mul(NANOS_OF_MILLI))
     }
 
     /// For each point, from when to when steps begin that are of its range, in nanoseconds.
     pub(super) fn ranges(&self, range: u64) -> impl Iterator<Item = Window> + use<> {
-        self.millis().map(move |point| {
-            let after = |millis: u64| millis.saturating_mul(NANOS_OF_MILLI).saturating_add(1);
-            Window { start: point.checked_sub(range).map_or(0, after), end: after(point) }
-        })
+        self.millis().map(move |point| range_before(point, range))
     }
 }
 
-fn greatest_common_divisor(mut one: u64, mut other: u64) -> u64 {
-    while other != 0 {
-        (one, other) = (other, one % other);
-    }
-    one
+fn range_before(point: u64, range: u64) -> Window {
+    Window { start: point.checked_sub(range).map_or(0, after), end: after(point) }
+}
+
+/// The nanosecond after a time in milliseconds.
+fn after(millis: u64) -> u64 {
+    millis.saturating_mul(NANOS_OF_MILLI).saturating_add(1)
 }
 
 #[cfg(test)]

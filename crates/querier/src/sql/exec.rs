@@ -17,7 +17,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use super::attribute_of::physical_attribute_of;
 use super::metrics::with_cost;
 use super::output::Output;
-use super::receiving::{Receiving, scan_properties};
+use super::receiving::{Receiving, scan_properties, without_inputs};
 use super::scan::{Share, Sink, SpansScan};
 use super::schema::SpanColumn;
 
@@ -119,27 +119,7 @@ impl ExecutionPlan for SpansExec {
         "SpansExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        if children.is_empty() { Ok(self) } else { internal_err!("a scan of spans has no inputs") }
-    }
+    without_inputs!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let consumer = MemoryConsumer::new(format!("spans[{partition}]"));

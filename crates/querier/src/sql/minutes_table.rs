@@ -21,7 +21,7 @@ use super::arrays::{ArrayError, times};
 use super::metrics::with_cost;
 use super::pushed::Pushed;
 use super::query::SqlQuery;
-use super::receiving::{Receiving, Sent, scan_properties};
+use super::receiving::{Receiving, Sent, scan_properties, without_inputs};
 use super::schema::time_type;
 use crate::counts::Of;
 use crate::dependencies::{Edge, EdgeKind};
@@ -221,27 +221,7 @@ impl ExecutionPlan for MinutesExec {
         "MinutesExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        if children.is_empty() { Ok(self) } else { internal_err!("minutes are read from no inputs") }
-    }
+    without_inputs!();
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);

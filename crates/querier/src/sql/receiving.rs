@@ -20,6 +20,35 @@ use tokio_util::task::AbortOnDropHandle;
 use super::error::to_datafusion;
 use crate::querier::QueryError;
 
+/// What a node says of itself that has no inputs and no expressions, and keeps its properties.
+macro_rules! without_inputs {
+    () => {
+        fn properties(&self) -> &Arc<PlanProperties> {
+            &self.properties
+        }
+
+        fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+            Vec::new()
+        }
+
+        fn apply_expressions(
+            &self,
+            _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        ) -> Result<TreeNodeRecursion> {
+            Ok(TreeNodeRecursion::Continue)
+        }
+
+        fn with_new_children(
+            self: Arc<Self>,
+            children: Vec<Arc<dyn ExecutionPlan>>,
+        ) -> Result<Arc<dyn ExecutionPlan>> {
+            if children.is_empty() { Ok(self) } else { internal_err!("{} has no inputs", self.name()) }
+        }
+    };
+}
+
+pub(super) use without_inputs;
+
 /// Batches that wait for whoever reads them, of each partition.
 const WAITING_BATCHES: usize = 2;
 

@@ -23,7 +23,7 @@ use super::arrays::ArrayError;
 use super::metrics::with_cost;
 use super::pushed::Pushed;
 use super::query::SqlQuery;
-use super::receiving::{Receiving, Sent, scan_properties};
+use super::receiving::{Receiving, Sent, scan_properties, without_inputs};
 use super::trace_rows::{TraceColumn, parts_of, rows_of, traces_schema};
 use crate::querier::QueryError;
 use crate::tally::TRACES_AT_ONCE;
@@ -152,27 +152,7 @@ impl ExecutionPlan for TracesExec {
         "TracesExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        if children.is_empty() { Ok(self) } else { internal_err!("a scan of traces has no inputs") }
-    }
+    without_inputs!();
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);

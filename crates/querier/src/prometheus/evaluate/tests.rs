@@ -18,7 +18,7 @@ fn counted(all: &[(&str, &str, u64, u64, u64)]) -> Counted {
 /// At 60, 70 and 80 seconds, what a query says of spans of these seconds.
 fn value_of(text: &str, all: &[(&str, &str, u64, u64, u64)]) -> Result<Value, EvaluateError> {
     let expr = parse(text).unwrap();
-    let counted = distinct(&expr)?.into_iter().map(|(rate, _)| (rate, counted(all))).collect();
+    let counted = distinct(&expr)?.into_iter().map(|(rate, _)| (rate, Arc::new(counted(all)))).collect();
     let times = Times::between(60_000, 80_000, 10_000).unwrap();
     Evaluation { times, counted, left: 1_000_000 }.value(&expr)
 }

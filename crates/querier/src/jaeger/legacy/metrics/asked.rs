@@ -8,6 +8,7 @@ use crate::jaeger::ask::service_meant;
 use crate::jaeger::http::Parameters;
 use crate::jaeger::kinds;
 use crate::jaeger::legacy::envelope::Failure;
+use crate::red::common_step;
 
 const HOUR_MILLIS: i64 = 3_600_000;
 const STEP_MILLIS: i64 = 5_000;
@@ -97,7 +98,8 @@ impl Times {
         let end = int("endTs")?.unwrap_or(now).clamp(0, i64::MAX / NANOS_PER_MILLI as i64);
         let (lookback, step) = (positive("lookback", HOUR_MILLIS)?, positive("step", STEP_MILLIS)?);
         let rate_per = positive("ratePer", RATE_PER_MILLIS)?;
-        let (steps, bucket) = (lookback / step, greatest_common_divisor(step, rate_per));
+        let steps = lookback / step;
+        let bucket = common_step(step.unsigned_abs(), rate_per.unsigned_abs()).cast_signed();
         if steps >= MOST_POINTS {
             let problem = format_args!(
                 "{lookback} ms have more than {MOST_POINTS} steps of {step} ms: ask for longer ones"
@@ -129,13 +131,6 @@ impl Times {
         let nanos = |millis: i64| u64::try_from(millis).unwrap_or(0).saturating_mul(NANOS_PER_MILLI);
         Window { start: nanos(first.saturating_sub(self.rate_per)), end: nanos(self.end) }
     }
-}
-
-fn greatest_common_divisor(mut one: i64, mut other: i64) -> i64 {
-    while other != 0 {
-        (one, other) = (other, one % other);
-    }
-    one
 }
 
 #[cfg(test)]

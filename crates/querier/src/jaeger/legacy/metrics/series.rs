@@ -6,7 +6,7 @@ use super::asked::Times;
 use crate::jaeger::ask::shown_service;
 use crate::jaeger::json::{write_double, write_text};
 use crate::jaeger::time::{unix_nano_of_millis, write_rfc3339};
-use crate::red::{Red, Step};
+use crate::red::{Red, Sliding, Step};
 use crate::tally::Sum;
 
 const NANOS_PER_MILLI: f64 = 1e6;
@@ -92,18 +92,10 @@ impl Series {
 
     /// What a point says of no calls is no number, but for their rate.
     fn points(&self, measure: Measure, times: &Times) -> Vec<(i64, f64)> {
-        let mut sliding = Red::default();
-        let (mut coming, mut going) = (self.steps.iter().peekable(), self.steps.iter().peekable());
+        let mut sliding = Sliding::over(&self.steps);
         let point = |point: i64| {
-            while let Some((_, red)) = coming.next_if(|(start, _)| **start < point) {
-                sliding.merge(red);
-            }
-            while let Some((_, red)) =
-                going.next_if(|(start, _)| **start < point.saturating_sub(times.rate_per))
-            {
-                sliding.take_back(red);
-            }
-            (point, measure.of(&sliding, times))
+            let red = sliding.within(&(point.saturating_sub(times.rate_per)..point));
+            (point, measure.of(red, times))
         };
         times.points().map(point).collect()
     }
